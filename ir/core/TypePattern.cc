@@ -46,7 +46,7 @@ bool MatchDType(std::string_view pattern, DType dtype) {
 struct DimPattern {
   int64_t coefficient = 1;
   char variable = 0;
-  Dim fixed = 0;
+  Dim fixed{int64_t{0}};
 };
 
 DimPattern ParseDim(std::string_view text) {
