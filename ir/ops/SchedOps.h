@@ -1,0 +1,121 @@
+// The [sched] stratum: one launch of one kernel each, in order, with packed weights and planned buffers.
+//
+// A launch may carry `stream` (printed as `on stream0`) and `at`: the byte offset of each result in the arena, -1 for a
+// cache, which is updated in place. Semantics of the arithmetic: see ModelOps.h.
+#ifndef DEJAVU_IR_OPS_SCHEDOPS_H_
+#define DEJAVU_IR_OPS_SCHEDOPS_H_
+
+#include "ir/core/OpSchema.h"
+
+namespace dejavu {
+
+constexpr OpSchema DefineLaunch(std::string_view name, std::string_view summary) {
+  return DefineOp(name, summary)
+      .optionalAttr("stream", AttrKind::kInt, "the stream it runs on")
+      .optionalAttr("at", AttrKind::kInts, "where its results are in the arena, in bytes")
+      .optionalAttr("layer", AttrKind::kInt, "the transformer layer it belongs to, for statistics");
+}
+
+inline constexpr OpSchema kLaunchEmbedTokens = DefineLaunch("sched.launch @embed_tokens", "model.embed_tokens")
+                                                   .operand("tokens", "i32<T>")
+                                                   .operand("table", "float<V, E>")
+                                                   .result("y", "f32<T, E>");
+
+inline constexpr OpSchema kLaunchEmbedPositions = DefineLaunch("sched.launch @embed_positions", "model.embed_positions")
+                                                      .operand("x", "f32<T, E>")
+                                                      .operand("table", "float<P, E>")
+                                                      .operand("past", "i64<>")
+                                                      .attr("offset", AttrKind::kInt)
+                                                      .result("y", "f32<T, E>");
+
+inline constexpr OpSchema kLaunchLayerNorm = DefineLaunch("sched.launch @layer_norm", "model.layer_norm")
+                                                 .operand("x", "f32<T, H>")
+                                                 .operand("gamma", "f32<H>")
+                                                 .operand("beta", "f32<H>")
+                                                 .attr("epsilon", AttrKind::kFloat)
+                                                 .result("y", "f32<T, H>");
+
+inline constexpr OpSchema kLaunchLinear =
+    DefineLaunch("sched.launch @linear", "One token's y = act(x w^T + bias) + residual, at the memory's speed.")
+        .operand("x", "f32<T, K>")
+        .operand("w", "float<N, K>")
+        .optionalOperand("bias", "f32<N>")
+        .optionalOperand("residual", "f32<T, N>")
+        .attr("relu", AttrKind::kBool)
+        .result("y", "f32<T, N>");
+
+inline constexpr OpSchema kLaunchGemm =
+    DefineLaunch("sched.launch @gemm", "Many tokens' y = act(x w^T + bias) + residual, by BLAS.")
+        .operand("x", "f32<T, K>")
+        .operand("w", "float<N, K>")
+        .optionalOperand("bias", "f32<N>")
+        .optionalOperand("residual", "f32<T, N>")
+        .attr("relu", AttrKind::kBool)
+        .result("y", "f32<T, N>");
+
+inline constexpr OpSchema kLaunchGemmTransposed =
+    DefineLaunch("sched.launch @gemm_transposed", "gemm with w stored transposed, as the sparse kernels want fc2.")
+        .operand("x", "f32<T, K>")
+        .operand("w", "float<K, N>")
+        .optionalOperand("bias", "f32<N>")
+        .optionalOperand("residual", "f32<T, N>")
+        .attr("relu", AttrKind::kBool)
+        .result("y", "f32<T, N>");
+
+inline constexpr OpSchema kLaunchAdd = DefineLaunch("sched.launch @add", "model.add")
+                                           .operand("a", "f32<T, H>")
+                                           .operand("b", "f32<T, H>")
+                                           .result("y", "f32<T, H>");
+
+inline constexpr OpSchema kLaunchLastRow =
+    DefineLaunch("sched.launch @last_row", "model.last_token").operand("x", "f32<T, H>").result("y", "f32<1, H>");
+
+absl::Status VerifyLaunchAttention(const Operation& op);
+
+inline constexpr OpSchema kLaunchAttention =
+    DefineLaunch("sched.launch @attention", "The part of model.attention between its projections.")
+        .operand("qkv", "f32<T, 3H>", "q, k and v of a token side by side")
+        .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]; updated in place")
+        .attr("heads", AttrKind::kInt)
+        .attr("scale", AttrKind::kFloat)
+        .result("y", "f32<T, H>")
+        .result("new_cache", "f32<2, A, context, D>")
+        .verifiedBy(&VerifyLaunchAttention);
+
+inline constexpr OpSchema kLaunchCertifiedTest =
+    DefineLaunch("sched.launch @certified_test", "sparse.certified_active as a flag for each neuron.")
+        .operand("x", "f32<1, K>")
+        .operand("q8", "i8<N, K>")
+        .operand("rows", "f32<N, 4>")
+        .result("flags", "u8<N>");
+
+inline constexpr OpSchema kLaunchCompact =
+    DefineLaunch("sched.launch @compact", "The ascending numbers of the flags that are not zero.")
+        .operand("flags", "u8<N>")
+        .result("active", "index<active>");
+
+inline constexpr OpSchema kLaunchSparseFc1 =
+    DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
+        .operand("x", "f32<1, K>")
+        .operand("fc1", "float<N, K>")
+        .operand("bias", "f32<N>")
+        .operand("active", "index<active>")
+        .result("h", "f32<active>");
+
+inline constexpr OpSchema kLaunchSparseFc2 =
+    DefineLaunch("sched.launch @sparse_fc2", "bias + residual + the sum of h[k] fc2[active[k]] over all h[k] != 0.")
+        .operand("h", "f32<active>")
+        .operand("active", "index<active>")
+        .operand("fc2", "float<N, H>")
+        .operand("bias", "f32<H>")
+        .optionalOperand("residual", "f32<1, H>")
+        .result("y", "f32<1, H>");
+
+inline constexpr const OpSchema* kSchedOps[] = {
+    &kLaunchAdd,     &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact,   &kLaunchEmbedPositions,
+    &kLaunchEmbedTokens, &kLaunchGemm,  &kLaunchGemmTransposed, &kLaunchLastRow,   &kLaunchLayerNorm,
+    &kLaunchLinear,  &kLaunchSparseFc1, &kLaunchSparseFc2};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_IR_OPS_SCHEDOPS_H_

@@ -1,0 +1,46 @@
+// The [sparse] stratum: which neurons a token needs, and the MLP over those alone. Semantics: see ModelOps.h.
+#ifndef DEJAVU_IR_OPS_SPARSEOPS_H_
+#define DEJAVU_IR_OPS_SPARSEOPS_H_
+
+#include "ir/core/OpSchema.h"
+
+namespace dejavu {
+
+/// The certified test. Let w be a row of fc1, b its bias, q and s its int8 copy and scale (w ~ s q), and x the input,
+/// which the test rounds to integers n with one scale t (x ~ t n). Then
+///
+///   w.x - s t (q.n)  =  w.(x - t n) + (w - s q).(t n),    so by Cauchy-Schwarz
+///   |w.x - s t (q.n)| <= |w| |x - t n| + |w - s q| |t n|.
+///
+/// q.n is computed exactly in integers. |w| and |w - s q| are computed when the weights are packed and rounded up, in
+/// `rows` = [s, |w - s q|, |w|, b]. A dense kernel computes w.x + b in f32 in some order with an error of at most
+/// g (|w| |x| + |b|), g = K u / (1 - K u), u = 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 3.1). If
+///
+///   s t (q.n) + b + |w| |x - t n| + |w - s q| |t n| + g (|w| |x| + |b|)  <  0,
+///
+/// the left side itself being computed with an upward slack, then the dense kernel's result is negative and its ReLU is
+/// zero. So no neuron with a positive ReLU output is ever left out; the others in the list only cost their bytes.
+/// The norm of the weights' residual is a sum over blocks of kCertifiedBlock columns, which is tighter than the whole.
+inline constexpr OpSchema kCertifiedActive =
+    DefineOp("sparse.certified_active", "Lists, in ascending order, every neuron not certain to have a zero ReLU output.")
+        .operand("x", "f32<1, H>")
+        .operand("q8", "i8<F, H>", "fc1 rounded to integers, one scale a row")
+        .operand("rows", "f32<F, 4>", "scale, norm of the rounding residual, norm, bias of each row; norms rounded up")
+        .result("active", "index<active>");
+
+/// Rows of fc1 and fc2 outside `active` are never read; rows of fc2 only where the neuron is found positive.
+inline constexpr OpSchema kSparseMlp =
+    DefineOp("sparse.mlp", "MLP over the neurons listed in `active`.")
+        .operand("x", "f32<1, H>")
+        .operand("fc1", "float<F, H>", "a neuron is one contiguous row")
+        .optionalOperand("fc1_bias", "float<F>")
+        .operand("fc2", "float<F, H>", "transposed: a neuron is one contiguous row")
+        .optionalOperand("fc2_bias", "float<H>")
+        .operand("active", "index<active>", "ascending, no duplicates, each below F")
+        .result("y", "f32<1, H>");
+
+inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kSparseMlp};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_IR_OPS_SPARSEOPS_H_
