@@ -1,0 +1,41 @@
+#include "ir/ops/ModelOps.h"
+
+#include "ir/base/Status.h"
+#include "ir/core/Operation.h"
+#include "ir/ops/SchedOps.h"
+
+namespace dejavu {
+namespace {
+
+/// [c1]: the cache's heads times their size are the model's width.
+absl::Status CheckHeads(const Operation& op, const Type& cache, int64_t hidden) {
+  const Dim& heads = cache.shape[1];
+  const Dim& head_dim = cache.shape[3];
+  if (!heads.is_static() || !head_dim.is_static() || heads.size() * head_dim.size() != hidden) {
+    return UserError("'", std::string(op.name()), "' op operand 'cache' must have heads * head_dim = ", hidden,
+                     ", but is ", cache.ToString());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status VerifyAttentionHeads(const Operation& op) {
+  const Type& x = op.operand("x")->type();
+  if (!x.shape[1].is_static()) {
+    return UserError("'", std::string(op.name()), "' op operand 'x' must have a fixed width, but is ", x.ToString());
+  }
+  return CheckHeads(op, op.operand("cache")->type(), x.shape[1].size());
+}
+
+absl::Status VerifyLaunchAttention(const Operation& op) {
+  const Type& cache = op.operand("cache")->type();
+  RETURN_IF_ERROR(CheckHeads(op, cache, op.operand("qkv")->type().shape[1].size() / 3));
+  if (Dim(*op.GetAttribute<int64_t>("heads")) != cache.shape[1]) {
+    return UserError("'", std::string(op.name()), "' op attribute 'heads' must be the cache's ",
+                     cache.shape[1].ToString());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dejavu
