@@ -123,7 +123,8 @@ absl::Status OutputFile::Close() {
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_bytes) {
   ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
   if (file.size() > max_bytes) {
-    return UserError(path, ": has ", file.size(), " bytes, more than the ", max_bytes, " allowed for this kind of file");
+    return UserError(path, ": has ", file.size(), " bytes, more than the ", max_bytes,
+                     " allowed for this kind of file");
   }
   std::string text(file.size(), '\0');
   size_t done = 0;

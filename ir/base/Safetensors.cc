@@ -41,10 +41,12 @@ std::optional<DType> ParseSafetensorsDType(std::string_view name) {
 }
 
 // Checks one entry against itself and the data section; what holds between entries is checked by the caller.
-absl::StatusOr<TensorView> MakeView(const SafetensorsEntry& entry, std::span<const std::byte> data, const std::string& where) {
+absl::StatusOr<TensorView> MakeView(const SafetensorsEntry& entry, std::span<const std::byte> data,
+                                    const std::string& where) {
   const std::optional<DType> dtype = ParseSafetensorsDType(entry.dtype);
   if (!dtype.has_value()) {
-    return UserError(where, ": dtype '", entry.dtype, "' is not supported; convert it to F64, F32, F16, BF16, I64, I32, "
+    return UserError(where, ": dtype '", entry.dtype,
+                     "' is not supported; convert it to F64, F32, F16, BF16, I64, I32, "
                      "I16, I8, U8 or BOOL");
   }
   TensorView view;
@@ -52,7 +54,8 @@ absl::StatusOr<TensorView> MakeView(const SafetensorsEntry& entry, std::span<con
   view.dtype = *dtype;
   uint64_t bytes = DTypeSize(*dtype);
   for (const uint64_t dim : entry.dims) {
-    if (dim > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) || __builtin_mul_overflow(bytes, dim, &bytes)) {
+    if (dim > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) ||
+        __builtin_mul_overflow(bytes, dim, &bytes)) {
       return UserError(where, ": shape [", absl::StrJoin(entry.dims, ", "), "] is too large");
     }
     view.dims.push_back(static_cast<int64_t>(dim));
@@ -78,8 +81,8 @@ absl::Status CheckCover(const std::vector<TensorView>& tensors, std::span<const 
   const std::byte* expected = data.data();
   for (const TensorView& tensor : tensors) {
     if (tensor.data != expected) {
-      return UserError(path, ": tensor '", tensor.name, "' ", tensor.data < expected ? "overlaps" : "leaves a hole after",
-                       " the one before it");
+      return UserError(path, ": tensor '", tensor.name, "' ",
+                       tensor.data < expected ? "overlaps" : "leaves a hole after", " the one before it");
     }
     expected = tensor.data + tensor.bytes;
   }

@@ -47,7 +47,8 @@ struct TensorSpec {
 /// The tensors of one file. Immutable; any number of threads may read.
 class Safetensors {
  public:
-  /// Maps and checks the file; every fault is a user error that names the file and the tensor. Tensor bytes are not read.
+  /// Maps and checks the file; every fault is a user error that names the file and the tensor. Tensor bytes are not
+  /// read.
   [[nodiscard]] static absl::StatusOr<Safetensors> Open(const std::string& path);
   /// Checks a file that is in memory. The views point into `bytes`, which must outlive them; `name` is for messages.
   [[nodiscard]] static absl::StatusOr<Safetensors> Parse(std::span<const std::byte> bytes, const std::string& name);
@@ -83,7 +84,8 @@ class SafetensorsWriter {
   /// The next bytes of the current tensor: the first of `specs` that is not complete. One call never reaches past the
   /// current tensor's end; tensors without elements are skipped.
   [[nodiscard]] absl::Status Append(std::span<const std::byte> bytes);
-  /// Syncs and closes the file, once every tensor is complete. Returns each tensor's XXH3 hash, in the order of `specs`.
+  /// Syncs and closes the file, once every tensor is complete. Returns each tensor's XXH3 hash, in the order of
+  /// `specs`.
   [[nodiscard]] absl::StatusOr<std::vector<uint64_t>> Finish();
 
  private:

@@ -35,7 +35,8 @@ absl::StatusOr<std::string> HeaderText(const std::vector<TensorSpec>& specs, con
   for (size_t i = 0; i < specs.size(); ++i) {
     const std::optional<std::string_view> dtype = SafetensorsDTypeName(specs[i].dtype);
     if (!dtype.has_value() || specs[i].name.starts_with("__") || !names.insert(specs[i].name).second) {
-      return BugError("tensor '", specs[i].name, "' cannot be written: its name is used twice or reserved, or its "
+      return BugError("tensor '", specs[i].name,
+                      "' cannot be written: its name is used twice or reserved, or its "
                       "dtype cannot be stored");
     }
     const size_t padding = PaddingAfter(sizes[i]);
@@ -49,7 +50,9 @@ absl::StatusOr<std::string> HeaderText(const std::vector<TensorSpec>& specs, con
     if (padding != 0) {
       header.get_ref<nlohmann::ordered_json::object_t&>().push_back(
           {std::string(kPaddingPrefix) + std::to_string(i),
-           {{"dtype", "U8"}, {"shape", nlohmann::ordered_json::array({padding})}, {"data_offsets", {end, end + padding}}}});
+           {{"dtype", "U8"},
+            {"shape", nlohmann::ordered_json::array({padding})},
+            {"data_offsets", {end, end + padding}}}});
     }
     offset = end + padding;
   }

@@ -1,11 +1,10 @@
-#include "ir/base/FileUtil.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "ir/base/FileUtil.h"
 #include "tests/unit/base/TestFiles.h"
 
 namespace dejavu {

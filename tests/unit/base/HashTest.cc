@@ -1,7 +1,6 @@
-#include "ir/base/Hash.h"
-
 #include <gtest/gtest.h>
 
+#include "ir/base/Hash.h"
 #include "tests/unit/base/TestFiles.h"
 
 namespace dejavu {
@@ -43,7 +42,8 @@ TEST(HashTest, TextHasSixteenDigitsAndParsesBack) {
 }
 
 TEST(HashTest, RefusesOtherTexts) {
-  for (const char* text : {"", "123", "00000000000001234", "000000000000012G", "000000000000012A", "0x00000000000123"}) {
+  for (const char* text :
+       {"", "123", "00000000000001234", "000000000000012G", "000000000000012A", "0x00000000000123"}) {
     EXPECT_EQ(ParseHash(text), std::nullopt) << text;
   }
 }

@@ -1,10 +1,9 @@
-#include "ir/base/MappedFile.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ir/base/MappedFile.h"
 #include "tests/unit/base/TestFiles.h"
 
 namespace dejavu {

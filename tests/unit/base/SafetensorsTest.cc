@@ -1,9 +1,8 @@
 // Tests the reader on well-formed and hostile files. The writer has its own tests.
-#include "ir/base/Safetensors.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ir/base/Safetensors.h"
 #include "tests/unit/base/TestFiles.h"
 
 namespace dejavu {
@@ -55,7 +54,8 @@ TEST(SafetensorsTest, GetNamesTheMissingTensor) {
   const std::string bytes = FileBytes("{}", "");
   const absl::StatusOr<Safetensors> file = Safetensors::Parse(AsBytes(bytes), "w");
   ASSERT_TRUE(file.ok()) << file.status();
-  EXPECT_THAT(std::string(file->Get("fc1.weight").status().message()), AllOf(HasSubstr("w: "), HasSubstr("fc1.weight")));
+  EXPECT_THAT(std::string(file->Get("fc1.weight").status().message()),
+              AllOf(HasSubstr("w: "), HasSubstr("fc1.weight")));
 }
 
 TEST(SafetensorsTest, ReadsScalarsAndTensorsWithoutElements) {
@@ -71,12 +71,13 @@ TEST(SafetensorsTest, ReadsScalarsAndTensorsWithoutElements) {
 }
 
 TEST(SafetensorsTest, KnowsEveryDType) {
-  const std::vector<std::pair<std::string, size_t>> dtypes = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
-                                                              {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"BOOL", 1}};
+  const std::vector<std::pair<std::string, size_t>> dtypes = {{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2},
+                                                              {"I64", 8}, {"I32", 4}, {"I16", 2}, {"I8", 1},
+                                                              {"U8", 1},  {"BOOL", 1}};
   for (const auto& [name, size] : dtypes) {
-    const std::string bytes = FileBytes(R"({"t":{"dtype":")" + name + R"(","shape":[1],"data_offsets":[0,)" +
-                                            std::to_string(size) + "]}}",
-                                        std::string(size, 'x'));
+    const std::string bytes =
+        FileBytes(R"({"t":{"dtype":")" + name + R"(","shape":[1],"data_offsets":[0,)" + std::to_string(size) + "]}}",
+                  std::string(size, 'x'));
     const absl::StatusOr<Safetensors> file = Safetensors::Parse(AsBytes(bytes), "w");
     ASSERT_TRUE(file.ok()) << file.status();
     EXPECT_EQ(SafetensorsDTypeName(file->tensors()[0].dtype), name);
@@ -187,9 +188,10 @@ TEST(SafetensorsTest, RefusesBadOffsets) {
 
 TEST(SafetensorsTest, RefusesOverlapsAndHoles) {
   const auto two = [](const std::string& second) {
-    return ErrorOf(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":)" +
-                       second + "}}",
-                   "123456789");
+    return ErrorOf(
+        R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":)" +
+            second + "}}",
+        "123456789");
   };
   EXPECT_THAT(two("[3,7]"), AllOf(HasSubstr("tensor 'b'"), HasSubstr("overlaps")));
   EXPECT_THAT(two("[0,4]"), HasSubstr("overlaps"));

@@ -16,10 +16,11 @@ TEST(SafetensorsWriterTest, WritesWhatTheReaderReads) {
   const TempFolder folder;
   const std::string a(100, 'a');
   const std::string c(128, 'c');
-  absl::StatusOr<SafetensorsWriter> writer = SafetensorsWriter::Create(folder.File("w"), {{"z.first", DType::kF16, {5, 10}},
-                                                                                          {"none", DType::kF32, {0, 7}},
-                                                                                          {"a.last", DType::kI8, {128}},
-                                                                                          {"end", DType::kF32, {0}}});
+  absl::StatusOr<SafetensorsWriter> writer =
+      SafetensorsWriter::Create(folder.File("w"), {{"z.first", DType::kF16, {5, 10}},
+                                                   {"none", DType::kF32, {0, 7}},
+                                                   {"a.last", DType::kI8, {128}},
+                                                   {"end", DType::kF32, {0}}});
   ASSERT_TRUE(writer.ok()) << writer.status();
   ASSERT_TRUE(writer->Append(AsBytes(a).first(1)).ok());
   ASSERT_TRUE(writer->Append(AsBytes(a).subspan(1)).ok());
