@@ -1,0 +1,200 @@
+#include "ir/interp/ModelEval.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "ir/interp/ModelMath.h"
+
+namespace dejavu {
+namespace {
+
+using Inputs = absl::Span<const Tensor* const>;
+using Results = absl::StatusOr<std::vector<Tensor>>;
+
+Tensor Add(const Tensor& a, const Tensor& b, const EvalOptions& options) {
+  Tensor y = a;
+  for (size_t i = 0; i < y.floats.size(); ++i) {
+    y.floats[i] = a.floats[i] + b.floats[i];
+  }
+  Round(y, options);
+  return y;
+}
+
+Results EvalEmbedTokens(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
+  const Tensor& tokens = *in[0];
+  const int64_t width = in[1]->dims[1];
+  Tensor y = FloatTensor({tokens.dims[0], width});
+  for (size_t t = 0; t < tokens.ints.size(); ++t) {
+    if (tokens.ints[t] < 0 || tokens.ints[t] >= in[1]->dims[0]) {
+      return UserError(op.Describe(), ": token ", tokens.ints[t], " is outside the vocabulary of ", in[1]->dims[0]);
+    }
+    std::copy_n(in[1]->floats.begin() + tokens.ints[t] * width, width, y.floats.begin() + static_cast<int64_t>(t) * width);
+  }
+  return std::vector<Tensor>{std::move(y)};
+}
+
+Results EmbedPositions(const Operation& op, const Tensor& x, const Tensor& table, const Tensor& past,
+                       const EvalOptions& options) {
+  const int64_t first = past.ints[0] + *op.GetAttribute<int64_t>("offset");
+  const int64_t width = x.dims[1];
+  if (first < 0 || first + x.dims[0] > table.dims[0]) {
+    return UserError(op.Describe(), ": position ", past.ints[0] + x.dims[0] - 1, " is beyond the table of ",
+                     table.dims[0], " rows");
+  }
+  Tensor y = x;
+  for (size_t i = 0; i < y.floats.size(); ++i) {
+    y.floats[i] += table.floats[static_cast<size_t>(first * width) + i];
+  }
+  Round(y, options);
+  return std::vector<Tensor>{std::move(y)};
+}
+
+Results EvalEmbedPositions(const Operation& op, Inputs in, const EvalOptions& options) {
+  return EmbedPositions(op, *in[0], *in[2], *in[1], options);
+}
+
+Results EvalLaunchEmbedPositions(const Operation& op, Inputs in, const EvalOptions& options) {
+  return EmbedPositions(op, *in[0], *in[1], *in[2], options);
+}
+
+Results EvalLayerNorm(const Operation& op, Inputs in, const EvalOptions& options) {
+  const double epsilon = *op.GetAttribute<double>("epsilon");
+  const int64_t width = in[0]->dims[1];
+  Tensor y = *in[0];
+  for (int64_t t = 0; t < y.dims[0]; ++t) {
+    double* row = y.floats.data() + t * width;
+    double mean = 0;
+    for (int64_t j = 0; j < width; ++j) {
+      mean += row[j];
+    }
+    mean /= static_cast<double>(width);
+    double variance = 0;
+    for (int64_t j = 0; j < width; ++j) {
+      variance += (row[j] - mean) * (row[j] - mean);
+    }
+    const double deviation = std::sqrt(variance / static_cast<double>(width) + epsilon);
+    for (int64_t j = 0; j < width; ++j) {
+      row[j] = (row[j] - mean) / deviation * in[1]->floats[j] + in[2]->floats[j];
+    }
+  }
+  Round(y, options);
+  return std::vector<Tensor>{std::move(y)};
+}
+
+Results EvalLinear(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{Linear({.x = in[0], .w = in[1], .bias = in[2]}, options)};
+}
+
+Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{Linear({.x = in[0],
+                                     .w = in[1],
+                                     .bias = in[2],
+                                     .residual = in[3],
+                                     .relu = *op.GetAttribute<bool>("relu"),
+                                     .transposed = op.Is("sched.launch @gemm_transposed")},
+                                    options)};
+}
+
+Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options) {
+  const int64_t tokens = in[0]->dims[0];
+  const int64_t hidden = in[0]->dims[1];
+  Tensor qkv = FloatTensor({tokens, 3 * hidden});
+  for (int64_t part = 0; part < 3; ++part) {
+    const Tensor y = Linear({.x = in[0], .w = in[1 + 2 * part], .bias = in[2 + 2 * part]}, options);
+    for (int64_t t = 0; t < tokens; ++t) {
+      std::copy_n(y.floats.begin() + t * hidden, hidden, qkv.floats.begin() + t * 3 * hidden + part * hidden);
+    }
+  }
+  Tensor cache = AppendToCache(qkv, *in[9]);
+  const Tensor mixed = Attend(qkv, cache, *op.GetAttribute<double>("scale"), options);
+  Tensor y = Linear({.x = &mixed, .w = in[7], .bias = in[8]}, options);
+  return std::vector<Tensor>{std::move(y), std::move(cache)};
+}
+
+Results EvalLaunchAttention(const Operation& op, Inputs in, const EvalOptions& options) {
+  Tensor cache = AppendToCache(*in[0], *in[1]);
+  Tensor y = Attend(*in[0], cache, *op.GetAttribute<double>("scale"), options);
+  return std::vector<Tensor>{std::move(y), std::move(cache)};
+}
+
+Results EvalMlp(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  const Tensor h = Linear({.x = in[0], .w = in[1], .bias = in[2], .relu = true}, options);
+  return std::vector<Tensor>{Linear({.x = &h, .w = in[3], .bias = in[4]}, options)};
+}
+
+Results EvalAdd(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{Add(*in[0], *in[1], options)};
+}
+
+Results EvalLastToken(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  const int64_t width = in[0]->dims[1];
+  Tensor y = FloatTensor({1, width});
+  std::copy_n(in[0]->floats.end() - width, width, y.floats.begin());
+  return std::vector<Tensor>{std::move(y)};
+}
+
+Results EvalCertifiedActive(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{Compact(CertifiedFlags(*in[0], *in[1], *in[2]))};
+}
+
+Results EvalCertifiedTest(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{CertifiedFlags(*in[0], *in[1], *in[2])};
+}
+
+Results EvalCompact(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{Compact(*in[0])};
+}
+
+Results EvalSparseMlp(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  const Tensor h = SparseFc1(*in[0], *in[1], in[2], *in[5], options);
+  return std::vector<Tensor>{SparseFc2(h, *in[5], *in[3], in[4], nullptr, options)};
+}
+
+Results EvalSparseFc1(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{SparseFc1(*in[0], *in[1], in[2], *in[3], options)};
+}
+
+Results EvalSparseFc2(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{SparseFc2(*in[0], *in[1], *in[2], in[3], in[4], options)};
+}
+
+struct Entry {
+  std::string_view name;
+  ModelEvalFn eval;
+};
+
+constexpr std::array kEntries = std::to_array<Entry>({
+    {"model.add", EvalAdd},
+    {"model.attention", EvalAttention},
+    {"model.embed_positions", EvalEmbedPositions},
+    {"model.embed_tokens", EvalEmbedTokens},
+    {"model.last_token", EvalLastToken},
+    {"model.layer_norm", EvalLayerNorm},
+    {"model.linear", EvalLinear},
+    {"model.mlp", EvalMlp},
+    {"sched.launch @add", EvalAdd},
+    {"sched.launch @attention", EvalLaunchAttention},
+    {"sched.launch @certified_test", EvalCertifiedTest},
+    {"sched.launch @compact", EvalCompact},
+    {"sched.launch @embed_positions", EvalLaunchEmbedPositions},
+    {"sched.launch @embed_tokens", EvalEmbedTokens},
+    {"sched.launch @gemm", EvalLaunchLinear},
+    {"sched.launch @gemm_transposed", EvalLaunchLinear},
+    {"sched.launch @last_row", EvalLastToken},
+    {"sched.launch @layer_norm", EvalLayerNorm},
+    {"sched.launch @linear", EvalLaunchLinear},
+    {"sched.launch @sparse_fc1", EvalSparseFc1},
+    {"sched.launch @sparse_fc2", EvalSparseFc2},
+    {"sparse.certified_active", EvalCertifiedActive},
+    {"sparse.mlp", EvalSparseMlp},
+});
+
+}  // namespace
+
+ModelEvalFn FindModelEval(std::string_view name) {
+  const auto* it = std::find_if(kEntries.begin(), kEntries.end(), [name](const Entry& e) { return e.name == name; });
+  return it == kEntries.end() ? nullptr : it->eval;
+}
+
+}  // namespace dejavu

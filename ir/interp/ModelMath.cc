@@ -1,0 +1,196 @@
+#include "ir/interp/ModelMath.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace dejavu {
+
+Tensor FloatTensor(std::vector<int64_t> dims) {
+  Tensor tensor;
+  tensor.dtype = DType::kF32;
+  tensor.dims = std::move(dims);
+  tensor.floats.assign(static_cast<size_t>(tensor.NumElements()), 0.0);
+  return tensor;
+}
+
+void Round(Tensor& tensor, const EvalOptions& options) {
+  if (options.round) {
+    for (double& value : tensor.floats) {
+      value = RoundToDType(value, tensor.dtype);
+    }
+  }
+}
+
+Tensor Linear(const LinearArgs& args, const EvalOptions& options) {
+  const int64_t tokens = args.x->dims[0];
+  const int64_t k = args.x->dims[1];
+  const int64_t n = args.transposed ? args.w->dims[1] : args.w->dims[0];
+  const int64_t row = args.transposed ? 1 : k;
+  const int64_t step = args.transposed ? n : 1;
+  Tensor y = FloatTensor({tokens, n});
+  for (int64_t t = 0; t < tokens; ++t) {
+    const double* x = args.x->floats.data() + t * k;
+    for (int64_t i = 0; i < n; ++i) {
+      const double* w = args.w->floats.data() + i * row;
+      double sum = 0;
+      for (int64_t j = 0; j < k; ++j) {
+        sum += x[j] * w[j * step];
+      }
+      sum += args.bias != nullptr ? args.bias->floats[i] : 0.0;
+      sum = args.relu ? std::max(sum, 0.0) : sum;
+      y.floats[t * n + i] = args.residual != nullptr ? args.residual->floats[t * n + i] + sum : sum;
+    }
+  }
+  Round(y, options);
+  return y;
+}
+
+Tensor AppendToCache(const Tensor& qkv, const Tensor& cache) {
+  const int64_t tokens = qkv.dims[0];
+  const int64_t hidden = qkv.dims[1] / 3;
+  const int64_t heads = cache.dims[1];
+  const int64_t past = cache.dims[2];
+  const int64_t dim = cache.dims[3];
+  Tensor grown = FloatTensor({2, heads, past + tokens, dim});
+  for (int64_t part = 0; part < 2; ++part) {
+    for (int64_t h = 0; h < heads; ++h) {
+      const int64_t head = part * heads + h;
+      double* to = grown.floats.data() + head * (past + tokens) * dim;
+      std::copy_n(cache.floats.data() + head * past * dim, past * dim, to);
+      for (int64_t t = 0; t < tokens; ++t) {
+        const double* from = qkv.floats.data() + t * 3 * hidden + (part + 1) * hidden + h * dim;
+        std::copy_n(from, dim, to + (past + t) * dim);
+      }
+    }
+  }
+  return grown;
+}
+
+Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options) {
+  const int64_t tokens = qkv.dims[0];
+  const int64_t hidden = qkv.dims[1] / 3;
+  const int64_t heads = cache.dims[1];
+  const int64_t context = cache.dims[2];
+  const int64_t dim = cache.dims[3];
+  Tensor y = FloatTensor({tokens, hidden});
+  std::vector<double> scores(static_cast<size_t>(context));
+  for (int64_t h = 0; h < heads; ++h) {
+    const double* keys = cache.floats.data() + h * context * dim;
+    const double* values = cache.floats.data() + (heads + h) * context * dim;
+    for (int64_t t = 0; t < tokens; ++t) {
+      const double* q = qkv.floats.data() + t * 3 * hidden + h * dim;
+      const int64_t visible = context - tokens + t + 1;
+      double top = -std::numeric_limits<double>::infinity();
+      for (int64_t s = 0; s < visible; ++s) {
+        double dot = 0;
+        for (int64_t d = 0; d < dim; ++d) {
+          dot += q[d] * keys[s * dim + d];
+        }
+        scores[s] = dot * scale;
+        top = std::max(top, scores[s]);
+      }
+      double total = 0;
+      for (int64_t s = 0; s < visible; ++s) {
+        scores[s] = std::exp(scores[s] - top);
+        total += scores[s];
+      }
+      double* out = y.floats.data() + t * hidden + h * dim;
+      for (int64_t s = 0; s < visible; ++s) {
+        for (int64_t d = 0; d < dim; ++d) {
+          out[d] += scores[s] / total * values[s * dim + d];
+        }
+      }
+    }
+  }
+  Round(y, options);
+  return y;
+}
+
+Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows) {
+  const int64_t n = q8.dims[0];
+  const int64_t k = q8.dims[1];
+  double top = 0;
+  double square = 0;
+  bool finite = true;
+  for (double value : x.floats) {
+    finite = finite && std::isfinite(value);
+    top = std::max(top, std::abs(value));
+    square += value * value;
+  }
+  // The kernels' integer range: products of 127 summed over k columns stay below 2^31.
+  const double steps = std::min<double>(32767, std::floor(2147483647.0 / (127.0 * static_cast<double>(k))));
+  const double t = top / steps;
+  std::vector<double> rounded(static_cast<size_t>(k), 0.0);
+  double rest = 0;
+  for (int64_t j = 0; j < k && top > 0; ++j) {
+    rounded[j] = std::nearbyint(x.floats[j] / t);
+    rest += (x.floats[j] - rounded[j] * t) * (x.floats[j] - rounded[j] * t);
+  }
+  const double norm_x = std::sqrt(square);
+  const double gamma = static_cast<double>(k + 8) * 0x1p-23;
+  Tensor flags;
+  flags.dtype = DType::kU8;
+  flags.dims = {n};
+  flags.ints.assign(static_cast<size_t>(n), 1);
+  for (int64_t i = 0; i < n && finite; ++i) {
+    const double scale = rows.floats[i * 4];
+    const double residual = rows.floats[i * 4 + 1];
+    const double norm = rows.floats[i * 4 + 2];
+    const double bias = rows.floats[i * 4 + 3];
+    double dot = 0;
+    for (int64_t j = 0; j < k; ++j) {
+      dot += static_cast<double>(q8.ints[i * k + j]) * rounded[j];
+    }
+    const double slack = residual * norm_x + norm * (std::sqrt(rest) + gamma * norm_x) + gamma * std::abs(bias);
+    flags.ints[i] = scale * t * dot + bias + slack * (1 + 0x1p-18) < 0 ? 0 : 1;
+  }
+  return flags;
+}
+
+Tensor Compact(const Tensor& flags) {
+  Tensor active;
+  active.dtype = DType::kIndex;
+  for (size_t i = 0; i < flags.ints.size(); ++i) {
+    if (flags.ints[i] != 0) {
+      active.ints.push_back(static_cast<int64_t>(i));
+    }
+  }
+  active.dims = {static_cast<int64_t>(active.ints.size())};
+  return active;
+}
+
+Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const Tensor& active,
+                 const EvalOptions& options) {
+  const int64_t k = fc1.dims[1];
+  Tensor h = FloatTensor(active.dims);
+  for (size_t a = 0; a < active.ints.size(); ++a) {
+    const int64_t i = active.ints[a];
+    double sum = 0;
+    for (int64_t j = 0; j < k; ++j) {
+      sum += x.floats[j] * fc1.floats[i * k + j];
+    }
+    h.floats[a] = std::max(sum + (bias != nullptr ? bias->floats[i] : 0.0), 0.0);
+  }
+  Round(h, options);
+  return h;
+}
+
+Tensor SparseFc2(const Tensor& h, const Tensor& active, const Tensor& fc2, const Tensor* bias, const Tensor* residual,
+                 const EvalOptions& options) {
+  const int64_t width = fc2.dims[1];
+  Tensor y = FloatTensor({1, width});
+  for (size_t a = 0; a < active.ints.size(); ++a) {
+    for (int64_t j = 0; h.floats[a] != 0 && j < width; ++j) {
+      y.floats[j] += h.floats[a] * fc2.floats[active.ints[a] * width + j];
+    }
+  }
+  for (int64_t j = 0; j < width; ++j) {
+    y.floats[j] += bias != nullptr ? bias->floats[j] : 0.0;
+    y.floats[j] = residual != nullptr ? residual->floats[j] + y.floats[j] : y.floats[j];
+  }
+  Round(y, options);
+  return y;
+}
+
+}  // namespace dejavu
