@@ -37,6 +37,9 @@ class TensorSource {
 /// Maps a .safetensors file.
 [[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSafetensorsSource(const std::string& path);
 
+/// Reads the initialisers of a .onnx file and of its external data files. Defined with the ONNX reader.
+[[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenOnnxSource(const std::string& path);
+
 /// Finds the bytes of a module's weights. Opens each file once, when it is first needed. Not thread-safe.
 class WeightStore {
  public:

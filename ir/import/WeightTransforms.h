@@ -1,0 +1,34 @@
+// Weights computed from weights: the layouts and copies that passes ask for by name.
+#ifndef DEJAVU_IR_IMPORT_WEIGHTTRANSFORMS_H_
+#define DEJAVU_IR_IMPORT_WEIGHTTRANSFORMS_H_
+
+#include <string_view>
+#include <vector>
+
+#include "ir/core/Module.h"
+#include "ir/import/WeightStore.h"
+
+namespace dejavu {
+
+/// One way of deriving a weight. Both functions get as many sources as the transform takes; errors say what is wrong
+/// with them and leave the naming of the weight to the caller.
+struct WeightTransform {
+  std::string_view name;
+  std::string_view summary;
+  size_t min_sources;
+  size_t max_sources;
+  absl::StatusOr<Type> (*infer)(const std::vector<Type>& sources);
+  absl::StatusOr<WeightData> (*compute)(const std::vector<WeightData>& sources);
+};
+
+/// transpose, concat, widen, zeros, quantize, quantized_rows; null for another name.
+[[nodiscard]] const WeightTransform* FindWeightTransform(std::string_view name);
+
+/// Adds the weight `name` = `transform`(sources) to `module`, or returns the one of that name if it is there already.
+/// Aborts on a transform that does not fit: passes must not ask for it.
+Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_view transform,
+                         std::vector<const Weight*> sources);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_IR_IMPORT_WEIGHTTRANSFORMS_H_
