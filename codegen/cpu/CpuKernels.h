@@ -1,0 +1,16 @@
+// The emitters of the CPU target. Each writes one function into a CpuModule, for a spec that the table supports.
+#ifndef DEJAVU_CODEGEN_CPU_CPUKERNELS_H_
+#define DEJAVU_CODEGEN_CPU_CPUKERNELS_H_
+
+#include "codegen/target/KernelTable.h"
+
+namespace dejavu {
+
+void EmitLinear(EmitContext& context, const KernelSpec& spec);
+
+/// The symbol of a supported spec.
+[[nodiscard]] std::string CpuSymbol(const KernelSpec& spec);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_CPU_CPUKERNELS_H_

@@ -1,0 +1,71 @@
+// linear: y = act(w x + bias) + residual for a few tokens; batch 1 runs at the speed of memory.
+#include "codegen/cpu/CpuKernels.h"
+#include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/VectorOps.h"
+#include "codegen/target/KernelShapes.h"
+#include "llvm/IR/Intrinsics.h"
+
+namespace dejavu {
+namespace {
+
+using llvm::Value;
+
+// Rows of one block: enough independent loads and sums to keep memory busy.
+constexpr int64_t kRows = 4;
+// How far ahead of the rows in work lines are asked for, in bytes.
+constexpr int64_t kPrefetchBytes = 4096;
+
+}  // namespace
+
+void EmitLinear(EmitContext& context, const KernelSpec& spec) {
+  const LinearShape shape = MatchLinear(spec).value();
+  KernelBuilder b(context, CpuSymbol(spec));
+  llvm::IRBuilder<>& ir = b.ir();
+  Value* x = b.Arg(0);
+  Value* w = b.Arg(1);
+  Value* bias = b.Arg(2);
+  Value* residual = b.Arg(3);
+  Value* y = b.Arg(4);
+  Value* tokens = b.Tokens(shape.tokens);
+  const RowLayout layout{shape.k, shape.dtype};
+
+  // Blocks of a fixed size make each sum's order independent of the number of threads. The last block repeats the last
+  // row where n is not a multiple of the block; it is computed and stored again with the same value.
+  const Range blocks = b.Share(b.I64((shape.n + kRows - 1) / kRows));
+  b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
+    Values numbers;
+    Values rows;
+    for (int64_t r = 0; r < kRows; ++r) {
+      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(kRows)), b.I64(r));
+      if (shape.n % kRows != 0) {
+        number = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, number, b.I64(shape.n - 1));
+      }
+      numbers.push_back(number);
+      rows.push_back(b.At(w, number, layout.bytes()));
+    }
+    b.For(b.I64(0), tokens, 1, [&](Value* token) {
+      const auto prefetch = [&](int r, Value* offset) {
+        return b.At(ir.CreateInBoundsGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
+      };
+      Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.k), layout, prefetch);
+      for (int64_t r = 0; r < kRows; ++r) {
+        Value* number = numbers[static_cast<size_t>(r)];
+        Value* sum = ir.CreateExtractElement(sums, static_cast<uint64_t>(r));
+        if (shape.bias) {
+          sum = ir.CreateFAdd(sum, b.LoadFloat(bias, number));
+        }
+        if (shape.relu) {
+          sum = Relu(b, sum);
+        }
+        Value* index = ir.CreateAdd(ir.CreateMul(token, b.I64(shape.n)), number);
+        if (shape.residual) {
+          sum = ir.CreateFAdd(sum, b.LoadFloat(residual, index));
+        }
+        b.StoreFloat(sum, y, index);
+      }
+    });
+  });
+  b.Finish();
+}
+
+}  // namespace dejavu

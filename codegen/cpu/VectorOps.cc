@@ -1,0 +1,216 @@
+#include "codegen/cpu/VectorOps.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "llvm/IR/Intrinsics.h"
+
+namespace dejavu {
+namespace {
+
+using llvm::FixedVectorType;
+using llvm::Value;
+
+FixedVectorType* IntVector(KernelBuilder& b, unsigned bits, int count) {
+  return FixedVectorType::get(b.ir().getIntNTy(bits), static_cast<unsigned>(count));
+}
+
+int LaneCount(Value* vector) {
+  return static_cast<int>(llvm::cast<FixedVectorType>(vector->getType())->getNumElements());
+}
+
+llvm::Constant* SplatInt(KernelBuilder& b, int count, uint32_t value) {
+  return llvm::ConstantInt::get(IntVector(b, 32, count), value);
+}
+
+// Half bits to float without F16C. Shifting the exponent into place leaves it 112 too small; a product repairs normal
+// and subnormal numbers alike, and the exponent of infinities and NaNs is set by hand.
+Value* HalfBitsToFloat(KernelBuilder& b, Value* bits, int count) {
+  llvm::IRBuilder<>& ir = b.ir();
+  Value* wide = ir.CreateZExt(bits, IntVector(b, 32, count));
+  Value* sign = ir.CreateShl(ir.CreateAnd(wide, SplatInt(b, count, 0x8000)), 16);
+  Value* magnitude = ir.CreateShl(ir.CreateAnd(wide, SplatInt(b, count, 0x7FFF)), 13);
+  Value* scaled = ir.CreateFMul(ir.CreateBitCast(magnitude, b.FloatVector(count)),
+                                llvm::ConstantFP::get(b.FloatVector(count), 0x1p112));
+  Value* special = ir.CreateICmpUGE(magnitude, SplatInt(b, count, 0x7C00U << 13U));
+  Value* finite = ir.CreateBitCast(scaled, IntVector(b, 32, count));
+  Value* infinite = ir.CreateOr(magnitude, SplatInt(b, count, 0x7F800000));
+  return ir.CreateBitCast(ir.CreateOr(ir.CreateSelect(special, infinite, finite), sign), b.FloatVector(count));
+}
+
+}  // namespace
+
+Value* LoadFloats(KernelBuilder& b, Value* address, DType dtype, int count) {
+  llvm::IRBuilder<>& ir = b.ir();
+  if (dtype == DType::kF32) {
+    return ir.CreateAlignedLoad(b.FloatVector(count), address, llvm::Align(4));
+  }
+  if (dtype == DType::kF16 && b.isa().native_half) {
+    auto* type = FixedVectorType::get(ir.getHalfTy(), static_cast<unsigned>(count));
+    return ir.CreateFPExt(ir.CreateAlignedLoad(type, address, llvm::Align(2)), b.FloatVector(count));
+  }
+  Value* bits = ir.CreateAlignedLoad(IntVector(b, 16, count), address, llvm::Align(2));
+  if (dtype == DType::kF16) {
+    return HalfBitsToFloat(b, bits, count);
+  }
+  return ir.CreateBitCast(ir.CreateShl(ir.CreateZExt(bits, IntVector(b, 32, count)), 16), b.FloatVector(count));
+}
+
+Value* LoadPadded(KernelBuilder& b, Value* address, DType dtype, int count) {
+  Value* loaded = LoadFloats(b, address, dtype, count);
+  if (count == b.lanes()) {
+    return loaded;
+  }
+  llvm::SmallVector<int, 16> mask(static_cast<size_t>(b.lanes()), count);
+  std::iota(mask.begin(), mask.begin() + count, 0);
+  return b.ir().CreateShuffleVector(loaded, ZeroVector(b, count), mask);
+}
+
+void StoreFloats(KernelBuilder& b, Value* vector, Value* address, int count) {
+  if (count < LaneCount(vector)) {
+    llvm::SmallVector<int, 16> mask(static_cast<size_t>(count));
+    std::iota(mask.begin(), mask.end(), 0);
+    vector = b.ir().CreateShuffleVector(vector, mask);
+  }
+  b.ir().CreateAlignedStore(vector, address, llvm::Align(4));
+}
+
+Value* MulAdd(KernelBuilder& b, Value* x, Value* y, Value* z) {
+  return b.ir().CreateIntrinsic(llvm::Intrinsic::fmuladd, {x->getType()}, {x, y, z});
+}
+
+Value* Relu(KernelBuilder& b, Value* x) {
+  llvm::Constant* zero = llvm::Constant::getNullValue(x->getType());
+  return b.ir().CreateSelect(b.ir().CreateFCmpOLE(x, zero), zero, x);
+}
+
+Value* Splat(KernelBuilder& b, Value* scalar, int count) {
+  return b.ir().CreateVectorSplat(static_cast<unsigned>(count), scalar);
+}
+
+Value* ZeroVector(KernelBuilder& b, int count) { return llvm::Constant::getNullValue(b.FloatVector(count)); }
+
+Value* SumEachOfFour(KernelBuilder& b, const Values& vectors) {
+  llvm::IRBuilder<>& ir = b.ir();
+  const int lanes = LaneCount(vectors[0]);
+  const auto add = [&](Value* x, Value* y) {
+    return x->getType()->isFPOrFPVectorTy() ? ir.CreateFAdd(x, y) : ir.CreateAdd(x, y);
+  };
+  // Adds two shuffles of (x, y), each given by its four lanes within a group of four; 4.. are lanes of y.
+  const auto step = [&](Value* x, Value* y, std::array<int, 4> low, std::array<int, 4> high) {
+    llvm::SmallVector<int, 16> low_mask;
+    llvm::SmallVector<int, 16> high_mask;
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int group = lane / 4 * 4;
+      const auto pick = [&](int source) { return source < 4 ? group + source : lanes + group + source - 4; };
+      low_mask.push_back(pick(low[static_cast<size_t>(lane % 4)]));
+      high_mask.push_back(pick(high[static_cast<size_t>(lane % 4)]));
+    }
+    return add(ir.CreateShuffleVector(x, y, low_mask), ir.CreateShuffleVector(x, y, high_mask));
+  };
+  Value* first = step(vectors[0], vectors[1], {0, 4, 1, 5}, {2, 6, 3, 7});
+  Value* second = step(vectors[2], vectors[3], {0, 4, 1, 5}, {2, 6, 3, 7});
+  Value* sum = step(first, second, {0, 1, 4, 5}, {2, 3, 6, 7});
+  for (int width = lanes / 2; width >= 4; width /= 2) {
+    llvm::SmallVector<int, 16> low(static_cast<size_t>(width));
+    llvm::SmallVector<int, 16> high(static_cast<size_t>(width));
+    std::iota(low.begin(), low.end(), 0);
+    std::iota(high.begin(), high.end(), width);
+    sum = add(ir.CreateShuffleVector(sum, low), ir.CreateShuffleVector(sum, high));
+  }
+  return sum;
+}
+
+Value* FoldLanes(KernelBuilder& b, Value* vector, llvm::function_ref<Value*(Value*, Value*)> combine) {
+  for (int width = LaneCount(vector) / 2; width >= 1; width /= 2) {
+    llvm::SmallVector<int, 16> low(static_cast<size_t>(width));
+    llvm::SmallVector<int, 16> high(static_cast<size_t>(width));
+    std::iota(low.begin(), low.end(), 0);
+    std::iota(high.begin(), high.end(), width);
+    vector = combine(b.ir().CreateShuffleVector(vector, low), b.ir().CreateShuffleVector(vector, high));
+  }
+  return b.ir().CreateExtractElement(vector, uint64_t{0});
+}
+
+Value* SumLanes(KernelBuilder& b, Value* vector) {
+  return FoldLanes(b, vector, [&](Value* x, Value* y) { return b.ir().CreateFAdd(x, y); });
+}
+
+Value* ExpOfNegative(KernelBuilder& b, Value* x) {
+  llvm::IRBuilder<>& ir = b.ir();
+  llvm::Type* type = x->getType();
+  llvm::Type* int_type = type->getWithNewBitWidth(32);
+  if (auto* vector = llvm::dyn_cast<FixedVectorType>(type)) {
+    int_type = IntVector(b, 32, static_cast<int>(vector->getNumElements()));
+  }
+  const auto constant = [&](double value) { return llvm::ConstantFP::get(type, value); };
+  // Adding 1.5 * 2^23 rounds to an integer, which stands in the low bits of the sum.
+  Value* magic = constant(0x1.8p23);
+  Value* shifted = MulAdd(b, x, constant(1.44269504088896341), magic);
+  Value* n = ir.CreateFSub(shifted, magic);
+  // x - n ln 2 in two steps: the high part of ln 2 has trailing zeros, so its product with n is exact.
+  Value* r = MulAdd(b, n, constant(-0.693359375), x);
+  r = MulAdd(b, n, constant(2.12194440054690583e-4), r);
+  // Taylor's polynomial: its next term is at most 0.3466^8 / 8! = 5.2e-9.
+  Value* p = constant(1.0 / 5040);
+  for (const double coefficient : {1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0}) {
+    p = MulAdd(b, p, r, constant(coefficient));
+  }
+  Value* exponent = ir.CreateAdd(ir.CreateBitCast(shifted, int_type), llvm::ConstantInt::get(int_type, 127));
+  Value* power = ir.CreateBitCast(ir.CreateShl(exponent, 23), type);
+  Value* tiny = ir.CreateFCmpOLT(x, constant(-87.0));
+  return ir.CreateSelect(tiny, llvm::Constant::getNullValue(type), ir.CreateFMul(p, power));
+}
+
+void Prefetch(KernelBuilder& b, Value* address) {
+  llvm::IRBuilder<>& ir = b.ir();
+  ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {address->getType()},
+                     {address, ir.getInt32(0), ir.getInt32(3), ir.getInt32(1)});
+}
+
+Value* DotFourRows(KernelBuilder& b, const Values& rows, Value* x, const RowLayout& layout,
+                   llvm::function_ref<Value*(int, Value*)> prefetch) {
+  const int lanes = b.lanes();
+  const int64_t size = layout.element_bytes();
+  // Partial sums per row: with four rows they hide the latency of the multiply-adds and leave registers free.
+  const int64_t unroll = 2;
+  const size_t row_count = rows.size();
+  Values sums(row_count * unroll, ZeroVector(b, lanes));
+
+  const auto add_vector = [&](Values& acc, Value* k, int64_t extra, int count, size_t part) {
+    Value* x_vector = LoadPadded(b, b.At(b.At(x, k, 4), extra * 4), DType::kF32, count);
+    for (size_t r = 0; r < row_count; ++r) {
+      Value* w = LoadPadded(b, b.At(b.At(rows[r], k, size), extra * size), layout.dtype, count);
+      acc[r * unroll + part] = MulAdd(b, w, x_vector, acc[r * unroll + part]);
+    }
+  };
+  const int64_t step = unroll * lanes;
+  const int64_t main = layout.width / step * step;
+  sums = b.For(b.I64(0), b.I64(main), step, sums, [&](Value* k, const Values& carried) {
+    Values next = carried;
+    for (int64_t line = 0; line < step * size; line += 64) {
+      for (size_t r = 0; r < row_count; ++r) {
+        Value* offset = b.ir().CreateAdd(b.ir().CreateMul(k, b.I64(size)), b.I64(line));
+        if (Value* address = prefetch(static_cast<int>(r), offset)) {
+          Prefetch(b, address);
+        }
+      }
+    }
+    for (int64_t part = 0; part < unroll; ++part) {
+      add_vector(next, k, part * lanes, lanes, static_cast<size_t>(part));
+    }
+    return next;
+  });
+  for (int64_t k = main; k < layout.width; k += lanes) {
+    const auto count = static_cast<int>(std::min<int64_t>(lanes, layout.width - k));
+    add_vector(sums, b.I64(k), 0, count, static_cast<size_t>((k - main) / lanes));
+  }
+  Values totals;
+  for (size_t r = 0; r < row_count; ++r) {
+    totals.push_back(b.ir().CreateFAdd(sums[r * unroll], sums[r * unroll + 1]));
+  }
+  return SumEachOfFour(b, totals);
+}
+
+}  // namespace dejavu

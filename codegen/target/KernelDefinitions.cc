@@ -1,0 +1,174 @@
+// The kernels of the [sched] stratum: signature, symbol and cost of each. Emitters belong to the targets.
+#include <bit>
+
+#include "absl/strings/str_cat.h"
+#include "codegen/target/KernelShapes.h"
+#include "codegen/target/KernelTable.h"
+
+namespace dejavu {
+namespace {
+
+int64_t Size(DType dtype) { return static_cast<int64_t>(DTypeSize(dtype)); }
+
+int64_t Count(const Dim& tokens) { return tokens.is_static() ? tokens.size() : 1; }
+
+// `kernel_dtype`, then the dimensions. A static number of tokens is part of the code, a symbolic one is not.
+std::string Head(const KernelSpec& spec, DType dtype, const Dim& tokens) {
+  const std::string_view name = DTypeName(dtype);
+  std::string head = absl::StrCat(spec.kernel, "_", absl::string_view(name.data(), name.size()));
+  if (tokens.is_static()) {
+    absl::StrAppend(&head, "_t", tokens.size());
+  }
+  return head;
+}
+
+std::string FloatBits(float value) { return absl::StrCat(absl::Hex(std::bit_cast<uint32_t>(value))); }
+
+std::string EmbedTokensSymbol(const KernelSpec& spec) {
+  const EmbedTokensShape s = MatchEmbedTokens(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, s.tokens), "_v", s.vocab, "_e", s.width);
+}
+
+KernelCost EmbedTokensCost(const KernelSpec& spec) {
+  const EmbedTokensShape s = MatchEmbedTokens(spec).value();
+  return {.bytes = Count(s.tokens) * (4 + s.width * (Size(s.dtype) + 4))};
+}
+
+std::string EmbedPositionsSymbol(const KernelSpec& spec) {
+  const EmbedPositionsShape s = MatchEmbedPositions(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, s.tokens), "_p", s.positions, "_e", s.width, "_o", s.offset);
+}
+
+KernelCost EmbedPositionsCost(const KernelSpec& spec) {
+  const EmbedPositionsShape s = MatchEmbedPositions(spec).value();
+  return {.bytes = Count(s.tokens) * s.width * (Size(s.dtype) + 8), .flops = Count(s.tokens) * s.width};
+}
+
+std::string LayerNormSymbol(const KernelSpec& spec) {
+  const LayerNormShape s = MatchLayerNorm(spec).value();
+  return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.width, "_e", FloatBits(s.epsilon));
+}
+
+KernelCost LayerNormCost(const KernelSpec& spec) {
+  const LayerNormShape s = MatchLayerNorm(spec).value();
+  return {.bytes = 8 * s.width * (Count(s.tokens) + 1), .flops = 8 * s.width * Count(s.tokens)};
+}
+
+std::string LinearSymbol(const KernelSpec& spec) {
+  const LinearShape s = MatchLinear(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, s.tokens), "_n", s.n, "_k", s.k, "_b", static_cast<int>(s.bias), "_r",
+                      static_cast<int>(s.residual), "_relu", static_cast<int>(s.relu));
+}
+
+KernelCost LinearCost(const KernelSpec& spec) {
+  const LinearShape s = MatchLinear(spec).value();
+  const int64_t activations = Count(s.tokens) * 4 * (s.k + s.n + (s.residual ? s.n : 0));
+  return {.bytes = s.n * s.k * Size(s.dtype) + (s.bias ? 4 * s.n : 0) + activations,
+          .flops = 2 * s.n * s.k * Count(s.tokens)};
+}
+
+std::string AddSymbol(const KernelSpec& spec) {
+  const RowsShape s = MatchAdd(spec).value();
+  return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.width);
+}
+
+KernelCost AddCost(const KernelSpec& spec) {
+  const RowsShape s = MatchAdd(spec).value();
+  return {.bytes = 12 * s.width * Count(s.tokens), .flops = s.width * Count(s.tokens)};
+}
+
+std::string LastRowSymbol(const KernelSpec& spec) {
+  const RowsShape s = MatchLastRow(spec).value();
+  return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.width);
+}
+
+KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastRow(spec).value().width}; }
+
+std::string AttentionSymbol(const KernelSpec& spec) {
+  const AttentionShape s = MatchAttention(spec).value();
+  return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
+                      FloatBits(s.scale));
+}
+
+// The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token.
+KernelCost AttentionCost(const KernelSpec& spec) {
+  const AttentionShape s = MatchAttention(spec).value();
+  const int64_t width = s.heads * s.head_dim;
+  return {.bytes = Count(s.tokens) * 4 * width * (3 + 1 + 2),
+          .flops = 4 * width * Count(s.tokens),
+          .bytes_per_context_token = 8 * width};
+}
+
+std::string CertifiedTestSymbol(const KernelSpec& spec) {
+  const CertifiedTestShape s = MatchCertifiedTest(spec).value();
+  return absl::StrCat("certified_test_i8_n", s.n, "_k", s.k);
+}
+
+KernelCost CertifiedTestCost(const KernelSpec& spec) {
+  const CertifiedTestShape s = MatchCertifiedTest(spec).value();
+  return {.bytes = s.n * (s.k + 16 + 1) + 4 * s.k, .flops = 2 * s.n * s.k};
+}
+
+std::string CompactSymbol(const KernelSpec& spec) {
+  return absl::StrCat("compact_u8_n", MatchCompact(spec).value().n);
+}
+
+KernelCost CompactCost(const KernelSpec& spec) {
+  return {.bytes = MatchCompact(spec).value().n + 4, .per_active_bytes = 4};
+}
+
+std::string SparseFc1Symbol(const KernelSpec& spec) {
+  const SparseFc1Shape s = MatchSparseFc1(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k);
+}
+
+// An entry costs its row, its bias, its number and its result.
+KernelCost SparseFc1Cost(const KernelSpec& spec) {
+  const SparseFc1Shape s = MatchSparseFc1(spec).value();
+  return {.bytes = 4 * s.k + 4, .flops = 2 * s.k, .per_active_bytes = s.k * Size(s.dtype) + 12};
+}
+
+std::string SparseFc2Symbol(const KernelSpec& spec) {
+  const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual));
+}
+
+KernelCost SparseFc2Cost(const KernelSpec& spec) {
+  const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  return {.bytes = 4 * s.width * (s.residual ? 3 : 2) + 4,
+          .flops = 2 * s.width,
+          .per_active_bytes = 8,
+          .per_positive_bytes = s.width * Size(s.dtype)};
+}
+
+// A gemm is a linear to everyone but the emitters.
+std::string NoSymbol(const KernelSpec& spec) {
+  static_cast<void>(spec);
+  return {};
+}
+
+template <auto kMatch>
+absl::Status Supports(const KernelSpec& spec) {
+  return kMatch(spec).status();
+}
+
+}  // namespace
+
+const std::vector<KernelDefinition>& KernelDefinitions() {
+  static const std::vector<KernelDefinition> definitions = {
+      {"embed_tokens", false, &Supports<MatchEmbedTokens>, &EmbedTokensSymbol, &EmbedTokensCost},
+      {"embed_positions", false, &Supports<MatchEmbedPositions>, &EmbedPositionsSymbol, &EmbedPositionsCost},
+      {"layer_norm", false, &Supports<MatchLayerNorm>, &LayerNormSymbol, &LayerNormCost},
+      {"linear", false, &Supports<MatchLinear>, &LinearSymbol, &LinearCost},
+      {"gemm", true, &Supports<MatchLinear>, &NoSymbol, &LinearCost},
+      {"add", false, &Supports<MatchAdd>, &AddSymbol, &AddCost},
+      {"last_row", false, &Supports<MatchLastRow>, &LastRowSymbol, &LastRowCost},
+      {"attention", false, &Supports<MatchAttention>, &AttentionSymbol, &AttentionCost},
+      {"certified_test", false, &Supports<MatchCertifiedTest>, &CertifiedTestSymbol, &CertifiedTestCost},
+      {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
+      {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
+      {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost}};
+  return definitions;
+}
+
+}  // namespace dejavu

@@ -1,0 +1,162 @@
+#include "codegen/target/KernelShapes.h"
+
+#include <optional>
+
+#include "codegen/target/SpecMatcher.h"
+
+namespace dejavu {
+namespace {
+
+constexpr auto kF32 = {DType::kF32};
+constexpr auto kMatrix = {DType::kF32, DType::kF16, DType::kBF16};
+constexpr auto kIndexList = {DType::kIndex};
+
+}  // namespace
+
+absl::StatusOr<EmbedTokensShape> MatchEmbedTokens(const KernelSpec& spec) {
+  SpecMatcher match(spec, 2, 1);
+  const Type tokens = match.Operand(0, "tokens", {DType::kI32}, 1);
+  const Type table = match.Operand(1, "table", kMatrix, 2);
+  EmbedTokensShape shape{match.Tokens(tokens, 0, "the number of tokens"), match.Size(table, 0, "the vocabulary"),
+                         match.Width(table, 1, "the width"), table.dtype};
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<EmbedPositionsShape> MatchEmbedPositions(const KernelSpec& spec) {
+  SpecMatcher match(spec, 2, 1);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  const Type table = match.Operand(1, "table", kMatrix, 2);
+  EmbedPositionsShape shape{match.Tokens(x, 0, "the number of tokens"), match.Size(table, 0, "the positions"),
+                            match.Width(table, 1, "the width"), table.dtype, match.Attribute<int64_t>("offset", 0)};
+  match.Require(shape.offset >= 0, "attribute offset must not be negative");
+  match.ExpectShape(x, {shape.tokens, shape.width}, "x");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<LayerNormShape> MatchLayerNorm(const KernelSpec& spec) {
+  SpecMatcher match(spec, 3, 1);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  LayerNormShape shape{match.Tokens(x, 0, "the number of tokens"), match.Width(x, 1, "the width"),
+                       static_cast<float>(match.Attribute<double>("epsilon", 1e-5))};
+  match.Require(shape.epsilon >= 0, "attribute epsilon must not be negative");
+  match.ExpectShape(match.Operand(1, "gamma", kF32, 1), {shape.width}, "gamma");
+  match.ExpectShape(match.Operand(2, "beta", kF32, 1), {shape.width}, "beta");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<LinearShape> MatchLinear(const KernelSpec& spec) {
+  SpecMatcher match(spec, 4, 1);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  const Type w = match.Operand(1, "w", kMatrix, 2);
+  const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
+  const std::optional<Type> residual = match.Optional(3, "residual", kF32, 2);
+  const bool transposed = match.Attribute<bool>("transposed", false);
+  match.Require(!transposed || spec.kernel == "gemm", "only gemm reads transposed weights");
+  LinearShape shape{match.Tokens(x, 0, "the number of tokens"),
+                    match.Size(w, transposed ? 1 : 0, "the number of rows"),
+                    match.Width(w, transposed ? 0 : 1, "the width"),
+                    w.dtype,
+                    bias.has_value(),
+                    residual.has_value(),
+                    match.Attribute<bool>("relu", false),
+                    transposed};
+  match.ExpectShape(x, {shape.tokens, shape.k}, "x");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {shape.n}, "bias");
+  }
+  if (residual.has_value()) {
+    match.ExpectShape(*residual, {shape.tokens, shape.n}, "residual");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.n}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<RowsShape> MatchAdd(const KernelSpec& spec) {
+  SpecMatcher match(spec, 2, 1);
+  const Type a = match.Operand(0, "a", kF32, 2);
+  RowsShape shape{match.Tokens(a, 0, "the number of tokens"), match.Width(a, 1, "the width")};
+  match.ExpectShape(match.Operand(1, "b", kF32, 2), {shape.tokens, shape.width}, "b");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  RowsShape shape{match.Tokens(x, 0, "the number of tokens"), match.Width(x, 1, "the width")};
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
+  SpecMatcher match(spec, 2, 2);
+  const Type qkv = match.Operand(0, "qkv", kF32, 2);
+  const Type cache = match.Operand(1, "cache", kF32, 4);
+  AttentionShape shape{match.Tokens(qkv, 0, "the number of tokens"), match.Attribute<int64_t>("heads", 0),
+                       match.Width(cache, 3, "the head width"), match.Size(cache, 2, "the positions"),
+                       static_cast<float>(match.Attribute<double>("scale", 1.0))};
+  match.Require(shape.heads > 0, "attribute heads must be positive");
+  match.ExpectShape(qkv, {shape.tokens, 3 * shape.heads * shape.head_dim}, "qkv");
+  match.ExpectShape(cache, {2, shape.heads, shape.positions, shape.head_dim}, "cache");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.heads * shape.head_dim}, "y");
+  match.ExpectShape(match.Result(1, "the new cache", kF32, 4), cache.shape, "the new cache");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<CertifiedTestShape> MatchCertifiedTest(const KernelSpec& spec) {
+  SpecMatcher match(spec, 3, 1);
+  const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
+  CertifiedTestShape shape{match.Size(q8, 0, "the number of neurons"), match.Width(q8, 1, "the width")};
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  match.ExpectShape(match.Operand(2, "rows", kF32, 2), {shape.n, 4}, "rows");
+  match.ExpectShape(match.Result(0, "flags", {DType::kU8}, 1), {shape.n}, "flags");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  CompactShape shape{match.Size(match.Operand(0, "flags", {DType::kU8}, 1), 0, "the number of flags")};
+  match.Result(0, "active", kIndexList, 1);
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec) {
+  SpecMatcher match(spec, 4, 1);
+  const Type fc1 = match.Operand(1, "fc1", kMatrix, 2);
+  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype};
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  match.ExpectShape(match.Operand(2, "bias", kF32, 1), {shape.n}, "bias");
+  match.ExpectShape(match.Result(0, "h", kF32, 1), match.Operand(3, "active", kIndexList, 1).shape, "h");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
+  SpecMatcher match(spec, 5, 1);
+  const Type fc2t = match.Operand(2, "fc2t", kMatrix, 2);
+  const std::optional<Type> residual = match.Optional(4, "residual", kF32, 2);
+  SparseFc2Shape shape{match.Size(fc2t, 0, "the number of neurons"), match.Width(fc2t, 1, "the width"), fc2t.dtype,
+                       residual.has_value()};
+  match.ExpectShape(match.Operand(0, "h", kF32, 1), match.Operand(1, "active", kIndexList, 1).shape, "h");
+  match.ExpectShape(match.Operand(3, "bias", kF32, 1), {shape.width}, "bias");
+  if (residual.has_value()) {
+    match.ExpectShape(*residual, {1, shape.width}, "residual");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+}  // namespace dejavu

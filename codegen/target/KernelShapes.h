@@ -1,0 +1,107 @@
+// The signatures of the kernels: each Match function checks a spec and extracts the numbers that emitters need.
+#ifndef DEJAVU_CODEGEN_TARGET_KERNELSHAPES_H_
+#define DEJAVU_CODEGEN_TARGET_KERNELSHAPES_H_
+
+#include <cstdint>
+
+#include "codegen/target/KernelSpec.h"
+#include "ir/base/Status.h"
+
+namespace dejavu {
+
+/// Widths of activations and of matrix rows are multiples of this many elements; numbers of rows are arbitrary.
+inline constexpr int64_t kWidthMultiple = 8;
+/// The widest row that kernels accept; the error bounds of certified_test are proved up to it.
+inline constexpr int64_t kMaxWidth = 1 << 16;
+
+/// y f32<tokens, width> = table<vocab, width>[tokens].
+struct EmbedTokensShape {
+  Dim tokens;
+  int64_t vocab;
+  int64_t width;
+  DType dtype;
+};
+[[nodiscard]] absl::StatusOr<EmbedTokensShape> MatchEmbedTokens(const KernelSpec& spec);
+
+/// y f32<tokens, width> = x + table<positions, width>[past + t + offset].
+struct EmbedPositionsShape {
+  Dim tokens;
+  int64_t positions;
+  int64_t width;
+  DType dtype;
+  int64_t offset;
+};
+[[nodiscard]] absl::StatusOr<EmbedPositionsShape> MatchEmbedPositions(const KernelSpec& spec);
+
+/// y f32<tokens, width> = (x - mean) / sqrt(variance + epsilon) * gamma + beta, variance biased.
+struct LayerNormShape {
+  Dim tokens;
+  int64_t width;
+  float epsilon;
+};
+[[nodiscard]] absl::StatusOr<LayerNormShape> MatchLayerNorm(const KernelSpec& spec);
+
+/// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
+struct LinearShape {
+  Dim tokens;
+  int64_t n;
+  int64_t k;
+  DType dtype;
+  bool bias;
+  bool residual;
+  bool relu;
+  bool transposed;
+};
+[[nodiscard]] absl::StatusOr<LinearShape> MatchLinear(const KernelSpec& spec);
+
+/// add: y = a + b; last_row: y f32<1, width> is the last row of x f32<tokens, width>.
+struct RowsShape {
+  Dim tokens;
+  int64_t width;
+};
+[[nodiscard]] absl::StatusOr<RowsShape> MatchAdd(const KernelSpec& spec);
+[[nodiscard]] absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec);
+
+/// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>.
+struct AttentionShape {
+  Dim tokens;
+  int64_t heads;
+  int64_t head_dim;
+  int64_t positions;
+  float scale;
+};
+[[nodiscard]] absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec);
+
+/// flags u8<n> from x f32<1, k>, q8 i8<n, k> and rows f32<n, 4>.
+struct CertifiedTestShape {
+  int64_t n;
+  int64_t k;
+};
+[[nodiscard]] absl::StatusOr<CertifiedTestShape> MatchCertifiedTest(const KernelSpec& spec);
+
+/// active index<active> lists the non-zero flags among n.
+struct CompactShape {
+  int64_t n;
+};
+[[nodiscard]] absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec);
+
+/// h f32<active> = relu(fc1<n, k>[active] x + bias[active]).
+struct SparseFc1Shape {
+  int64_t n;
+  int64_t k;
+  DType dtype;
+};
+[[nodiscard]] absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec);
+
+/// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
+struct SparseFc2Shape {
+  int64_t n;
+  int64_t width;
+  DType dtype;
+  bool residual;
+};
+[[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_TARGET_KERNELSHAPES_H_

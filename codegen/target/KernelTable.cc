@@ -1,0 +1,55 @@
+#include "codegen/target/KernelTable.h"
+
+namespace dejavu {
+
+KernelTable::KernelTable(std::string_view target, const std::vector<Emitter>& emitters) : target_(target) {
+  for (const KernelDefinition& definition : KernelDefinitions()) {
+    if (definition.builtin) {
+      entries_.push_back({&definition, nullptr});
+    }
+    for (const Emitter& emitter : emitters) {
+      if (emitter.kernel == definition.name) {
+        entries_.push_back({&definition, emitter.emit});
+      }
+    }
+  }
+}
+
+const KernelEntry* KernelTable::Find(std::string_view kernel) const {
+  for (const KernelEntry& entry : entries_) {
+    if (entry.name() == kernel) {
+      return &entry;
+    }
+  }
+  return nullptr;
+}
+
+absl::Status KernelTable::Supports(const KernelSpec& spec) const {
+  const KernelEntry* entry = Find(spec.kernel);
+  if (entry == nullptr) {
+    return absl::UnimplementedError(absl::StrCat("target '", target_, "' has no kernel '", spec.kernel, "'"));
+  }
+  return entry->definition->supports(spec);
+}
+
+absl::StatusOr<std::string> KernelTable::Symbol(const KernelSpec& spec) const {
+  RETURN_IF_ERROR(Supports(spec));
+  const KernelEntry* entry = Find(spec.kernel);
+  return entry->builtin() ? std::string() : entry->definition->symbol(spec);
+}
+
+absl::StatusOr<KernelCost> KernelTable::Cost(const KernelSpec& spec) const {
+  RETURN_IF_ERROR(Supports(spec));
+  return Find(spec.kernel)->definition->cost(spec);
+}
+
+absl::Status KernelTable::Emit(EmitContext& context, const KernelSpec& spec) const {
+  RETURN_IF_ERROR(Supports(spec));
+  const KernelEntry* entry = Find(spec.kernel);
+  if (!entry->builtin()) {
+    entry->emit(context, spec);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,44 @@
+// A device that kernels can be compiled for.
+#ifndef DEJAVU_CODEGEN_TARGET_TARGET_H_
+#define DEJAVU_CODEGEN_TARGET_TARGET_H_
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "codegen/target/KernelTable.h"
+#include "ir/base/Status.h"
+
+namespace dejavu {
+
+/// Object code for one instruction set, as it is stored in an artifact.
+struct CodeFile {
+  std::string isa;   // x86-64-v4
+  std::string file;  // cpu-x86-64-v4.so
+  std::vector<std::byte> bytes;
+};
+
+/// Stateless; threads may share it.
+class Target {
+ public:
+  virtual ~Target() = default;
+  /// The name in --target= and in plan-<name>.json.
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual const KernelTable& kernels() const = 0;
+  /// The instruction sets that Compile knows, from the most portable to the most capable.
+  [[nodiscard]] virtual std::vector<std::string> isas() const = 0;
+  /// The best instruction set of this machine; an error if it is none of isas().
+  [[nodiscard]] virtual absl::StatusOr<std::string> HostIsa() const = 0;
+  /// Code that defines the symbol of each spec; builtins and repeated specs are skipped. Equal input gives equal bytes.
+  [[nodiscard]] virtual absl::StatusOr<CodeFile> Compile(absl::Span<const KernelSpec> specs,
+                                                         std::string_view isa) const = 0;
+  /// The same code as readable text: LLVM IR for a CPU.
+  [[nodiscard]] virtual absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs,
+                                                             std::string_view isa) const = 0;
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_TARGET_TARGET_H_
