@@ -1,0 +1,77 @@
+// Opens an artifact directory, trusting nothing in it.
+#ifndef DEJAVU_RUNTIME_ARTIFACT_ARTIFACTREADER_H_
+#define DEJAVU_RUNTIME_ARTIFACT_ARTIFACTREADER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ir/base/Safetensors.h"
+#include "runtime/artifact/Manifest.h"
+#include "runtime/artifact/Plan.h"
+
+namespace dejavu {
+
+struct WeightOptions {
+  /// Whether each tensor's bytes are compared with the manifest's hash. Costs one pass over the file.
+  bool verify_hashes = true;
+  /// Called as hashing goes on, with bytes done and in all; from several threads, but never from two at once.
+  std::function<void(int64_t, int64_t)> progress;
+};
+
+/// The mapped weights of one plan. Immutable; any number of threads may read.
+class Weights {
+ public:
+  /// The tensor Plan::weights[index], 64-byte aligned; lives as long as this object.
+  [[nodiscard]] std::span<const std::byte> tensor(size_t index) const { return tensors_[index]; }
+  [[nodiscard]] size_t size() const { return tensors_.size(); }
+
+ private:
+  friend class ArtifactReader;
+  explicit Weights(Safetensors file) : file_(std::move(file)) {}
+
+  Safetensors file_;
+  std::vector<std::span<const std::byte>> tensors_;
+};
+
+/// An opened artifact: its manifest, and access to its parts. Immutable; any number of threads may read. The files must
+/// not change while it is open (ArtifactWriter replaces whole directories, which is safe).
+class ArtifactReader {
+ public:
+  /// Reads the manifest, checks that every listed file is there with its size, and the hash of each but the weights.
+  /// Every damage is a user error that starts with the damaged file's path.
+  [[nodiscard]] static absl::StatusOr<ArtifactReader> Open(const std::string& path);
+
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
+  /// As given to Open(), without trailing slashes.
+  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] std::string FilePath(std::string_view name) const;
+
+  /// The checked plan of the target called `target`; an artifact without such a target is a user error.
+  [[nodiscard]] absl::StatusOr<Plan> ReadPlan(const std::string& target) const;
+  /// The first code file of `target` whose instruction set is among `supported`, in the order of `supported`.
+  [[nodiscard]] absl::StatusOr<CodeFile> ChooseCode(const std::string& target,
+                                                    const std::vector<std::string>& supported) const;
+  /// Maps the weights, compares them with the manifest and the plan, and with their hashes where asked to.
+  [[nodiscard]] absl::StatusOr<Weights> OpenWeights(const Plan& plan, const WeightOptions& options) const;
+
+ private:
+  ArtifactReader(std::string path, Manifest manifest) : path_(std::move(path)), manifest_(std::move(manifest)) {}
+  absl::Status CheckFiles() const;
+  absl::StatusOr<const TargetInfo*> RequireTarget(const std::string& target) const;
+  absl::Status CheckTensorNames(const Safetensors& file) const;
+  absl::Status VerifyTensors(const Safetensors& file, const WeightOptions& options) const;
+
+  std::string path_;
+  Manifest manifest_;
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_RUNTIME_ARTIFACT_ARTIFACTREADER_H_

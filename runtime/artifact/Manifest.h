@@ -1,0 +1,78 @@
+// manifest.json: what an artifact holds, and the sizes and hashes that every part must have.
+#ifndef DEJAVU_RUNTIME_ARTIFACT_MANIFEST_H_
+#define DEJAVU_RUNTIME_ARTIFACT_MANIFEST_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+
+namespace dejavu {
+
+/// The version of manifest.json and plan-*.json that this runtime reads and writes.
+inline constexpr int64_t kArtifactFormat = 1;
+inline constexpr char kManifestFile[] = "manifest.json";
+inline constexpr char kWeightsFile[] = "weights.safetensors";
+inline constexpr char kTokenizerFolder[] = "tokenizer";
+
+/// The shape of the model and its special tokens.
+struct ModelInfo {
+  std::string name;
+  int64_t hidden = 0;
+  int64_t layers = 0;
+  int64_t heads = 0;
+  int64_t ffn = 0;
+  int64_t vocab = 0;
+  int64_t positions = 0;  ///< The longest context, in tokens.
+  int64_t bos = 0;        ///< Opens a prompt.
+  int64_t eos = 0;        ///< Ends generation.
+  std::string dtype;      ///< Of the stored matrices: f32, f16 or bf16.
+};
+
+/// Object code of one target for one instruction set (x86-64-v2, x86-64-v3, x86-64-v4 or aarch64).
+struct CodeFile {
+  std::string isa;
+  std::string file;
+};
+
+struct TargetInfo {
+  std::string name;  ///< "cpu".
+  std::string plan;  ///< The plan's file name.
+  std::vector<CodeFile> code;
+};
+
+struct FileInfo {
+  int64_t bytes = 0;
+  uint64_t xxh3 = 0;
+};
+
+struct Manifest {
+  std::string producer;
+  ModelInfo model;
+  std::string sparsity;  ///< "none" or "exact".
+  std::vector<TargetInfo> targets;
+  nlohmann::json contract;                  ///< The quality contract and its measured outcome; null where there is none.
+  std::map<std::string, FileInfo> files;    ///< By name relative to the artifact; every file but the manifest.
+  std::map<std::string, uint64_t> tensors;  ///< XXH3-64 of each tensor's bytes in weights.safetensors.
+
+  /// The target called `name`, or null.
+  [[nodiscard]] const TargetInfo* FindTarget(std::string_view name) const;
+};
+
+/// Parses and checks the text of a manifest: version, required fields, ranges, file names that stay inside the
+/// artifact, and that every file that a target names is listed. Errors name the field, not the file.
+[[nodiscard]] absl::StatusOr<Manifest> ParseManifest(std::string_view text);
+
+[[nodiscard]] nlohmann::json ManifestToJson(const Manifest& manifest);
+
+/// True for relative names without "..", ".", empty or hidden components, such as "tokenizer/vocab.json".
+[[nodiscard]] bool IsSafeFileName(std::string_view name);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_RUNTIME_ARTIFACT_MANIFEST_H_

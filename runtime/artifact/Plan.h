@@ -1,0 +1,113 @@
+// plan-<target>.json: the launches of each function in order, and the buffers they read and write.
+#ifndef DEJAVU_RUNTIME_ARTIFACT_PLAN_H_
+#define DEJAVU_RUNTIME_ARTIFACT_PLAN_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "ir/base/DType.h"
+
+namespace dejavu {
+
+/// Alignment in bytes of every buffer that a kernel sees.
+inline constexpr int64_t kBufferAlignment = 64;
+/// In an index<> buffer the count (int32) is at byte 0 and the entries (int32 each) start here.
+inline constexpr int64_t kIndexEntriesOffset = 64;
+
+/// Where an argument of a launch lives.
+struct BufferRef {
+  enum class Kind { kAbsent, kArena, kWeight, kCache };
+  Kind kind = Kind::kAbsent;
+  int64_t value = 0;  ///< Arena: byte offset. Weight and cache: number in Plan::weights or Plan::caches.
+  int64_t bytes = 0;  ///< How much the kernel may touch, where the plan says so; 0 = not stated.
+};
+
+/// y = act(x w^T + bias) + residual by the runtime's own matrix product; the attributes of a "gemm" launch.
+struct GemmSpec {
+  int64_t n = 0;
+  int64_t k = 0;
+  DType dtype = DType::kF32;  ///< Of w: f32, f16 or bf16.
+  bool relu = false;
+  bool transposed = false;  ///< w is (k, n) instead of (n, k).
+  bool bias = false;
+  bool residual = false;
+  int64_t tokens = 0;  ///< Rows of x where the plan fixes them, as for the last token's logits; 0 = those of the call.
+};
+
+/// Extra bytes that a launch reads for each entry of the index<> argument number `arg`.
+struct PerActive {
+  int64_t arg = 0;
+  int64_t bytes = 0;
+};
+
+/// Extra bytes for each entry of argument `active` whose value in argument `h` (f32<active>) is not zero.
+struct PerPositive {
+  int64_t h = 0;
+  int64_t active = 0;
+  int64_t bytes = 0;
+};
+
+struct Launch {
+  std::string kernel;           ///< The kernel's name in the IR, such as "linear".
+  std::string symbol;           ///< The function in the code file; empty for a builtin.
+  std::optional<GemmSpec> gemm;  ///< Set for the builtin "gemm".
+  int64_t stream = 0;
+  std::vector<int64_t> waits;
+  std::vector<BufferRef> args;  ///< Operands, then results.
+  int64_t bytes = 0;            ///< Read and written whatever the data are.
+  int64_t bytes_per_context_token = 0;
+  int64_t flops = 0;
+  std::optional<PerActive> per_active;
+  std::optional<PerPositive> per_positive;
+  int64_t layer = -1;    ///< -1: belongs to no layer.
+  int64_t neurons = 0;   ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
+  bool predictor = false;  ///< Whether the bytes count as the predictor's.
+  nlohmann::json params;   ///< The kernel's attributes as the compiler wrote them; null where there are none.
+};
+
+struct PlanFunction {
+  BufferRef tokens;  ///< i32<T>
+  BufferRef logits;  ///< f32<1,V>
+  std::vector<Launch> launches;
+};
+
+struct CacheInfo {
+  std::string name;
+  int64_t bytes = 0;
+};
+
+struct Plan {
+  std::string target;
+  int64_t arena_bytes = 0;
+  int64_t max_tokens = 0;  ///< Of one call of prefill.
+  int64_t positions = 0;
+  std::vector<std::string> weights;  ///< Tensor names in weights.safetensors.
+  std::vector<CacheInfo> caches;
+  std::map<std::string, PlanFunction> functions;  ///< "decode", and "prefill" where the target has one.
+
+  /// The function called `name`, or null.
+  [[nodiscard]] const PlanFunction* FindFunction(const std::string& name) const;
+};
+
+/// Parses the text of a plan and checks everything that needs no other file: version, required fields, offsets within
+/// the arena, weight, cache and argument numbers, alignment, arguments of builtins. `vocab` is the width of the logits.
+/// Errors name the field, not the file.
+[[nodiscard]] absl::StatusOr<Plan> ParsePlan(std::string_view text, int64_t vocab);
+
+[[nodiscard]] nlohmann::json PlanToJson(const Plan& plan);
+
+/// Checks that weight arguments of builtins and those with stated sizes fit their tensors; `bytes[i]` belongs to
+/// plan.weights[i].
+[[nodiscard]] absl::Status CheckWeightSizes(const Plan& plan, const std::vector<int64_t>& bytes);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_RUNTIME_ARTIFACT_PLAN_H_

@@ -1,0 +1,149 @@
+#include "runtime/artifact/PlanCheck.h"
+
+#include <algorithm>
+#include <string>
+
+#include "ir/base/Status.h"
+
+namespace dejavu {
+namespace {
+
+/// Checks `ref` against its buffer. `at_least` is what the runtime itself knows the argument to hold, in bytes.
+absl::Status CheckBuffer(const Plan& plan, const BufferRef& ref, int64_t at_least, const std::string& name) {
+  const int64_t bytes = std::max({ref.bytes, at_least, int64_t{1}});
+  switch (ref.kind) {
+    case BufferRef::Kind::kAbsent:
+      return absl::OkStatus();
+    case BufferRef::Kind::kArena:
+      if (ref.value % kBufferAlignment != 0) {
+        return UserError("field '", name, "': arena offset ", ref.value, " is not a multiple of ", kBufferAlignment);
+      }
+      if (ref.value > plan.arena_bytes || bytes > plan.arena_bytes - ref.value) {
+        return UserError("field '", name, "': ", bytes, " bytes at arena offset ", ref.value, " end past the arena's ",
+                         plan.arena_bytes, " bytes");
+      }
+      return absl::OkStatus();
+    case BufferRef::Kind::kWeight:
+      if (ref.value >= static_cast<int64_t>(plan.weights.size())) {
+        return UserError("field '", name, "': weight ", ref.value, " does not exist; the plan lists ",
+                         plan.weights.size());
+      }
+      return absl::OkStatus();
+    case BufferRef::Kind::kCache:
+      if (ref.value >= static_cast<int64_t>(plan.caches.size())) {
+        return UserError("field '", name, "': cache ", ref.value, " does not exist; the plan lists ",
+                         plan.caches.size());
+      }
+      if (bytes > plan.caches[static_cast<size_t>(ref.value)].bytes) {
+        return UserError("field '", name, "': ", bytes, " bytes are more than cache ", ref.value, " holds");
+      }
+      return absl::OkStatus();
+  }
+  return BugError("unknown kind of buffer");
+}
+
+// Bytes of the weight matrix of a gemm.
+int64_t GemmWeightBytes(const GemmSpec& spec) { return spec.n * spec.k * static_cast<int64_t>(DTypeSize(spec.dtype)); }
+
+absl::Status CheckGemm(const Plan& plan, const Launch& launch, int64_t tokens, const std::string& name) {
+  const GemmSpec& spec = *launch.gemm;
+  if (spec.tokens > plan.max_tokens) {
+    return UserError("field '", name, "': a product of ", spec.tokens, " tokens, but 'max_tokens' is ", plan.max_tokens);
+  }
+  const auto present = [&](size_t arg) { return launch.args[arg].kind != BufferRef::Kind::kAbsent; };
+  if (!present(0) || !present(1) || !present(4) || present(2) != spec.bias || present(3) != spec.residual) {
+    return UserError("field '", name, "': x, w and y must be there, bias and residual as the parameters say");
+  }
+  if (launch.args[1].kind != BufferRef::Kind::kWeight) {
+    return UserError("field '", name, "[1]' must be a weight");
+  }
+  const int64_t out_bytes = tokens * spec.n * 4;
+  RETURN_IF_ERROR(CheckBuffer(plan, launch.args[0], tokens * spec.k * 4, name + "[0]"));
+  RETURN_IF_ERROR(CheckBuffer(plan, launch.args[2], spec.n * 4, name + "[2]"));
+  RETURN_IF_ERROR(CheckBuffer(plan, launch.args[3], out_bytes, name + "[3]"));
+  return CheckBuffer(plan, launch.args[4], out_bytes, name + "[4]");
+}
+
+absl::Status CheckCosts(const Plan& plan, const Launch& launch, const std::string& name) {
+  const auto is_arena = [&](int64_t arg) {
+    return launch.args[static_cast<size_t>(arg)].kind == BufferRef::Kind::kArena;
+  };
+  const auto check_index = [&](int64_t arg) {
+    if (!is_arena(arg)) {
+      return UserError("field '", name, "': argument ", arg, " must be in the arena");
+    }
+    return CheckBuffer(plan, launch.args[static_cast<size_t>(arg)], kIndexEntriesOffset, name);
+  };
+  if (launch.per_active.has_value()) {
+    RETURN_IF_ERROR(check_index(launch.per_active->arg));
+  }
+  if (launch.per_positive.has_value()) {
+    RETURN_IF_ERROR(check_index(launch.per_positive->active));
+    if (!is_arena(launch.per_positive->h)) {
+      return UserError("field '", name, "': argument ", launch.per_positive->h, " must be in the arena");
+    }
+    if (launch.neurons == 0) {
+      return UserError("field '", name, "': 'per_positive' needs 'neurons'");
+    }
+    return CheckBuffer(plan, launch.args[static_cast<size_t>(launch.per_positive->h)], launch.neurons * 4, name);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64_t tokens, int64_t vocab,
+                           const std::string& name) {
+  if (function.tokens.kind != BufferRef::Kind::kArena || function.logits.kind != BufferRef::Kind::kArena) {
+    return UserError("field '", name, "': tokens and logits must be in the arena");
+  }
+  RETURN_IF_ERROR(CheckBuffer(plan, function.tokens, tokens * 4, name + ".tokens"));
+  RETURN_IF_ERROR(CheckBuffer(plan, function.logits, vocab * 4, name + ".logits"));
+  for (size_t i = 0; i < function.launches.size(); ++i) {
+    const Launch& launch = function.launches[i];
+    const std::string path = absl::StrCat(name, ".launches[", i, "]");
+    for (size_t arg = 0; arg < launch.args.size(); ++arg) {
+      RETURN_IF_ERROR(CheckBuffer(plan, launch.args[arg], 0, absl::StrCat(path, ".args[", arg, "]")));
+    }
+    if (launch.gemm.has_value()) {
+      RETURN_IF_ERROR(CheckGemm(plan, launch, launch.gemm->tokens != 0 ? launch.gemm->tokens : tokens, path + ".args"));
+    }
+    RETURN_IF_ERROR(CheckCosts(plan, launch, path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status CheckPlan(const Plan& plan, int64_t vocab) {
+  if (plan.FindFunction("decode") == nullptr) {
+    return UserError("field 'functions.decode' is missing");
+  }
+  for (const auto& [name, function] : plan.functions) {
+    const int64_t tokens = name == "decode" ? 1 : plan.max_tokens;
+    RETURN_IF_ERROR(CheckFunction(plan, function, tokens, vocab, "functions." + name));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWeightSizes(const Plan& plan, const std::vector<int64_t>& bytes) {
+  for (const auto& [name, function] : plan.functions) {
+    for (size_t i = 0; i < function.launches.size(); ++i) {
+      const Launch& launch = function.launches[i];
+      for (size_t arg = 0; arg < launch.args.size(); ++arg) {
+        const BufferRef& ref = launch.args[arg];
+        if (ref.kind != BufferRef::Kind::kWeight) {
+          continue;
+        }
+        const bool is_gemm_matrix = launch.gemm.has_value() && arg == 1;
+        const int64_t needed = std::max(ref.bytes, is_gemm_matrix ? GemmWeightBytes(*launch.gemm) : 0);
+        const auto index = static_cast<size_t>(ref.value);
+        if (needed > bytes[index]) {
+          return UserError("field 'functions.", name, ".launches[", i, "].args[", arg, "]': needs ", needed,
+                           " bytes of tensor '", plan.weights[index], "', which has ", bytes[index]);
+        }
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,50 @@
+// An artifact ready to run: its weights and kernels, shared by all sessions.
+#ifndef DEJAVU_RUNTIME_ENGINE_MODEL_H_
+#define DEJAVU_RUNTIME_ENGINE_MODEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/artifact/ArtifactReader.h"
+#include "runtime/artifact/Manifest.h"
+#include "runtime/artifact/Plan.h"
+#include "runtime/cpu/KernelLibrary.h"
+
+namespace dejavu {
+
+struct ModelOptions {
+  std::string device = "cpu";  ///< "cpu", "cuda" or "cuda:N".
+  WeightOptions weights = {};
+};
+
+/// Immutable after loading; any number of threads and sessions may share it.
+class Model {
+ public:
+  /// Opens and checks the artifact `path`, maps its weights and loads the code for this processor. An unknown device is
+  /// a usage error, everything else a user error that names the file.
+  [[nodiscard]] static absl::StatusOr<std::shared_ptr<const Model>> Load(const std::string& path,
+                                                                         const ModelOptions& options);
+
+  [[nodiscard]] const ModelInfo& info() const { return artifact_.manifest().model; }
+  [[nodiscard]] const ArtifactReader& artifact() const { return artifact_; }
+  [[nodiscard]] const Plan& plan() const { return plan_; }
+  [[nodiscard]] const Weights& weights() const { return weights_; }
+  [[nodiscard]] const KernelLibrary& kernels() const { return kernels_; }
+  /// The instruction set of the code in use, such as "x86-64-v4".
+  [[nodiscard]] const std::string& isa() const { return isa_; }
+
+ private:
+  Model(ArtifactReader artifact, Plan plan, Weights weights, KernelLibrary kernels, std::string isa);
+
+  ArtifactReader artifact_;
+  Plan plan_;
+  Weights weights_;
+  KernelLibrary kernels_;
+  std::string isa_;
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_RUNTIME_ENGINE_MODEL_H_
