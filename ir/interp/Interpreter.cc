@@ -1,5 +1,7 @@
 #include "ir/interp/Interpreter.h"
 
+#include <algorithm>
+
 #include "ir/interp/ModelEval.h"
 
 namespace dejavu {
@@ -47,6 +49,23 @@ absl::StatusOr<const Tensor*> Interpreter::Load(const Weight& weight) {
   return &loaded_.emplace(&weight, std::move(tensor)).first->second;
 }
 
+absl::StatusOr<std::vector<Tensor>> Interpreter::UnknownResults(const Operation& op) const {
+  std::vector<Tensor> results;
+  for (size_t i = 0; i < op.num_results(); ++i) {
+    const Type& type = op.result(i)->type();
+    std::vector<int64_t> dims;
+    for (const Dim& dim : type.shape) {
+      auto it = symbols_.find(dim.symbol());
+      if (!dim.is_static() && it == symbols_.end()) {
+        return BugError("the size of '", dim.symbol(), "' is not known");
+      }
+      dims.push_back(dim.is_static() ? dim.size() : it->second);
+    }
+    results.push_back(Tensor::Unknown(type.dtype, std::move(dims)));
+  }
+  return results;
+}
+
 absl::StatusOr<std::vector<Tensor>> Interpreter::Evaluate(const Operation& op,
                                                           const std::vector<const Tensor*>& inputs) {
   if (op.schema().family() == "onnx") {
@@ -56,6 +75,9 @@ absl::StatusOr<std::vector<Tensor>> Interpreter::Evaluate(const Operation& op,
     }
     const int opset = static_cast<int>(module_.IntAttribute("opset", 17));
     return eval(op.attributes(), inputs, opset, options_);
+  }
+  if (std::any_of(inputs.begin(), inputs.end(), [](const Tensor* in) { return in != nullptr && !in->known; })) {
+    return UnknownResults(op);
   }
   const ModelEvalFn eval = FindModelEval(op.name());
   if (eval == nullptr) {

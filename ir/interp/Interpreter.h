@@ -25,6 +25,8 @@ class Interpreter {
       : module_(module), weights_(weights), options_(options) {}
 
   void set_observer(Observer observer) { observer_ = std::move(observer); }
+  /// What symbolic dimensions stand for; needed only where model ops meet unknown contents.
+  void set_symbols(std::map<std::string, int64_t, std::less<>> symbols) { symbols_ = std::move(symbols); }
 
   /// Evaluates `function` on one tensor per argument; the returned tensors are those of its `return`. Errors name the op.
   [[nodiscard]] absl::StatusOr<std::vector<Tensor>> Run(const Function& function, std::vector<Tensor> arguments);
@@ -33,11 +35,13 @@ class Interpreter {
   [[nodiscard]] absl::StatusOr<const Tensor*> Load(const Weight& weight);
   [[nodiscard]] absl::StatusOr<std::vector<Tensor>> Evaluate(const Operation& op,
                                                              const std::vector<const Tensor*>& inputs);
+  [[nodiscard]] absl::StatusOr<std::vector<Tensor>> UnknownResults(const Operation& op) const;
 
   const Module& module_;
   WeightStore* weights_;
   EvalOptions options_;
   Observer observer_;
+  std::map<std::string, int64_t, std::less<>> symbols_;
   std::map<const Weight*, Tensor> loaded_;  // weights stay: every call of a decode loop reads them again
 };
 

@@ -127,6 +127,31 @@ Results EvalAdd(const Operation& /*op*/, Inputs in, const EvalOptions& options) 
   return std::vector<Tensor>{Add(*in[0], *in[1], options)};
 }
 
+Results EvalRelu(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  Tensor y = *in[0];
+  for (double& value : y.floats) {
+    value = std::max(value, 0.0);
+  }
+  return std::vector<Tensor>{std::move(y)};
+}
+
+Results EvalView(const Operation& op, Inputs in, const EvalOptions& options) {
+  Tensor y = *in[0];
+  const Type& type = op.result()->type();
+  y.dtype = type.dtype;
+  // At most one dimension can be symbolic; what the others leave is its size.
+  int64_t rest = y.NumElements();
+  for (const Dim& dim : type.shape) {
+    rest /= dim.is_static() && dim.size() > 0 ? dim.size() : 1;
+  }
+  y.dims.clear();
+  for (const Dim& dim : type.shape) {
+    y.dims.push_back(dim.is_static() ? dim.size() : rest);
+  }
+  Round(y, options);
+  return std::vector<Tensor>{std::move(y)};
+}
+
 Results EvalLastToken(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
   const int64_t width = in[0]->dims[1];
   Tensor y = FloatTensor({1, width});
@@ -173,6 +198,8 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"model.layer_norm", EvalLayerNorm},
     {"model.linear", EvalLinear},
     {"model.mlp", EvalMlp},
+    {"model.relu", EvalRelu},
+    {"model.view", EvalView},
     {"sched.launch @add", EvalAdd},
     {"sched.launch @attention", EvalLaunchAttention},
     {"sched.launch @certified_test", EvalCertifiedTest},

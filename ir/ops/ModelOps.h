@@ -74,8 +74,18 @@ inline constexpr OpSchema kAdd =
 inline constexpr OpSchema kLastToken =
     DefineOp("model.last_token", "Keeps the last row.").operand("x", "f32<T, H>").result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kModelOps[] = {&kAdd,   &kAttention, &kEmbedPositions, &kEmbedTokens, &kLastToken,
-                                                &kLayerNorm, &kLinear,    &kMlp};
+/// Stands between onnx and model ops while a graph is lifted; finish-lift allows none.
+inline constexpr OpSchema kView =
+    DefineOp("model.view", "The same elements in the same order, in another shape or float type.")
+        .operand("x", "any<...>")
+        .result("y", "any<...>");
+
+inline constexpr OpSchema kRelu = DefineOp("model.relu", "max(x, 0); lift-mlp takes it into model.mlp.")
+                                      .operand("x", "f32<T, H>")
+                                      .result("y", "f32<T, H>");
+
+inline constexpr const OpSchema* kModelOps[] = {&kAdd,       &kAttention, &kEmbedPositions, &kEmbedTokens, &kLastToken,
+                                                &kLayerNorm, &kLinear,    &kMlp,            &kRelu,        &kView};
 
 }  // namespace dejavu
 

@@ -1,0 +1,30 @@
+// The compiler's own pipelines, one for each step from stratum to stratum.
+#ifndef DEJAVU_PASSES_PIPELINES_H_
+#define DEJAVU_PASSES_PIPELINES_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/types/span.h"
+#include "ir/base/Status.h"
+
+namespace dejavu {
+
+struct NamedPipeline {
+  std::string_view name;
+  std::string_view summary;
+  /// Passes in order, each with the reason for its place.
+  absl::Span<const std::pair<std::string_view, std::string_view>> steps;
+};
+
+[[nodiscard]] absl::Span<const NamedPipeline> AllPipelines();
+[[nodiscard]] const NamedPipeline* FindPipeline(std::string_view name);
+
+/// The pipeline text that takes a module from stratum `from` to stratum `to` with `--sparsity=sparsity`.
+/// An error if `to` comes before `from` or a word is unknown; empty text if there is nothing to do.
+[[nodiscard]] absl::StatusOr<std::string> PipelineBetween(std::string_view from, std::string_view to,
+                                                          std::string_view sparsity);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_PASSES_PIPELINES_H_

@@ -1,0 +1,173 @@
+#include "passes/lift/Probe.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "ir/interp/Interpreter.h"
+
+namespace dejavu {
+namespace {
+
+Tensor IntTensor(DType dtype, std::vector<int64_t> dims, std::vector<int64_t> values) {
+  Tensor tensor;
+  tensor.dtype = dtype;
+  tensor.dims = std::move(dims);
+  tensor.ints = std::move(values);
+  return tensor;
+}
+
+/// Shapes (1, n) or (n), as the argument's rank says.
+std::vector<int64_t> RowDims(const Value& argument, int64_t n) {
+  return argument.type().rank() == 1 ? std::vector<int64_t>{n} : std::vector<int64_t>{1, n};
+}
+
+absl::StatusOr<Tensor> PastArgument(const Value& argument, int64_t past, bool known) {
+  std::vector<int64_t> dims;
+  const Shape& shape = argument.type().shape;
+  if (shape.size() != 4 || !shape[1].is_static() || !shape[3].is_static()) {
+    return UserError("input '", argument.name(), "' must be (batch, heads, past, head size) with fixed heads and size, ",
+                     "but is ", argument.type().ToString());
+  }
+  Tensor tensor = Tensor::Unknown(argument.type().dtype, {1, shape[1].size(), past, shape[3].size()});
+  if (known) {
+    tensor.known = true;
+    tensor.floats.assign(static_cast<size_t>(tensor.NumElements()), 0.0);
+  }
+  return tensor;
+}
+
+absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t>& tokens, int64_t past, bool known) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  const std::string& name = argument.name();
+  const DType dtype = argument.type().dtype;
+  if (name == "past") {
+    return Tensor::Scalar(past);
+  }
+  if (name.starts_with("kv") && argument.type().rank() == 4) {
+    const Shape& shape = argument.type().shape;
+    Tensor cache = Tensor::Unknown(DType::kF32, {2, shape[1].size(), past, shape[3].size()});
+    if (known) {
+      cache.known = true;
+      cache.floats.assign(static_cast<size_t>(cache.NumElements()), 0.0);
+    }
+    return cache;
+  }
+  if (IsPastArgument(argument)) {
+    return PastArgument(argument, past, known);
+  }
+  if (IsFloat(dtype)) {
+    return UserError("input '", name, "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
+                     "past_key_values.N.key and .value");
+  }
+  if (name == "tokens" || name == "token" || name == "input_ids") {
+    return IntTensor(dtype, RowDims(argument, count), tokens);
+  }
+  if (name == "attention_mask") {
+    return IntTensor(dtype, RowDims(argument, past + count), std::vector<int64_t>(past + count, 1));
+  }
+  if (name == "position_ids") {
+    std::vector<int64_t> positions(tokens.size());
+    for (int64_t t = 0; t < count; ++t) {
+      positions[t] = past + t;
+    }
+    return IntTensor(dtype, RowDims(argument, count), std::move(positions));
+  }
+  return UserError("input '", name, "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
+                   "past_key_values.N.key and .value");
+}
+
+absl::StatusOr<std::vector<Tensor>> Arguments(const Function& function, const std::vector<int64_t>& tokens,
+                                              int64_t past, bool known) {
+  std::vector<Tensor> arguments;
+  for (size_t i = 0; i < function.num_arguments(); ++i) {
+    ASSIGN_OR_RETURN(Tensor tensor, Argument(*function.argument(i), tokens, past, known));
+    arguments.push_back(std::move(tensor));
+  }
+  return arguments;
+}
+
+/// Descending, so that no run of positions looks like them.
+std::vector<int64_t> ProbeTokens(int64_t count) {
+  std::vector<int64_t> tokens(static_cast<size_t>(count));
+  for (int64_t t = 0; t < count; ++t) {
+    tokens[t] = count - t;
+  }
+  return tokens;
+}
+
+}  // namespace
+
+bool IsPastArgument(const Value& argument) {
+  return argument.name().starts_with("past_key_values.") || argument.name().starts_with("past.");
+}
+
+absl::StatusOr<std::vector<Tensor>> ArgumentsFor(const Function& function, const std::vector<int64_t>& tokens) {
+  return Arguments(function, tokens, 0, /*known=*/true);
+}
+
+absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function) {
+  Probe probe;
+  bool has_past = false;
+  for (size_t i = 0; i < function.num_arguments(); ++i) {
+    has_past = has_past || IsPastArgument(*function.argument(i));
+  }
+  // Sizes whose sums and values all differ, so that every dimension has one explanation.
+  probe.sizes_ = {{{5, has_past ? 3 : 0}, {7, has_past ? 11 : 0}}};
+  for (size_t i = 0; i < kCount; ++i) {
+    const auto [tokens, past] = probe.sizes_[i];
+    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, Arguments(function, ProbeTokens(tokens), past, /*known=*/false));
+    for (size_t a = 0; a < arguments.size(); ++a) {
+      probe.values_[i][function.argument(a)] = arguments[a];
+    }
+    Interpreter interpreter(module, nullptr, EvalOptions{});
+    interpreter.set_symbols({{"tokens", tokens}, {"past", past}, {"context", tokens + past}});
+    interpreter.set_observer([&](const Operation& op, const std::vector<Tensor>& results) {
+      for (size_t r = 0; r < op.num_results() && r < results.size(); ++r) {
+        probe.values_[i][op.result(r)] = results[r];
+      }
+    });
+    RETURN_IF_ERROR(interpreter.Run(function, std::move(arguments)).status());
+  }
+  return probe;
+}
+
+const Tensor* Probe::Find(size_t probe, const Value* value) const {
+  auto it = values_[probe].find(value);
+  return it == values_[probe].end() ? nullptr : &it->second;
+}
+
+bool Probe::IsKnown(const Value* value) const {
+  for (size_t i = 0; i < kCount; ++i) {
+    const Tensor* tensor = Find(i, value);
+    if (tensor == nullptr || !tensor->known) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::optional<Dim> Probe::Fit(const std::array<int64_t, kCount>& dims) const {
+  const auto fits = [&](auto size) {
+    for (size_t i = 0; i < kCount; ++i) {
+      if (dims[i] != size(sizes_[i])) {
+        return false;
+      }
+    }
+    return true;
+  };
+  if (fits([&](const ProbeSize&) { return dims[0]; })) {
+    return Dim(dims[0]);
+  }
+  if (fits([](const ProbeSize& s) { return s.tokens; })) {
+    return Dim("tokens");
+  }
+  if (fits([](const ProbeSize& s) { return s.past; })) {
+    return Dim("past");
+  }
+  if (fits([](const ProbeSize& s) { return s.past + s.tokens; })) {
+    return Dim("context");
+  }
+  return std::nullopt;
+}
+
+}  // namespace dejavu
