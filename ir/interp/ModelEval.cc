@@ -127,14 +127,6 @@ Results EvalAdd(const Operation& /*op*/, Inputs in, const EvalOptions& options) 
   return std::vector<Tensor>{Add(*in[0], *in[1], options)};
 }
 
-Results EvalRelu(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
-  Tensor y = *in[0];
-  for (double& value : y.floats) {
-    value = std::max(value, 0.0);
-  }
-  return std::vector<Tensor>{std::move(y)};
-}
-
 Results EvalView(const Operation& op, Inputs in, const EvalOptions& options) {
   Tensor y = *in[0];
   const Type& type = op.result()->type();
@@ -198,7 +190,6 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"model.layer_norm", EvalLayerNorm},
     {"model.linear", EvalLinear},
     {"model.mlp", EvalMlp},
-    {"model.relu", EvalRelu},
     {"model.view", EvalView},
     {"sched.launch @add", EvalAdd},
     {"sched.launch @attention", EvalLaunchAttention},

@@ -80,12 +80,8 @@ inline constexpr OpSchema kView =
         .operand("x", "any<...>")
         .result("y", "any<...>");
 
-inline constexpr OpSchema kRelu = DefineOp("model.relu", "max(x, 0); lift-mlp takes it into model.mlp.")
-                                      .operand("x", "f32<T, H>")
-                                      .result("y", "f32<T, H>");
-
 inline constexpr const OpSchema* kModelOps[] = {&kAdd,       &kAttention, &kEmbedPositions, &kEmbedTokens, &kLastToken,
-                                                &kLayerNorm, &kLinear,    &kMlp,            &kRelu,        &kView};
+                                                &kLayerNorm, &kLinear,    &kMlp,            &kView};
 
 }  // namespace dejavu
 

@@ -105,7 +105,7 @@ absl::StatusOr<std::vector<Tensor>> ArgumentsFor(const Function& function, const
   return Arguments(function, tokens, 0, /*known=*/true);
 }
 
-absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function) {
+absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function, WeightStore* weights) {
   Probe probe;
   bool has_past = false;
   for (size_t i = 0; i < function.num_arguments(); ++i) {
@@ -119,7 +119,8 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function)
     for (size_t a = 0; a < arguments.size(); ++a) {
       probe.values_[i][function.argument(a)] = arguments[a];
     }
-    Interpreter interpreter(module, nullptr, EvalOptions{});
+    Interpreter interpreter(module, weights, EvalOptions{});
+    interpreter.set_abstract();
     interpreter.set_symbols({{"tokens", tokens}, {"past", past}, {"context", tokens + past}});
     interpreter.set_observer([&](const Operation& op, const std::vector<Tensor>& results) {
       for (size_t r = 0; r < op.num_results() && r < results.size(); ++r) {

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "ir/core/Module.h"
+#include "ir/import/WeightStore.h"
 #include "ir/interp/Tensor.h"
 
 namespace dejavu {
@@ -27,7 +28,8 @@ class Probe {
   static constexpr size_t kCount = 2;
 
   /// Errors name the node that could not be evaluated or the input that is not an OPT decoder's.
-  [[nodiscard]] static absl::StatusOr<Probe> Run(const Module& module, const Function& function);
+  [[nodiscard]] static absl::StatusOr<Probe> Run(const Module& module, const Function& function,
+                                                 WeightStore* weights);
 
   [[nodiscard]] const ProbeSize& size(size_t probe) const { return sizes_[probe]; }
   /// The value at that size; weights too. Null if it was not evaluated.
