@@ -5,7 +5,17 @@
 namespace dejavu {
 
 const KernelTable& CpuKernels() {
-  static const KernelTable table("cpu", {{"linear", &EmitLinear}});
+  static const KernelTable table("cpu", {{"embed_tokens", &EmitEmbedTokens},
+                                         {"embed_positions", &EmitEmbedPositions},
+                                         {"layer_norm", &EmitLayerNorm},
+                                         {"linear", &EmitLinear},
+                                         {"add", &EmitAdd},
+                                         {"last_row", &EmitLastRow},
+                                         {"attention", &EmitAttention},
+                                         {"certified_test", &EmitCertifiedTest},
+                                         {"compact", &EmitCompact},
+                                         {"sparse_fc1", &EmitSparseFc1},
+                                         {"sparse_fc2", &EmitSparseFc2}});
   return table;
 }
 

@@ -6,7 +6,17 @@
 
 namespace dejavu {
 
+void EmitEmbedTokens(EmitContext& context, const KernelSpec& spec);
+void EmitEmbedPositions(EmitContext& context, const KernelSpec& spec);
+void EmitLayerNorm(EmitContext& context, const KernelSpec& spec);
 void EmitLinear(EmitContext& context, const KernelSpec& spec);
+void EmitAdd(EmitContext& context, const KernelSpec& spec);
+void EmitLastRow(EmitContext& context, const KernelSpec& spec);
+void EmitAttention(EmitContext& context, const KernelSpec& spec);
+void EmitCertifiedTest(EmitContext& context, const KernelSpec& spec);
+void EmitCompact(EmitContext& context, const KernelSpec& spec);
+void EmitSparseFc1(EmitContext& context, const KernelSpec& spec);
+void EmitSparseFc2(EmitContext& context, const KernelSpec& spec);
 
 /// The symbol of a supported spec.
 [[nodiscard]] std::string CpuSymbol(const KernelSpec& spec);

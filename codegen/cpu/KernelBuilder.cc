@@ -123,26 +123,4 @@ void KernelBuilder::If(Value* condition, llvm::function_ref<void()> body) {
   ir_.SetInsertPoint(after);
 }
 
-Values KernelBuilder::DoWhile(const Values& initial, llvm::function_ref<Values(const Values&)> body) {
-  BasicBlock* before = ir_.GetInsertBlock();
-  auto* loop = BasicBlock::Create(module().getContext(), "loop", function_);
-  auto* after = BasicBlock::Create(module().getContext(), "after", function_);
-  ir_.CreateBr(loop);
-  ir_.SetInsertPoint(loop);
-  Values carried;
-  for (Value* value : initial) {
-    PHINode* phi = ir_.CreatePHI(value->getType(), 2);
-    phi->addIncoming(value, before);
-    carried.push_back(phi);
-  }
-  const Values next = body(carried);
-  BasicBlock* latch = ir_.GetInsertBlock();
-  for (size_t n = 0; n < initial.size(); ++n) {
-    llvm::cast<PHINode>(carried[n])->addIncoming(next[n + 1], latch);
-  }
-  ir_.CreateCondBr(next[0], loop, after);
-  ir_.SetInsertPoint(after);
-  return Values(next.begin() + 1, next.end());
-}
-
 }  // namespace dejavu

@@ -74,8 +74,6 @@ class KernelBuilder {
   Values For(llvm::Value* begin, llvm::Value* end, int64_t step, const Values& initial,
              llvm::function_ref<Values(llvm::Value*, const Values&)> body);
   void If(llvm::Value* condition, llvm::function_ref<void()> body);
-  /// do carried = body(carried) while its first value, an i1 that is not carried, is true; returns the carried ones.
-  Values DoWhile(const Values& initial, llvm::function_ref<Values(const Values&)> body);
 
   /// Ends the function.
   void Finish() { ir_.CreateRetVoid(); }

@@ -58,13 +58,17 @@ Value* LoadFloats(KernelBuilder& b, Value* address, DType dtype, int count) {
 }
 
 Value* LoadPadded(KernelBuilder& b, Value* address, DType dtype, int count) {
-  Value* loaded = LoadFloats(b, address, dtype, count);
+  return Pad(b, LoadFloats(b, address, dtype, count));
+}
+
+Value* Pad(KernelBuilder& b, Value* vector) {
+  const int count = LaneCount(vector);
   if (count == b.lanes()) {
-    return loaded;
+    return vector;
   }
   llvm::SmallVector<int, 16> mask(static_cast<size_t>(b.lanes()), count);
   std::iota(mask.begin(), mask.begin() + count, 0);
-  return b.ir().CreateShuffleVector(loaded, ZeroVector(b, count), mask);
+  return b.ir().CreateShuffleVector(vector, llvm::Constant::getNullValue(vector->getType()), mask);
 }
 
 void StoreFloats(KernelBuilder& b, Value* vector, Value* address, int count) {
@@ -90,6 +94,22 @@ Value* Splat(KernelBuilder& b, Value* scalar, int count) {
 }
 
 Value* ZeroVector(KernelBuilder& b, int count) { return llvm::Constant::getNullValue(b.FloatVector(count)); }
+
+void ForColumns(KernelBuilder& b, int64_t width, llvm::function_ref<void(Value*, int)> body) {
+  ForColumns(b, width, {}, [&](Value* column, int count, const Values&) {
+    body(column, count);
+    return Values{};
+  });
+}
+
+Values ForColumns(KernelBuilder& b, int64_t width, const Values& initial,
+                  llvm::function_ref<Values(Value*, int, const Values&)> body) {
+  const int64_t main = width / b.lanes() * b.lanes();
+  const Values sums = b.For(b.I64(0), b.I64(main), b.lanes(), initial, [&](Value* column, const Values& carried) {
+    return body(column, b.lanes(), carried);
+  });
+  return main == width ? sums : body(b.I64(main), static_cast<int>(width - main), sums);
+}
 
 Value* SumEachOfFour(KernelBuilder& b, const Values& vectors) {
   llvm::IRBuilder<>& ir = b.ir();
@@ -135,6 +155,10 @@ Value* FoldLanes(KernelBuilder& b, Value* vector, llvm::function_ref<Value*(Valu
 
 Value* SumLanes(KernelBuilder& b, Value* vector) {
   return FoldLanes(b, vector, [&](Value* x, Value* y) { return b.ir().CreateFAdd(x, y); });
+}
+
+Value* Max(KernelBuilder& b, Value* x, Value* y) {
+  return b.ir().CreateSelect(b.ir().CreateFCmpOGT(x, y), x, y);
 }
 
 Value* ExpOfNegative(KernelBuilder& b, Value* x) {

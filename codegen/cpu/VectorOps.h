@@ -13,6 +13,8 @@ namespace dejavu {
 [[nodiscard]] llvm::Value* LoadFloats(KernelBuilder& b, llvm::Value* address, DType dtype, int count);
 /// The same, followed by zeros up to the target's vector width.
 [[nodiscard]] llvm::Value* LoadPadded(KernelBuilder& b, llvm::Value* address, DType dtype, int count);
+/// The vector, followed by zeros up to the target's vector width.
+[[nodiscard]] llvm::Value* Pad(KernelBuilder& b, llvm::Value* vector);
 /// Stores the first `count` lanes as f32.
 void StoreFloats(KernelBuilder& b, llvm::Value* vector, llvm::Value* address, int count);
 
@@ -24,12 +26,20 @@ void StoreFloats(KernelBuilder& b, llvm::Value* vector, llvm::Value* address, in
 [[nodiscard]] llvm::Value* Splat(KernelBuilder& b, llvm::Value* scalar, int count);
 [[nodiscard]] llvm::Value* ZeroVector(KernelBuilder& b, int count);
 
+/// Runs body(column, count) over `width` columns: a loop over full vectors, then what is left as one narrower vector.
+void ForColumns(KernelBuilder& b, int64_t width, llvm::function_ref<void(llvm::Value* column, int count)> body);
+/// The same with values that each pass replaces; returns those after the last pass.
+Values ForColumns(KernelBuilder& b, int64_t width, const Values& initial,
+                  llvm::function_ref<Values(llvm::Value* column, int count, const Values&)> body);
+
 /// <4 x T>: the sums of the lanes of four vectors, each added up in the same order.
 [[nodiscard]] llvm::Value* SumEachOfFour(KernelBuilder& b, const Values& vectors);
 /// Folds the halves of a vector with `combine` until one lane is left.
 [[nodiscard]] llvm::Value* FoldLanes(KernelBuilder& b, llvm::Value* vector,
                                      llvm::function_ref<llvm::Value*(llvm::Value*, llvm::Value*)> combine);
 [[nodiscard]] llvm::Value* SumLanes(KernelBuilder& b, llvm::Value* vector);
+/// The larger of each pair of lanes; y where they are not ordered.
+[[nodiscard]] llvm::Value* Max(KernelBuilder& b, llvm::Value* x, llvm::Value* y);
 
 /// e^x for x <= 0, element by element: at most 2e-7 relative error down to -87, 0 below, NaN for NaN.
 [[nodiscard]] llvm::Value* ExpOfNegative(KernelBuilder& b, llvm::Value* x);

@@ -1,5 +1,7 @@
 #include "tests/conformance/Cases.h"
 
+#include <cmath>
+
 namespace dejavu::testing {
 namespace {
 
@@ -20,7 +22,121 @@ void AddLinears(std::vector<Case>& cases) {
   }
 }
 
+void AddRowKernels(std::vector<Case>& cases) {
+  for (const DType dtype : {kF32, kF16, kBF16}) {
+    cases.push_back({EmbedTokensSpec(1, 130, 40, dtype)});
+    cases.push_back({EmbedTokensSpec("tokens", 11, 64, dtype), 5, 3});
+    cases.push_back({EmbedPositionsSpec(1, 12, 24, dtype, 2), 1, 9});
+    cases.push_back({EmbedPositionsSpec("tokens", 32, 768, dtype, 0), 5, 3});
+  }
+  for (const int64_t width : {8, 24, 64, 768}) {
+    cases.push_back({LayerNormSpec(1, width, 1e-5)});
+    cases.push_back({LayerNormSpec("tokens", width, 1e-12), 5});
+    cases.push_back({AddSpec(1, width)});
+    cases.push_back({AddSpec("tokens", width), 5});
+    cases.push_back({LastRowSpec("tokens", width), 5});
+  }
+  cases.push_back({LastRowSpec(1, 40), 1});
+}
+
+void AddAttentions(std::vector<Case>& cases) {
+  // The last position of the cache is filled, and contexts end inside, at and behind a block of positions.
+  cases.push_back({AttentionSpec(1, 1, 8, 4), 1, 0});
+  cases.push_back({AttentionSpec(1, 12, 64, 130), 1, 129});
+  cases.push_back({AttentionSpec(1, 3, 80, 64), 1, 63});
+  cases.push_back({AttentionSpec(1, 2, 128, 70), 1, 65});
+  cases.push_back({AttentionSpec(1, 2, 264, 20), 1, 6});
+  cases.push_back({AttentionSpec("tokens", 4, 24, 9), 9, 0});
+  cases.push_back({AttentionSpec("tokens", 2, 64, 80), 70, 10});
+  cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
+}
+
+void AddSparse(std::vector<Case>& cases) {
+  for (const int64_t k : {8, 24, 40, 64, 120, 768}) {
+    cases.push_back({CertifiedTestSpec(k == 64 ? 1 : 130, k)});
+  }
+  cases.push_back({CertifiedTestSpec(128, 8192)});
+  for (const int64_t n : {1, 3, 63, 64, 130, 3072}) {
+    cases.push_back({CompactSpec(n)});
+  }
+  for (const DType dtype : {kF32, kF16, kBF16}) {
+    cases.push_back({SparseFc1Spec(1, 8, dtype)});
+    cases.push_back({SparseFc1Spec(3, 24, dtype)});
+    cases.push_back({SparseFc1Spec(128, 64, dtype)});
+    cases.push_back({SparseFc1Spec(130, 768, dtype)});
+    cases.push_back({SparseFc2Spec(1, 8, dtype, false)});
+    cases.push_back({SparseFc2Spec(3, 24, dtype, true)});
+    cases.push_back({SparseFc2Spec(130, 40, dtype, true)});
+    cases.push_back({SparseFc2Spec(2000, 64, dtype, false)});
+    cases.push_back({SparseFc2Spec(128, 1000, dtype, true)});
+  }
+}
+
 }  // namespace
+
+KernelSpec EmbedTokensSpec(const Dim& tokens, int64_t vocab, int64_t width, DType dtype) {
+  return {"embed_tokens", {Type{DType::kI32, {tokens}}, Type{dtype, {vocab, width}}}, {F32({tokens, width})}, {}};
+}
+
+KernelSpec EmbedPositionsSpec(const Dim& tokens, int64_t positions, int64_t width, DType dtype, int64_t offset) {
+  return {"embed_positions",
+          {F32({tokens, width}), Type{dtype, {positions, width}}},
+          {F32({tokens, width})},
+          {{"offset", offset}}};
+}
+
+KernelSpec LayerNormSpec(const Dim& tokens, int64_t width, double epsilon) {
+  return {"layer_norm",
+          {F32({tokens, width}), F32({width}), F32({width})},
+          {F32({tokens, width})},
+          {{"epsilon", epsilon}}};
+}
+
+KernelSpec AddSpec(const Dim& tokens, int64_t width) {
+  return {"add", {F32({tokens, width}), F32({tokens, width})}, {F32({tokens, width})}, {}};
+}
+
+KernelSpec LastRowSpec(const Dim& tokens, int64_t width) {
+  return {"last_row", {F32({tokens, width})}, {F32({1, width})}, {}};
+}
+
+KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions) {
+  const Type cache = F32({2, heads, positions, head_dim});
+  return {"attention",
+          {F32({tokens, 3 * heads * head_dim}), cache},
+          {F32({tokens, heads * head_dim}), cache},
+          {{"heads", heads}, {"scale", 1 / std::sqrt(static_cast<double>(head_dim))}}};
+}
+
+KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
+  return {"certified_test",
+          {F32({1, k}), Type{DType::kI8, {n, k}}, F32({n, 4})},
+          {Type{DType::kU8, {n}}},
+          {}};
+}
+
+KernelSpec CompactSpec(int64_t n) {
+  return {"compact", {Type{DType::kU8, {n}}}, {Type{DType::kIndex, {"active"}}}, {}};
+}
+
+KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
+  return {"sparse_fc1",
+          {F32({1, k}), Type{dtype, {n, k}}, F32({n}), Type{DType::kIndex, {"active"}}},
+          {F32({"active"})},
+          {}};
+}
+
+KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
+  KernelSpec spec{"sparse_fc2",
+                  {F32({"active"}), Type{DType::kIndex, {"active"}}, Type{dtype, {n, width}}, F32({width}),
+                   std::nullopt},
+                  {F32({1, width})},
+                  {}};
+  if (residual) {
+    spec.operands[4] = F32({1, width});
+  }
+  return spec;
+}
 
 KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool bias, bool residual, bool relu) {
   KernelSpec spec{"linear", {F32({tokens, k}), Type{dtype, {n, k}}, std::nullopt, std::nullopt}, {F32({tokens, n})}, {}};
@@ -37,7 +153,10 @@ KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool
 const std::vector<Case>& Cases() {
   static const std::vector<Case> cases = [] {
     std::vector<Case> all;
+    AddRowKernels(all);
     AddLinears(all);
+    AddAttentions(all);
+    AddSparse(all);
     return all;
   }();
   return cases;

@@ -21,6 +21,17 @@ struct Case {
 /// Specs by kernel; T is a number or "tokens".
 [[nodiscard]] KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool bias, bool residual,
                                     bool relu);
+[[nodiscard]] KernelSpec EmbedTokensSpec(const Dim& tokens, int64_t vocab, int64_t width, DType dtype);
+[[nodiscard]] KernelSpec EmbedPositionsSpec(const Dim& tokens, int64_t positions, int64_t width, DType dtype,
+                                            int64_t offset);
+[[nodiscard]] KernelSpec LayerNormSpec(const Dim& tokens, int64_t width, double epsilon);
+[[nodiscard]] KernelSpec AddSpec(const Dim& tokens, int64_t width);
+[[nodiscard]] KernelSpec LastRowSpec(const Dim& tokens, int64_t width);
+[[nodiscard]] KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions);
+[[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
+[[nodiscard]] KernelSpec CompactSpec(int64_t n);
+[[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
+[[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 
 }  // namespace dejavu::testing
 

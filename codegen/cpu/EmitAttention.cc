@@ -1,0 +1,184 @@
+// attention: stores the new K and V in the cache, then softmax(scale q K) V, block by block over the positions. The
+// running maximum and sum make one pass over the cache enough, with scratch for one block only.
+#include <algorithm>
+#include <limits>
+
+#include "codegen/cpu/CpuKernels.h"
+#include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/VectorOps.h"
+#include "codegen/target/KernelShapes.h"
+#include "llvm/IR/Intrinsics.h"
+
+namespace dejavu {
+namespace {
+
+using llvm::Value;
+
+// Positions whose scores are held at a time; a multiple of every vector width.
+constexpr int64_t kBlock = 64;
+// How far ahead lines of K and V are asked for, in bytes; the rows of a head lie side by side.
+constexpr int64_t kPrefetchBytes = 2048;
+
+class AttentionEmitter {
+ public:
+  AttentionEmitter(EmitContext& context, const KernelSpec& spec)
+      : shape_(MatchAttention(spec).value()),
+        b_(context, CpuSymbol(spec)),
+        ir_(b_.ir()),
+        row_bytes_(4 * shape_.head_dim),
+        scores_(b_.Scratch(4 * kBlock)),
+        sums_(b_.Scratch(4 * shape_.head_dim)) {}
+
+  void Emit() {
+    Value* qkv = b_.Arg(0);
+    Value* cache = b_.Arg(1);
+    Value* y = b_.Arg(2);
+    Value* tokens = b_.Tokens(shape_.tokens);
+    Value* past = b_.Past();
+    const int64_t width_bytes = shape_.heads * row_bytes_;
+    const int64_t head_bytes = shape_.positions * row_bytes_;
+    const Range heads = b_.Share(b_.I64(shape_.heads));
+    b_.For(heads.begin, heads.end, 1, [&](Value* head) {
+      Value* keys = b_.At(cache, head, head_bytes);
+      Value* values = b_.At(keys, shape_.heads * head_bytes);
+      Value* queries = b_.At(qkv, head, row_bytes_);
+      b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
+        Value* query = b_.At(queries, token, 3 * width_bytes);
+        Value* position = ir_.CreateAdd(past, token);
+        CopyRow(b_.At(query, width_bytes), b_.At(keys, position, row_bytes_));
+        CopyRow(b_.At(query, 2 * width_bytes), b_.At(values, position, row_bytes_));
+      });
+      b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
+        Value* context = ir_.CreateAdd(ir_.CreateAdd(past, token), b_.I64(1));
+        Attend(b_.At(queries, token, 3 * width_bytes), keys, values, context,
+               b_.At(b_.At(y, head, row_bytes_), token, width_bytes));
+      });
+    });
+    b_.Finish();
+  }
+
+ private:
+  void CopyRow(Value* from, Value* to) {
+    ForColumns(b_, shape_.head_dim, [&](Value* column, int count) {
+      StoreFloats(b_, LoadFloats(b_, b_.At(from, column, 4), DType::kF32, count), b_.At(to, column, 4), count);
+    });
+  }
+
+  // y = softmax(scale * query . keys[0..context)) values[0..context)
+  void Attend(Value* query, Value* keys, Value* values, Value* context, Value* y) {
+    ForColumns(b_, shape_.head_dim,
+               [&](Value* column, int count) { StoreFloats(b_, ZeroVector(b_, count), b_.At(sums_, column, 4), count); });
+    const Values initial = {b_.Float(-std::numeric_limits<double>::infinity()), b_.Float(0)};
+    const Values state = b_.For(b_.I64(0), context, kBlock, initial, [&](Value* start, const Values& carried) {
+      Value* count = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, ir_.CreateSub(context, start), b_.I64(kBlock));
+      Scores(query, b_.At(keys, start, row_bytes_), count);
+      Value* maximum = Maximum(carried[0]);
+      Value* correction = ExpOfNegative(b_, ir_.CreateFSub(carried[0], maximum));
+      Value* total = MulAdd(b_, carried[1], correction, Exponentiate(maximum));
+      AddValues(b_.At(values, start, row_bytes_), count, correction);
+      return Values{maximum, total};
+    });
+    Value* inverse = ir_.CreateFDiv(b_.Float(1), state[1]);
+    ForColumns(b_, shape_.head_dim, [&](Value* column, int count) {
+      Value* sum = LoadFloats(b_, b_.At(sums_, column, 4), DType::kF32, count);
+      StoreFloats(b_, ir_.CreateFMul(sum, Splat(b_, inverse, count)), b_.At(y, column, 4), count);
+    });
+  }
+
+  // scores_[i] = scale * query . keys[i] for i < count, minus infinity up to kBlock.
+  void Scores(Value* query, Value* keys, Value* count) {
+    llvm::Constant* absent = b_.Float(-std::numeric_limits<double>::infinity());
+    ForColumns(b_, kBlock, [&](Value* column, int lanes) {
+      StoreFloats(b_, Splat(b_, absent, lanes), b_.At(scores_, column, 4), lanes);
+    });
+    Value* last = ir_.CreateSub(count, b_.I64(1));
+    const RowLayout layout{shape_.head_dim, DType::kF32};
+    b_.For(b_.I64(0), count, 4, [&](Value* first) {
+      Values rows;
+      Value* valid = llvm::PoisonValue::get(llvm::FixedVectorType::get(ir_.getInt1Ty(), 4));
+      for (int64_t r = 0; r < 4; ++r) {
+        Value* number = ir_.CreateAdd(first, b_.I64(r));
+        valid = ir_.CreateInsertElement(valid, ir_.CreateICmpSLE(number, last), static_cast<uint64_t>(r));
+        number = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, number, last);
+        rows.push_back(b_.At(keys, number, row_bytes_));
+      }
+      const auto prefetch = [&](int r, Value* offset) {
+        return b_.At(ir_.CreateGEP(ir_.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
+      };
+      Value* dots = DotFourRows(b_, rows, query, layout, prefetch);
+      Value* scaled = ir_.CreateFMul(dots, Splat(b_, b_.Float(shape_.scale), 4));
+      StoreFloats(b_, ir_.CreateSelect(valid, scaled, Splat(b_, absent, 4)), b_.At(scores_, first, 4), 4);
+    });
+  }
+
+  // The largest of the scores and `before`.
+  Value* Maximum(Value* before) {
+    const Values initial = {Splat(b_, before, b_.lanes())};
+    const Values largest = ForColumns(b_, kBlock, initial, [&](Value* column, int lanes, const Values& carried) {
+      return Values{Max(b_, LoadFloats(b_, b_.At(scores_, column, 4), DType::kF32, lanes), carried[0])};
+    });
+    return FoldLanes(b_, largest[0], [&](Value* x, Value* y) { return Max(b_, x, y); });
+  }
+
+  // scores_ = exp(scores_ - maximum); returns their sum.
+  Value* Exponentiate(Value* maximum) {
+    const Values zero = {ZeroVector(b_, b_.lanes())};
+    const Values sum = ForColumns(b_, kBlock, zero, [&](Value* column, int lanes, const Values& carried) {
+      Value* address = b_.At(scores_, column, 4);
+      Value* score = LoadFloats(b_, address, DType::kF32, lanes);
+      Value* weight = ExpOfNegative(b_, ir_.CreateFSub(score, Splat(b_, maximum, lanes)));
+      StoreFloats(b_, weight, address, lanes);
+      return Values{ir_.CreateFAdd(carried[0], weight)};
+    });
+    return SumLanes(b_, sum[0]);
+  }
+
+  // sums_ = sums_ * correction + sum over i < count of scores_[i] * values[i].
+  void AddValues(Value* values, Value* count, Value* correction) {
+    const int64_t most = b_.isa().registers / 2;
+    int64_t column = 0;
+    while (column < shape_.head_dim) {
+      // As many columns as there are registers for their sums.
+      llvm::SmallVector<int, 16> widths;
+      Values addresses;
+      Values sums;
+      for (int64_t at = column; at < shape_.head_dim && static_cast<int64_t>(widths.size()) < most; at += b_.lanes()) {
+        widths.push_back(static_cast<int>(std::min<int64_t>(b_.lanes(), shape_.head_dim - at)));
+        addresses.push_back(b_.At(sums_, 4 * at));
+        Value* sum = LoadFloats(b_, addresses.back(), DType::kF32, widths.back());
+        sums.push_back(ir_.CreateFMul(sum, Splat(b_, correction, widths.back())));
+      }
+      sums = b_.For(b_.I64(0), count, 1, sums, [&](Value* i, const Values& carried) {
+        Value* weight = b_.LoadFloat(scores_, i);
+        Value* row = b_.At(b_.At(values, i, row_bytes_), 4 * column);
+        Values next;
+        for (size_t v = 0; v < widths.size(); ++v) {
+          Value* address = b_.At(row, 4 * b_.lanes() * static_cast<int64_t>(v));
+          if (v * static_cast<size_t>(b_.lanes()) % 16 == 0) {
+            Prefetch(b_, b_.At(address, kPrefetchBytes));
+          }
+          Value* value = LoadFloats(b_, address, DType::kF32, widths[v]);
+          next.push_back(MulAdd(b_, Splat(b_, weight, widths[v]), value, carried[v]));
+        }
+        return next;
+      });
+      for (size_t v = 0; v < widths.size(); ++v) {
+        StoreFloats(b_, sums[v], addresses[v], widths[v]);
+      }
+      column += b_.lanes() * static_cast<int64_t>(widths.size());
+    }
+  }
+
+  const AttentionShape shape_;
+  KernelBuilder b_;
+  llvm::IRBuilder<>& ir_;
+  const int64_t row_bytes_;
+  Value* scores_;  // f32 (kBlock)
+  Value* sums_;    // f32 (head_dim)
+};
+
+}  // namespace
+
+void EmitAttention(EmitContext& context, const KernelSpec& spec) { AttentionEmitter(context, spec).Emit(); }
+
+}  // namespace dejavu
