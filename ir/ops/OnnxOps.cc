@@ -121,7 +121,7 @@ constexpr auto kSchemas = std::to_array<OpSchema>({
         .optionalAttr("epsilon", AttrKind::kFloat, "1e-5 by default")
         .optionalAttr("stash_type", AttrKind::kInt)
         .result("y", "float<...>")
-        .variadicResult("statistics", "float<...>", "mean and 1 / standard deviation"),
+        .variadicResult("statistics", "f32<...>", "mean and 1 / standard deviation"),
     Binary("onnx.Less", "Comparison, broadcasting.", "any<...>", "bool<...>"),
     Binary("onnx.LessOrEqual", "Comparison, broadcasting.", "any<...>", "bool<...>"),
     Unary("onnx.Log", "Natural logarithm."),
@@ -217,5 +217,34 @@ static_assert(std::is_sorted(kSchemas.begin(), kSchemas.end(),
 }  // namespace
 
 absl::Span<const OpSchema> OnnxOpSchemas() { return kSchemas; }
+
+absl::StatusOr<DType> OnnxResultDType(const OpSchema& schema, absl::Span<Value* const> operands,
+                                      const AttributeMap& attributes, size_t index) {
+  const std::string_view pattern = schema.result_specs[std::min(index, schema.num_results - 1)].type;
+  if (const std::optional<DType> fixed = ParseDType(pattern.substr(0, pattern.find('<')))) {
+    return *fixed;
+  }
+  if (const auto to = attributes.find("to"); to != attributes.end() && std::holds_alternative<int64_t>(to->second)) {
+    const std::optional<DType> dtype = DTypeFromOnnx(std::get<int64_t>(to->second));
+    if (!dtype) {
+      return UserError("converts to ONNX's element type number ", std::get<int64_t>(to->second),
+                       ", which is not supported");
+    }
+    return *dtype;
+  }
+  if (const auto value = attributes.find("value");
+      value != attributes.end() && std::holds_alternative<TensorLiteral>(value->second)) {
+    return std::get<TensorLiteral>(value->second).dtype;
+  }
+  if (schema.name == "onnx.ConstantOfShape") {
+    return DType::kF32;
+  }
+  // Where and CastLike take their type from their second operand, every other op from its first.
+  const size_t from = schema.name == "onnx.Where" || schema.name == "onnx.CastLike" ? 1 : 0;
+  if (from >= operands.size() || operands[from] == nullptr) {
+    return UserError("has no operand that gives the element type of its result");
+  }
+  return operands[from]->type().dtype;
+}
 
 }  // namespace dejavu
