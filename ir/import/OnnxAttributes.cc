@@ -89,7 +89,8 @@ absl::StatusOr<TensorLiteral> ReadConstantList(const onnx::NodeProto& node) {
     return TensorLiteral{DType::kF32, {}, {attribute.f()}, {}};
   }
   if (attribute.name() == "value_floats") {
-    return TensorLiteral{DType::kF32, {attribute.floats_size()}, {attribute.floats().begin(), attribute.floats().end()}, {}};
+    return TensorLiteral{
+        DType::kF32, {attribute.floats_size()}, {attribute.floats().begin(), attribute.floats().end()}, {}};
   }
   return UserError("attribute ", QuotedName(attribute.name()), " is not supported; constants are tensors or numbers");
 }

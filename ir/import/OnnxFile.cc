@@ -54,7 +54,8 @@ absl::StatusOr<std::shared_ptr<OnnxFile>> OnnxFile::Open(const std::string& path
 absl::StatusOr<std::shared_ptr<OnnxFile>> OnnxFile::Parse(std::span<const std::byte> bytes, const std::string& name,
                                                           const std::string& folder) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
-    return UserError(name, ": is larger than 2 GB, the most that ONNX's format allows in one file; export the model "
+    return UserError(name,
+                     ": is larger than 2 GB, the most that ONNX's format allows in one file; export the model "
                      "with external data");
   }
   auto model = std::make_shared<onnx::ModelProto>();

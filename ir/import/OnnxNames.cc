@@ -61,7 +61,8 @@ std::string QuotedName(std::string_view name) {
 
 absl::Status CheckName(std::string_view name, std::string_view what) {
   if (name.size() > kLongestName) {
-    return UserError("the name of ", std::string(what), " ", QuotedName(name), " has more than ", kLongestName, " bytes");
+    return UserError("the name of ", std::string(what), " ", QuotedName(name), " has more than ", kLongestName,
+                     " bytes");
   }
   if (!IsPrintable(name)) {
     return UserError("the name of ", std::string(what), " ", QuotedName(name),

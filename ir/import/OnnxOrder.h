@@ -17,9 +17,9 @@ namespace dejavu {
 /// The node's name, or "Gemm#7".
 [[nodiscard]] std::string NodeName(const onnx::GraphProto& graph, int index);
 
-/// The numbers of the graph's nodes so that each stands after those whose outputs it reads; as in the file where that is
-/// already so. `given` are the names that are defined without a node: inputs and stored tensors. Errors: a name defined
-/// twice, a name that nothing defines, a cycle.
+/// The numbers of the graph's nodes so that each stands after those whose outputs it reads; as in the file where that
+/// is already so. `given` are the names that are defined without a node: inputs and stored tensors. Errors: a name
+/// defined twice, a name that nothing defines, a cycle.
 [[nodiscard]] absl::StatusOr<std::vector<int>> OrderNodes(const onnx::GraphProto& graph,
                                                           const std::set<std::string>& given);
 

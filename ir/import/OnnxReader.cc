@@ -176,8 +176,8 @@ absl::StatusOr<const OpSchema*> GraphBuilder::FindSchema(const onnx::NodeProto& 
   const OpSchema* schema =
       IsStandardDomain(node.domain()) ? FindOpSchema(absl::StrCat("onnx.", node.op_type())) : nullptr;
   if (schema == nullptr) {
-    const std::string full_name = IsStandardDomain(node.domain()) ? node.op_type()
-                                                                  : absl::StrCat(node.domain(), "::", node.op_type());
+    const std::string full_name =
+        IsStandardDomain(node.domain()) ? node.op_type() : absl::StrCat(node.domain(), "::", node.op_type());
     return UserError("op ", QuotedName(full_name), " is not supported; expected one of the standard ONNX operators ",
                      "that exporters write for OPT (listed in ir/ops/OPS.md)");
   }

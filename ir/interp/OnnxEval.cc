@@ -119,7 +119,9 @@ Results CheckAndEval(const AttributeMap& attributes, absl::Span<const Tensor* co
                      const EvalOptions& options) {
   if (inputs.size() < kLeast || inputs.size() > kMost) {
     return UserError("has ", inputs.size(), " inputs, but takes ", kLeast,
-                     kLeast == kMost ? "" : kMost == kMany ? " or more" : absl::StrCat(" to ", kMost));
+                     kLeast == kMost  ? ""
+                     : kMost == kMany ? " or more"
+                                      : absl::StrCat(" to ", kMost));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i] == nullptr && (i < kLeast || kMost == kMany)) {

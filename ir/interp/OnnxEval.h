@@ -15,12 +15,13 @@ struct EvalOptions {
   bool round = true;
 };
 
-/// Evaluates one node of opset `opset` (11 to 21). `inputs` follow the ONNX definition; null stands for an absent optional
-/// input, and trailing ones may be left out. Attributes have ONNX's names; an enumerated element type is ONNX's number.
+/// Evaluates one node of opset `opset` (11 to 21). `inputs` follow the ONNX definition; null stands for an absent
+/// optional input, and trailing ones may be left out. Attributes have ONNX's names; an enumerated element type is
+/// ONNX's number.
 ///
-/// If the contents of an input are not known, the results are Unknown tensors of the right dtype and shape; only where the
-/// shape itself depends on those contents is that an error. Returns every output that the operator defines: a node that
-/// lists fewer takes the first ones. Split must have `num_outputs` or its `split` sizes. Thread-safe.
+/// If the contents of an input are not known, the results are Unknown tensors of the right dtype and shape; only where
+/// the shape itself depends on those contents is that an error. Returns every output that the operator defines: a node
+/// that lists fewer takes the first ones. Split must have `num_outputs` or its `split` sizes. Thread-safe.
 using OnnxEvalFn = absl::StatusOr<std::vector<Tensor>> (*)(const AttributeMap& attributes,
                                                            absl::Span<const Tensor* const> inputs, int opset,
                                                            const EvalOptions& options);

@@ -15,8 +15,9 @@ template <typename A, typename B, typename Y, typename Fn>
 void Combine(const Tensor& a, const A& a_elements, const Tensor& b, const B& b_elements, const Tensor& y, Y& y_elements,
              Fn fn) {
   int64_t next = 0;
-  ForEachIndex<2>(y.dims, {BroadcastStrides(a.dims, y.dims), BroadcastStrides(b.dims, y.dims)},
-                  [&](const std::array<int64_t, 2>& at) { y_elements[next++] = fn(a_elements[at[0]], b_elements[at[1]]); });
+  ForEachIndex<2>(
+      y.dims, {BroadcastStrides(a.dims, y.dims), BroadcastStrides(b.dims, y.dims)},
+      [&](const std::array<int64_t, 2>& at) { y_elements[next++] = fn(a_elements[at[0]], b_elements[at[1]]); });
 }
 
 /// Float operands give `fn`, integer operands `int_fn`, of the operands' common dtype.
@@ -35,9 +36,8 @@ Results Arithmetic(const Call& call, const Tensor& a, const Tensor& b, Fn fn, In
     Combine(a, a.floats, b, b.floats, y, y.floats, fn);
     return call.Rounded(std::move(y));
   }
-  Combine(a, a.ints, b, b.ints, y, y.ints, [&](int64_t left, int64_t right) {
-    return WrapToDType(int_fn(left, right), a.dtype);
-  });
+  Combine(a, a.ints, b, b.ints, y, y.ints,
+          [&](int64_t left, int64_t right) { return WrapToDType(int_fn(left, right), a.dtype); });
   return Single(std::move(y));
 }
 

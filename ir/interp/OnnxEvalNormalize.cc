@@ -65,7 +65,8 @@ Results EvalSoftmax(const Call& call) {
   return call.Rounded(std::move(y));
 }
 
-/// y = (x - mean) / sqrt(variance + epsilon) * scale + bias over the dimensions from `axis` on; also mean and 1 / sqrt(...).
+/// y = (x - mean) / sqrt(variance + epsilon) * scale + bias over the dimensions from `axis` on; also mean and 1 /
+/// sqrt(...).
 Results EvalLayerNormalization(const Call& call) {
   const Tensor& x = call.input(0);
   const Tensor* bias_input = call.optional(2);

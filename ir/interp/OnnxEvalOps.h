@@ -31,16 +31,18 @@ struct Call {
   [[nodiscard]] absl::StatusOr<std::string> String(std::string_view name, std::string_view fallback) const;
   [[nodiscard]] absl::StatusOr<std::optional<std::vector<int64_t>>> Ints(std::string_view name) const;
 
-  /// The elements of the rank-0 or rank-1 integer input `index`, such as a shape or axes; nothing if the input is absent.
-  /// An error if its contents are not known; `what` names it.
-  [[nodiscard]] absl::StatusOr<std::optional<std::vector<int64_t>>> IntsInput(size_t index, std::string_view what) const;
+  /// The elements of the rank-0 or rank-1 integer input `index`, such as a shape or axes; nothing if the input is
+  /// absent. An error if its contents are not known; `what` names it.
+  [[nodiscard]] absl::StatusOr<std::optional<std::vector<int64_t>>> IntsInput(size_t index,
+                                                                              std::string_view what) const;
 
   /// The same for an input that is there.
   [[nodiscard]] absl::StatusOr<std::vector<int64_t>> RequiredInts(size_t index, std::string_view what) const;
 
   /// A tensor of zeros to fill in; Unknown instead if an input's contents are not known (see IsDone).
   [[nodiscard]] absl::StatusOr<Tensor> NewResult(DType dtype, std::vector<int64_t> dims) const;
-  /// Rounds the elements of a float tensor to its dtype where the options ask for it, and returns it as the only result.
+  /// Rounds the elements of a float tensor to its dtype where the options ask for it, and returns it as the only
+  /// result.
   [[nodiscard]] Results Rounded(Tensor tensor) const;
 };
 

@@ -26,8 +26,8 @@ absl::StatusOr<std::optional<std::vector<bool>>> ReducedDims(const Call& call, i
 
 /// Folds `data` into `result`, where the element of `result` at stride 0 along reduced dimensions starts as `start`.
 template <typename T, typename Fold>
-void FoldInto(const Tensor& data, const std::vector<T>& in, const std::vector<int64_t>& result_strides, std::vector<T>& out,
-              T start, Fold fold) {
+void FoldInto(const Tensor& data, const std::vector<T>& in, const std::vector<int64_t>& result_strides,
+              std::vector<T>& out, T start, Fold fold) {
   std::fill(out.begin(), out.end(), start);
   size_t next = 0;
   ForEachIndex<1>(data.dims, {result_strides},
@@ -87,7 +87,9 @@ Results Reduce(const Call& call, int axes_input_since, const Reducer& reducer) {
   return call.Rounded(std::move(result));
 }
 
-int64_t AddWrapping(int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b)); }
+int64_t AddWrapping(int64_t a, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+}
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int64_t kLowest = std::numeric_limits<int64_t>::min();
@@ -106,19 +108,22 @@ Results EvalReduceMean(const Call& call) {
 }
 
 Results EvalReduceProd(const Call& call) {
-  return Reduce(call, 18, {1, [](double a, double b) { return a * b; }, 1, [](int64_t a, int64_t b) {
-                             return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-                           }});
+  return Reduce(
+      call, 18,
+      {1, [](double a, double b) { return a * b; }, 1,
+       [](int64_t a, int64_t b) { return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b)); }});
 }
 
 Results EvalReduceMax(const Call& call) {
-  return Reduce(call, 18, {-kInfinity, [](double a, double b) { return std::isnan(b) || b > a ? b : a; }, kLowest,
-                           [](int64_t a, int64_t b) { return std::max(a, b); }});
+  return Reduce(call, 18,
+                {-kInfinity, [](double a, double b) { return std::isnan(b) || b > a ? b : a; }, kLowest,
+                 [](int64_t a, int64_t b) { return std::max(a, b); }});
 }
 
 Results EvalReduceMin(const Call& call) {
-  return Reduce(call, 18, {kInfinity, [](double a, double b) { return std::isnan(b) || b < a ? b : a; }, kHighest,
-                           [](int64_t a, int64_t b) { return std::min(a, b); }});
+  return Reduce(call, 18,
+                {kInfinity, [](double a, double b) { return std::isnan(b) || b < a ? b : a; }, kHighest,
+                 [](int64_t a, int64_t b) { return std::min(a, b); }});
 }
 
 /// Running sums along one dimension, from the end with `reverse`; with `exclusive` each leaves its own element out.

@@ -19,7 +19,8 @@ Results WithShape(const Tensor& data, std::vector<int64_t> dims) {
   return Single(std::move(result));
 }
 
-/// The axes of Squeeze and Unsqueeze, from the attribute before opset 13 and from the second input since; not normalised.
+/// The axes of Squeeze and Unsqueeze, from the attribute before opset 13 and from the second input since; not
+/// normalised.
 absl::StatusOr<std::optional<std::vector<int64_t>>> Axes(const Call& call) {
   return call.opset < 13 ? call.Ints("axes") : call.IntsInput(1, "axes");
 }
@@ -57,7 +58,8 @@ absl::StatusOr<int64_t> RangeLength(T start, T limit, T delta) {
   if (delta == 0) {
     return UserError("delta must not be 0");
   }
-  const double length = std::ceil((static_cast<double>(limit) - static_cast<double>(start)) / static_cast<double>(delta));
+  const double length =
+      std::ceil((static_cast<double>(limit) - static_cast<double>(start)) / static_cast<double>(delta));
   if (!(length <= static_cast<double>(kMaxKnownElements))) {
     return UserError("a range from ", start, " to ", limit, " in steps of ", delta, " is too long");
   }
@@ -74,7 +76,8 @@ absl::Status FillRange(T start, T limit, T delta, Tensor& result, std::vector<T>
       elements[i] = start + static_cast<double>(i) * delta;
     } else {
       // The sum lies between start and limit, but the product alone may not fit.
-      elements[i] = static_cast<T>(static_cast<uint64_t>(start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(delta));
+      elements[i] =
+          static_cast<T>(static_cast<uint64_t>(start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(delta));
     }
   }
   return absl::OkStatus();
@@ -155,7 +158,8 @@ Results EvalSqueeze(const Call& call) {
     if (!mask[i]) {
       dims.push_back(data.dims[i]);
     } else if (data.dims[i] != 1) {
-      return UserError("dimension ", i, " of the shape ", DimsToString(data.dims), " is not 1, so it cannot be squeezed");
+      return UserError("dimension ", i, " of the shape ", DimsToString(data.dims),
+                       " is not 1, so it cannot be squeezed");
     }
   }
   return WithShape(data, std::move(dims));
@@ -268,7 +272,8 @@ Results EvalRange(const Call& call) {
   Tensor result;
   result.dtype = start.dtype;
   if (IsFloat(start.dtype)) {
-    RETURN_IF_ERROR(FillRange(start.floats[0], call.input(1).floats[0], call.input(2).floats[0], result, result.floats));
+    RETURN_IF_ERROR(
+        FillRange(start.floats[0], call.input(1).floats[0], call.input(2).floats[0], result, result.floats));
   } else {
     RETURN_IF_ERROR(FillRange(start.ints[0], call.input(1).ints[0], call.input(2).ints[0], result, result.ints));
   }

@@ -135,8 +135,7 @@ Results EvalNeg(const Call& call) {
 }
 
 Results EvalRelu(const Call& call) {
-  return MapNumbers(
-      call, [](double x) { return x < 0 ? 0 : x; }, [](int64_t x) { return std::max<int64_t>(x, 0); });
+  return MapNumbers(call, [](double x) { return x < 0 ? 0 : x; }, [](int64_t x) { return std::max<int64_t>(x, 0); });
 }
 
 Results EvalErf(const Call& call) {

@@ -65,9 +65,7 @@ int64_t Tensor::NumElements() const {
   return count;
 }
 
-double Tensor::At(int64_t index) const {
-  return IsFloat(dtype) ? floats[index] : static_cast<double>(ints[index]);
-}
+double Tensor::At(int64_t index) const { return IsFloat(dtype) ? floats[index] : static_cast<double>(ints[index]); }
 
 absl::StatusOr<int64_t> CheckedNumElements(absl::Span<const int64_t> dims) {
   int64_t count = 1;

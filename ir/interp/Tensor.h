@@ -52,7 +52,8 @@ struct Tensor {
 [[nodiscard]] std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> dims);
 
 /// The shape that numpy's broadcasting gives to operands of shapes `a` and `b`.
-[[nodiscard]] absl::StatusOr<std::vector<int64_t>> BroadcastDims(absl::Span<const int64_t> a, absl::Span<const int64_t> b);
+[[nodiscard]] absl::StatusOr<std::vector<int64_t>> BroadcastDims(absl::Span<const int64_t> a,
+                                                                 absl::Span<const int64_t> b);
 
 /// Strides with which a row-major tensor of shape `dims` is read as one of shape `target`: 0 where it is repeated.
 /// `dims` must broadcast to `target`.
@@ -70,8 +71,9 @@ struct Tensor {
 /// "[2, 3]"
 [[nodiscard]] std::string DimsToString(absl::Span<const int64_t> dims);
 
-/// Visits every index of the shape `dims` in row-major order and calls `visit` with an array of N offsets, where offset k
-/// moves by `strides[k][d]` per step of dimension d and starts at 0. The offsets change in place: copy what must last.
+/// Visits every index of the shape `dims` in row-major order and calls `visit` with an array of N offsets, where offset
+/// k moves by `strides[k][d]` per step of dimension d and starts at 0. The offsets change in place: copy what must
+/// last.
 template <size_t N, typename Visit>
 void ForEachIndex(absl::Span<const int64_t> dims, const std::array<std::vector<int64_t>, N>& strides, Visit visit) {
   for (const int64_t dim : dims) {

@@ -53,7 +53,9 @@ constexpr auto kSchemas = std::to_array<OpSchema>({
         .variadicOperand("parts", "any<...>")
         .attr("axis", AttrKind::kInt)
         .result("y", "any<...>"),
-    Op("onnx.Constant", "A tensor that stands in the program.").attr("value", AttrKind::kTensor).result("y", "any<...>"),
+    Op("onnx.Constant", "A tensor that stands in the program.")
+        .attr("value", AttrKind::kTensor)
+        .result("y", "any<...>"),
     Op("onnx.ConstantOfShape", "A tensor of one repeated value.")
         .operand("shape", "i64<...>")
         .optionalAttr("value", AttrKind::kTensor, "one element; f32 0 by default")
@@ -126,8 +128,12 @@ constexpr auto kSchemas = std::to_array<OpSchema>({
     Binary("onnx.LessOrEqual", "Comparison, broadcasting.", "any<...>", "bool<...>"),
     Unary("onnx.Log", "Natural logarithm."),
     Binary("onnx.MatMul", "Matrix product; leading dimensions broadcast."),
-    Op("onnx.Max", "The largest of the operands, broadcasting.").variadicOperand("xs", "any<...>").result("y", "any<...>"),
-    Op("onnx.Min", "The smallest of the operands, broadcasting.").variadicOperand("xs", "any<...>").result("y", "any<...>"),
+    Op("onnx.Max", "The largest of the operands, broadcasting.")
+        .variadicOperand("xs", "any<...>")
+        .result("y", "any<...>"),
+    Op("onnx.Min", "The smallest of the operands, broadcasting.")
+        .variadicOperand("xs", "any<...>")
+        .result("y", "any<...>"),
     Binary("onnx.Mod", "Remainder, broadcasting.").optionalAttr("fmod", AttrKind::kInt, "1: the sign of the dividend"),
     Binary("onnx.Mul", "Product, broadcasting."),
     Unary("onnx.Neg", "Negation.", "any<...>"),

@@ -107,7 +107,8 @@ void ExpectClose(const Tensor& actual, const Tensor& expected) {
     const double want = expected.floats[i];
     const double got = actual.floats[i];
     if (std::isnan(want) || std::isinf(want)) {
-      EXPECT_TRUE(std::isnan(want) ? std::isnan(got) : got == want) << "element " << i << ": " << got << " for " << want;
+      EXPECT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
+          << "element " << i << ": " << got << " for " << want;
     } else {
       EXPECT_NEAR(got, want, tolerance * std::max(1.0, std::fabs(want))) << "element " << i;
     }

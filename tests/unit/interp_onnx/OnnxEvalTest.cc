@@ -1,10 +1,10 @@
 // What the golden cases cannot show: errors, hostile sizes, unknown contents, arithmetic without rounding.
-#include "ir/interp/OnnxEval.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <limits>
+
+#include "ir/interp/OnnxEval.h"
 
 namespace dejavu {
 namespace {
@@ -19,7 +19,8 @@ Tensor Floats(std::vector<int64_t> dims, std::vector<double> values, DType dtype
 }
 
 absl::StatusOr<std::vector<Tensor>> Eval(std::string_view op, const std::vector<Tensor>& inputs,
-                                         const AttributeMap& attributes = {}, int opset = 17, EvalOptions options = {}) {
+                                         const AttributeMap& attributes = {}, int opset = 17,
+                                         EvalOptions options = {}) {
   std::vector<const Tensor*> pointers;
   for (const Tensor& input : inputs) {
     pointers.push_back(&input);
@@ -113,7 +114,8 @@ TEST(OnnxEval, SlicesWithExtremeBoundsAndSteps) {
   const int64_t highest = std::numeric_limits<int64_t>::max();
   const Tensor x = Tensor::Vector({0, 1, 2, 3});
   const auto slice = [&](int64_t start, int64_t end, int64_t step) {
-    return Eval("Slice", {x, Tensor::Vector({start}), Tensor::Vector({end}), Tensor::Vector({0}), Tensor::Vector({step})});
+    return Eval("Slice",
+                {x, Tensor::Vector({start}), Tensor::Vector({end}), Tensor::Vector({0}), Tensor::Vector({step})});
   };
   EXPECT_THAT((*slice(lowest, highest, 1))[0].ints, ElementsAre(0, 1, 2, 3));
   EXPECT_THAT((*slice(highest, lowest, -1))[0].ints, ElementsAre(3, 2, 1, 0));

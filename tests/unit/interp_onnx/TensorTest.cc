@@ -1,7 +1,7 @@
-#include "ir/interp/Tensor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "ir/interp/Tensor.h"
 
 namespace dejavu {
 namespace {
