@@ -153,9 +153,8 @@ absl::Status ArtifactReader::CheckFiles() const {
 absl::StatusOr<const TargetInfo*> ArtifactReader::RequireTarget(const std::string& target) const {
   const TargetInfo* found = manifest_.FindTarget(target);
   if (found == nullptr) {
-    const std::string names = absl::StrJoin(manifest_.targets, ", ", [](std::string* out, const TargetInfo& info) {
-      absl::StrAppend(out, info.name);
-    });
+    const std::string names = absl::StrJoin(
+        manifest_.targets, ", ", [](std::string* out, const TargetInfo& info) { absl::StrAppend(out, info.name); });
     return UserError(path_, ": has no code for the device '", target, "', only for: ", names.empty() ? "none" : names);
   }
   return found;
@@ -186,8 +185,8 @@ absl::StatusOr<CodeFile> ArtifactReader::ChooseCode(const std::string& target,
       }
     }
   }
-  const std::string offered = absl::StrJoin(
-      info->code, ", ", [](std::string* out, const CodeFile& code) { absl::StrAppend(out, code.isa); });
+  const std::string offered =
+      absl::StrJoin(info->code, ", ", [](std::string* out, const CodeFile& code) { absl::StrAppend(out, code.isa); });
   return UserError(path_, ": holds code for ", offered.empty() ? "no processor" : offered, ", but this processor runs ",
                    absl::StrJoin(supported, ", "), "; build the artifact again for this processor");
 }
@@ -230,7 +229,8 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
   for (const std::string& name : plan.weights) {
     ASSIGN_OR_RETURN(const TensorView* tensor, file.Get(name));
     if (reinterpret_cast<uintptr_t>(tensor->data) % kBufferAlignment != 0) {
-      return UserError(file.path(), ": tensor '", name, "' does not start at a multiple of ", kBufferAlignment, " bytes");
+      return UserError(file.path(), ": tensor '", name, "' does not start at a multiple of ", kBufferAlignment,
+                       " bytes");
     }
     weights.tensors_.emplace_back(tensor->data, tensor->bytes);
     sizes.push_back(static_cast<int64_t>(tensor->bytes));

@@ -21,7 +21,8 @@ namespace dejavu {
 /// destructor removes it. After an error the object is of no use; drop it. For one thread.
 class ArtifactWriter {
  public:
-  /// Starts to write the artifact `path`. Refuses a `path` that exists and is neither an artifact nor an empty directory.
+  /// Starts to write the artifact `path`. Refuses a `path` that exists and is neither an artifact nor an empty
+  /// directory.
   [[nodiscard]] static absl::StatusOr<ArtifactWriter> Create(const std::string& path);
 
   ArtifactWriter(ArtifactWriter&& other) noexcept;

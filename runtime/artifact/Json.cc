@@ -23,8 +23,8 @@ std::string PrintJson(const nlohmann::json& value) {
 
 absl::Status JsonObject::Check() const {
   if (!value_->is_object()) {
-    return UserError(path_.empty() ? "the top level" : absl::StrCat("field '", path_, "'"), " must be an object, but is ",
-                     value_->type_name());
+    return UserError(path_.empty() ? "the top level" : absl::StrCat("field '", path_, "'"),
+                     " must be an object, but is ", value_->type_name());
   }
   return absl::OkStatus();
 }

@@ -4,11 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
 
@@ -56,8 +55,8 @@ struct Manifest {
   ModelInfo model;
   std::string sparsity;  ///< "none" or "exact".
   std::vector<TargetInfo> targets;
-  nlohmann::json contract;                  ///< The quality contract and its measured outcome; null where there is none.
-  std::map<std::string, FileInfo> files;    ///< By name relative to the artifact; every file but the manifest.
+  nlohmann::json contract;                ///< The quality contract and its measured outcome; null where there is none.
+  std::map<std::string, FileInfo> files;  ///< By name relative to the artifact; every file but the manifest.
   std::map<std::string, uint64_t> tensors;  ///< XXH3-64 of each tensor's bytes in weights.safetensors.
 
   /// The target called `name`, or null.

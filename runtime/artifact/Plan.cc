@@ -77,7 +77,8 @@ absl::Status ReadCode(const JsonObject& object, Launch& launch) {
   ASSIGN_OR_RETURN(const JsonObject params, object.Object("params"));
   ASSIGN_OR_RETURN(launch.gemm, ReadGemm(params));
   if (static_cast<int64_t>(launch.args.size()) != kGemmArguments) {
-    return UserError(object.Name("args"), " of the builtin gemm must have 5 entries (x, w, bias, residual, y), but has ",
+    return UserError(object.Name("args"),
+                     " of the builtin gemm must have 5 entries (x, w, bias, residual, y), but has ",
                      launch.args.size());
   }
   return absl::OkStatus();
@@ -170,7 +171,9 @@ Json BufferToJson(const BufferRef& ref) {
   if (ref.kind == BufferRef::Kind::kAbsent) {
     return nullptr;
   }
-  const char* key = ref.kind == BufferRef::Kind::kArena ? "arena" : ref.kind == BufferRef::Kind::kWeight ? "weight" : "cache";
+  const char* key = ref.kind == BufferRef::Kind::kArena    ? "arena"
+                    : ref.kind == BufferRef::Kind::kWeight ? "weight"
+                                                           : "cache";
   Json json = {{key, ref.value}};
   if (ref.bytes != 0) {
     json["bytes"] = ref.bytes;
@@ -208,9 +211,8 @@ Json LaunchToJson(const Launch& launch) {
     json["per_active"] = {{"arg", launch.per_active->arg}, {"bytes", launch.per_active->bytes}};
   }
   if (launch.per_positive.has_value()) {
-    json["per_positive"] = {{"h", launch.per_positive->h},
-                            {"active", launch.per_positive->active},
-                            {"bytes", launch.per_positive->bytes}};
+    json["per_positive"] = {
+        {"h", launch.per_positive->h}, {"active", launch.per_positive->active}, {"bytes", launch.per_positive->bytes}};
   }
   if (launch.layer >= 0) {
     json["layer"] = launch.layer;
@@ -255,9 +257,9 @@ absl::StatusOr<Plan> ParsePlan(std::string_view text, int64_t vocab) {
 }
 
 Json PlanToJson(const Plan& plan) {
-  Json json = {{"format", kArtifactFormat},   {"target", plan.target},       {"arena_bytes", plan.arena_bytes},
+  Json json = {{"format", kArtifactFormat},     {"target", plan.target},       {"arena_bytes", plan.arena_bytes},
                {"max_tokens", plan.max_tokens}, {"positions", plan.positions}, {"weights", plan.weights},
-               {"caches", Json::array()},     {"functions", Json::object()}};
+               {"caches", Json::array()},       {"functions", Json::object()}};
   for (const CacheInfo& cache : plan.caches) {
     json["caches"].push_back({{"name", cache.name}, {"bytes", cache.bytes}});
   }

@@ -4,12 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,8 +55,8 @@ struct PerPositive {
 };
 
 struct Launch {
-  std::string kernel;           ///< The kernel's name in the IR, such as "linear".
-  std::string symbol;           ///< The function in the code file; empty for a builtin.
+  std::string kernel;            ///< The kernel's name in the IR, such as "linear".
+  std::string symbol;            ///< The function in the code file; empty for a builtin.
   std::optional<GemmSpec> gemm;  ///< Set for the builtin "gemm".
   int64_t stream = 0;
   std::vector<int64_t> waits;
@@ -67,8 +66,8 @@ struct Launch {
   int64_t flops = 0;
   std::optional<PerActive> per_active;
   std::optional<PerPositive> per_positive;
-  int64_t layer = -1;    ///< -1: belongs to no layer.
-  int64_t neurons = 0;   ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
+  int64_t layer = -1;      ///< -1: belongs to no layer.
+  int64_t neurons = 0;     ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
   bool predictor = false;  ///< Whether the bytes count as the predictor's.
   nlohmann::json params;   ///< The kernel's attributes as the compiler wrote them; null where there are none.
 };

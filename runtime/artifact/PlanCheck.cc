@@ -48,7 +48,8 @@ int64_t GemmWeightBytes(const GemmSpec& spec) { return spec.n * spec.k * static_
 absl::Status CheckGemm(const Plan& plan, const Launch& launch, int64_t tokens, const std::string& name) {
   const GemmSpec& spec = *launch.gemm;
   if (spec.tokens > plan.max_tokens) {
-    return UserError("field '", name, "': a product of ", spec.tokens, " tokens, but 'max_tokens' is ", plan.max_tokens);
+    return UserError("field '", name, "': a product of ", spec.tokens, " tokens, but 'max_tokens' is ",
+                     plan.max_tokens);
   }
   const auto present = [&](size_t arg) { return launch.args[arg].kind != BufferRef::Kind::kAbsent; };
   if (!present(0) || !present(1) || !present(4) || present(2) != spec.bias || present(3) != spec.residual) {

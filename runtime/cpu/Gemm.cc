@@ -49,8 +49,8 @@ void MultiplyRows(const GemmSpec& spec, const GemmCall& call, int64_t first, int
 }
 
 /// The same for a weight stored as (k, n): sums over panels of k, always in the same order.
-void MultiplyColumns(const GemmSpec& spec, const GemmCall& call, int64_t first, int64_t n, int64_t panel_k, float* panel,
-                     float* tile) {
+void MultiplyColumns(const GemmSpec& spec, const GemmCall& call, int64_t first, int64_t n, int64_t panel_k,
+                     float* panel, float* tile) {
   for (int64_t k = 0; k < spec.k; k += panel_k) {
     const int64_t depth = std::min(panel_k, spec.k - k);
     const auto* floats = static_cast<const float*>(Element(spec, call.w, k * spec.n + first));

@@ -124,7 +124,8 @@ void Executor::Observe(const BoundLaunch& bound, LaunchRecord& record) {
   }
   if (launch.per_positive.has_value()) {
     const auto* h = static_cast<const float*>(bound.args[static_cast<size_t>(launch.per_positive->h)]);
-    const int64_t count = IndexCount(bound.args[static_cast<size_t>(launch.per_positive->active)]);
+    const void* active = bound.args[static_cast<size_t>(launch.per_positive->active)];
+    const int64_t count = std::clamp<int64_t>(IndexCount(active), 0, launch.neurons);
     record.positives = count - std::count(h, h + count, 0.0F);
   }
 }

@@ -29,7 +29,8 @@ struct LaunchRecord {
 class Executor : private TeamWork {
  public:
   /// Looks up every kernel; a missing one is a user error. `max_tokens` bounds the calls, `threads` their teams.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Executor>> Create(const Model& model, const PlanFunction& function,
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Executor>> Create(const Model& model,
+                                                                        const PlanFunction& function,
                                                                         int64_t max_tokens, int threads,
                                                                         const HostBuffer& arena, const KvCache& cache);
 

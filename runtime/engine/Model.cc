@@ -12,9 +12,10 @@ namespace {
 /// "cpu" or "cuda", of "cpu", "cuda" and "cuda:N".
 absl::StatusOr<std::string> DeviceKind(const std::string& device) {
   const std::string prefix = "cuda:";
-  const bool numbered = device.starts_with(prefix) && device.size() > prefix.size() && device.size() < prefix.size() + 6 &&
-                        std::all_of(device.begin() + static_cast<int>(prefix.size()), device.end(),
-                                    [](char c) { return c >= '0' && c <= '9'; });
+  const bool numbered =
+      device.starts_with(prefix) && device.size() > prefix.size() && device.size() < prefix.size() + 6 &&
+      std::all_of(
+          device.begin() + static_cast<int>(prefix.size()), device.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (device == "cpu") {
     return device;
   }

@@ -37,7 +37,8 @@ Session::Session(std::shared_ptr<const Model> model, const SessionOptions& optio
 absl::Status Session::Bind() {
   const Plan& plan = model_->plan();
   const PlanFunction* prefill = plan.FindFunction("prefill");
-  ASSIGN_OR_RETURN(decode_, Executor::Create(*model_, *plan.FindFunction("decode"), 1, team_.threads(), arena_, cache_));
+  ASSIGN_OR_RETURN(decode_,
+                   Executor::Create(*model_, *plan.FindFunction("decode"), 1, team_.threads(), arena_, cache_));
   if (prefill != nullptr) {
     ASSIGN_OR_RETURN(prefill_, Executor::Create(*model_, *prefill, plan.max_tokens, team_.threads(), arena_, cache_));
   }

@@ -44,6 +44,8 @@ class Session {
   /// Of the tokens that Decode() took, if SessionOptions::statistics asked for them.
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   void ClearStatistics() { statistics_.Clear(); }
+  /// Switches statistics on or off from the next token on.
+  void CollectStatistics(bool on) { observe_ = on; }
 
  private:
   Session(std::shared_ptr<const Model> model, const SessionOptions& options, KvCache cache, HostBuffer arena);

@@ -1,11 +1,10 @@
-#include "runtime/engine/Session.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <thread>
 
+#include "runtime/engine/Session.h"
 #include "tests/unit/runtime/TempFolder.h"
 #include "tests/unit/runtime/ToyModel.h"
 
@@ -129,7 +128,8 @@ TEST_F(SessionTest, TokenOutsideTheVocabularyIsAnErrorThatNamesBoth) {
   const auto session = MakeSession(1);
   EXPECT_EQ(session->Decode(24).status().message(),
             "token id 24 (number 1 of 1) is outside the vocabulary, whose ids are 0 to 23");
-  EXPECT_THAT(session->Prefill(std::vector<int32_t>{1, -5}).status().message(), HasSubstr("token id -5 (number 2 of 2)"));
+  EXPECT_THAT(session->Prefill(std::vector<int32_t>{1, -5}).status().message(),
+              HasSubstr("token id -5 (number 2 of 2)"));
   EXPECT_EQ(session->position(), 0);
 }
 

@@ -1,0 +1,71 @@
+#include "runtime/engine/Generator.h"
+
+#include <chrono>
+
+#include "ir/base/Status.h"
+
+namespace dejavu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+absl::StatusOr<FinishReason> Loop(Session& session, std::span<const float> logits, Sampler& sampler,
+                                  int64_t max_new_tokens, const std::function<bool(int32_t)>& on_token,
+                                  std::vector<int32_t>& tokens) {
+  const ModelInfo& model = session.model().info();
+  while (static_cast<int64_t>(tokens.size()) < max_new_tokens) {
+    ASSIGN_OR_RETURN(const int32_t token, sampler.Sample(logits));
+    if (token == model.eos) {
+      return FinishReason::kEos;
+    }
+    tokens.push_back(token);
+    if (on_token && !on_token(token)) {
+      return FinishReason::kStopped;
+    }
+    if (static_cast<int64_t>(tokens.size()) == max_new_tokens) {
+      break;
+    }
+    if (session.position() == model.positions) {
+      return FinishReason::kPositions;
+    }
+    ASSIGN_OR_RETURN(logits, session.Decode(token));
+  }
+  return FinishReason::kLength;
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kEos:
+      return "eos";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kPositions:
+      return "positions";
+    case FinishReason::kStopped:
+      return "stopped";
+  }
+  return "";
+}
+
+absl::StatusOr<Generation> Generate(Session& session, std::span<const float> logits, const GenerateOptions& options,
+                                    const std::function<bool(int32_t)>& on_token) {
+  if (options.max_new_tokens < 0) {
+    return UsageError("the number of new tokens must not be negative, but is ", options.max_new_tokens);
+  }
+  ASSIGN_OR_RETURN(Sampler sampler, Sampler::Create(options.sampling));
+  Generation generation;
+  const int64_t before = session.position();
+  const Clock::time_point start = Clock::now();
+  ASSIGN_OR_RETURN(generation.finish_reason,
+                   Loop(session, logits, sampler, options.max_new_tokens, on_token, generation.tokens));
+  const int64_t decoded = session.position() - before;
+  if (decoded > 0) {
+    generation.ms_per_token = Milliseconds(Clock::now() - start).count() / static_cast<double>(decoded);
+  }
+  return generation;
+}
+
+}  // namespace dejavu

@@ -1,0 +1,162 @@
+// dejavu-bench: how fast an artifact decodes, and how fast the memory would let it.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_format.h"
+#include "ir/base/FileUtil.h"
+#include "ir/base/Status.h"
+#include "runtime/cpu/CpuFeatures.h"
+#include "tools/driver/Bench.h"
+#include "tools/driver/CommandLine.h"
+
+namespace dejavu {
+namespace {
+
+struct BenchFlags {
+  std::string artifact;
+  std::string text;
+  int64_t prompt_tokens = 128;
+  int64_t batch = 1;
+  BenchOptions bench;
+  DeviceFlags device;
+  bool per_kernel = false;
+  bool json = false;
+};
+
+constexpr char kExamples[] = R"(Examples:
+  dejavu-bench opt.dejavu
+  dejavu-bench opt.dejavu --text=README.md --threads=2 --json
+  dejavu-bench opt.dejavu --per-kernel
+
+Takes a prompt through the model and decodes greedily, several times; the times are medians of single steps. Which
+neurons a token needs depends on the text, so the speed of a sparse artifact does too: without --text, the prompt is
+random tokens. The memory's speed is measured in the same run, over buffers as large as one token's reads: a copy
+(bytes read and written count) and a sum (bytes read).)";
+
+void AddFlags(CLI::App& app, BenchFlags& flags) {
+  app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
+  app.add_option("--prompt-tokens", flags.prompt_tokens, "Length of the prompt")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--new-tokens", flags.bench.new_tokens, "Tokens to decode in each repeat")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--batch", flags.batch, "Sequences at once; only 1")->type_name("N")->capture_default_str();
+  app.add_option("--repeats", flags.bench.repeats, "How often to measure")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--text", flags.text, "Take the prompt from the start of this file, by the artifact's tokenizer")
+      ->type_name("FILE");
+  AddDeviceFlags(app, flags.device);
+  app.add_flag("--per-kernel", flags.per_kernel, "Also list every kernel's time, bytes and speed");
+  app.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+absl::StatusOr<std::vector<int32_t>> Prompt(const Model& model, const BenchFlags& flags) {
+  if (flags.text.empty()) {
+    return RandomTokens(flags.prompt_tokens, model.info().vocab);
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.text));
+  ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(model, ""));
+  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.EncodePrompt(text));
+  if (static_cast<int64_t>(tokens.size()) < flags.prompt_tokens) {
+    return UserError(flags.text, ": has ", tokens.size(), " tokens, fewer than --prompt-tokens=", flags.prompt_tokens);
+  }
+  tokens.resize(static_cast<size_t>(flags.prompt_tokens));
+  return tokens;
+}
+
+std::string DeviceText(const BenchResult& result) {
+  return absl::StrFormat("%s, %d thread%s", CpuName(), result.threads, result.threads == 1 ? "" : "s");
+}
+
+void PrintJson(const BenchResult& result, const Model& model, bool per_kernel) {
+  nlohmann::ordered_json json = {{"ms_per_token", result.ms_per_token},
+                                 {"ms_per_token_p10", result.ms_per_token_p10},
+                                 {"ms_per_token_p90", result.ms_per_token_p90},
+                                 {"prefill_ms", result.prefill_ms},
+                                 {"bytes_per_token", result.bytes_per_token},
+                                 {"gb_per_s", result.gb_per_s()},
+                                 {"copy_gb_per_s", result.copy_gb_per_s},
+                                 {"read_gb_per_s", result.read_gb_per_s},
+                                 {"mlp_density", result.mlp_density},
+                                 {"head_density", result.head_density},
+                                 {"device", DeviceText(result)},
+                                 {"model", model.info().name},
+                                 {"target", model.isa()}};
+  if (per_kernel) {
+    json["kernels"] = nlohmann::ordered_json::array();
+    for (const KernelTime& kernel : result.kernels) {
+      json["kernels"].push_back({{"symbol", kernel.symbol},
+                                 {"launches", kernel.launches},
+                                 {"us", kernel.microseconds},
+                                 {"bytes", kernel.bytes},
+                                 {"gb_per_s", kernel.bytes / 1e3 / kernel.microseconds}});
+    }
+  }
+  std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+void PrintTable(const BenchResult& result, const Model& model) {
+  const auto line = [](const char* name, const std::string& value) {
+    std::cout << absl::StreamFormat("%-18s%s\n", name, value);
+  };
+  line("model", absl::StrFormat("%s, %s", model.info().name, model.artifact().manifest().sparsity));
+  line("device", absl::StrFormat("%s, %s", DeviceText(result), model.isa()));
+  line("decode", absl::StrFormat("%.3f ms per token (10th to 90th percentile: %.3f to %.3f)", result.ms_per_token,
+                                 result.ms_per_token_p10, result.ms_per_token_p90));
+  line("prefill", absl::StrFormat("%.2f ms", result.prefill_ms));
+  line("bytes per token", absl::StrFormat("%.3f MB", result.bytes_per_token / 1e6));
+  line("speed",
+       absl::StrFormat("%.2f GB/s (%.0f %% of a read's %.2f; a copy has %.2f)", result.gb_per_s(),
+                       100 * result.gb_per_s() / result.read_gb_per_s, result.read_gb_per_s, result.copy_gb_per_s));
+  line("MLP density", absl::StrFormat("%.2f %%", result.mlp_density * 100));
+  line("head density", absl::StrFormat("%.2f %%", result.head_density * 100));
+}
+
+void PrintKernels(const BenchResult& result) {
+  size_t width = 6;
+  for (const KernelTime& kernel : result.kernels) {
+    width = std::max(width, kernel.symbol.size());
+  }
+  std::cout << absl::StreamFormat("\n%-*s %9s %9s %11s %8s %8s\n", width, "kernel", "launches", "us", "bytes", "GB/s",
+                                  "of copy");
+  for (const KernelTime& kernel : result.kernels) {
+    const double rate = kernel.bytes / 1e3 / kernel.microseconds;
+    std::cout << absl::StreamFormat("%-*s %9.0f %9.1f %11.0f %8.2f %7.0f%%\n", width, kernel.symbol, kernel.launches,
+                                    kernel.microseconds, kernel.bytes, rate, 100 * rate / result.copy_gb_per_s);
+  }
+}
+
+absl::Status Run(BenchFlags& flags) {
+  if (flags.batch != 1) {
+    return UsageError("--batch=", flags.batch, ": sequences are decoded one at a time; only --batch=1 works");
+  }
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
+  ASSIGN_OR_RETURN(flags.bench.prompt, Prompt(*model, flags));
+  flags.bench.threads = flags.device.threads;
+  ASSIGN_OR_RETURN(const BenchResult result, Bench(model, flags.bench));
+  if (flags.json) {
+    PrintJson(result, *model, flags.per_kernel);
+    return absl::OkStatus();
+  }
+  PrintTable(result, *model);
+  if (flags.per_kernel) {
+    PrintKernels(result);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace dejavu
+
+int main(int argc, char** argv) {
+  CLI::App app("Measures how fast an artifact decodes.", "dejavu-bench");
+  dejavu::BenchFlags flags;
+  dejavu::AddFlags(app, flags);
+  dejavu::DescribeTool(app, dejavu::kExamples);
+  return dejavu::RunTool(app, argc, argv, [&] { return dejavu::Run(flags); });
+}

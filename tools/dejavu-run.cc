@@ -1,0 +1,141 @@
+// dejavu-run: continues a prompt with the model of an artifact.
+#include <iostream>
+
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "ir/base/Status.h"
+#include "runtime/artifact/Json.h"
+#include "tools/driver/CommandLine.h"
+#include "tools/driver/Npy.h"
+#include "tools/driver/RunModel.h"
+
+namespace dejavu {
+namespace {
+
+struct RunFlags {
+  std::string artifact;
+  std::string prompt;
+  std::vector<int32_t> tokens;
+  std::string tokenizer;
+  std::string logits;
+  DeviceFlags device;
+  GenerateOptions generate;
+  bool stats = false;
+  bool json = false;
+};
+
+constexpr char kExamples[] = R"(Examples:
+  dejavu-run opt.dejavu --prompt='The capital of France is'
+  dejavu-run opt.dejavu --prompt='Once upon a time' --max-new-tokens=200 --temperature=0.8 --top-p=0.95 --seed=7
+  dejavu-run opt.dejavu --tokens=2,133,812 --max-new-tokens=8 --json
+  dejavu-run opt.dejavu --prompt='To be or not' --max-new-tokens=0 --logits=logits.npy
+
+Prints the text that the model adds, as it comes, up to its end of text (</s>). The prompt gets </s> in front, as the
+model was trained; --tokens are taken as they are, and without a tokenizer the new ids are printed instead of text.)";
+
+void AddFlags(CLI::App& app, RunFlags& flags) {
+  app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
+  CLI::Option* prompt = app.add_option("--prompt", flags.prompt, "The text to continue")->type_name("TEXT");
+  CLI::Option* tokens = app.add_option("--tokens", flags.tokens, "The token ids to continue, instead of a text")
+                            ->type_name("1,2,3")
+                            ->delimiter(',');
+  prompt->excludes(tokens);
+  app.add_option("--max-new-tokens", flags.generate.max_new_tokens, "Tokens to add at most")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  SamplingOptions& sampling = flags.generate.sampling;
+  app.add_option("--temperature", sampling.temperature, "0 takes the likeliest token, larger values vary more")
+      ->type_name("X")
+      ->capture_default_str();
+  app.add_option("--top-k", sampling.top_k, "Draw from the K likeliest tokens; 0 means from all")
+      ->type_name("K")
+      ->capture_default_str();
+  app.add_option("--top-p", sampling.top_p, "Draw from the likeliest tokens that together have probability P")
+      ->type_name("P")
+      ->capture_default_str();
+  app.add_option("--seed", sampling.seed, "Equal seeds draw equal tokens")->type_name("N")->capture_default_str();
+  AddDeviceFlags(app, flags.device);
+  app.add_option("--tokenizer", flags.tokenizer, "Folder of vocab.json and merges.txt, instead of the artifact's own")
+      ->type_name("DIR");
+  app.add_option("--logits", flags.logits, "Write the prompt's logits, float32 (tokens, vocab), by the decode kernels")
+      ->type_name("F.npy");
+  app.add_flag("--stats", flags.stats, "Print times, bytes and densities to stderr");
+  app.add_flag("--json", flags.json, "Print one JSON object instead of text");
+}
+
+void PrintStats(const RunResult& result) {
+  const auto line = [](const char* name, const std::string& value) {
+    std::cerr << absl::StreamFormat("%-18s%s\n", name, value);
+  };
+  std::cerr << "\n";
+  line("prompt", absl::StrFormat("%d tokens in %.1f ms", result.prompt.size(), result.prefill_ms));
+  line("new",
+       absl::StrFormat("%d tokens, %.3f ms each", result.generation.tokens.size(), result.generation.ms_per_token));
+  line("bytes per token", absl::StrFormat("%.3f MB", result.bytes_per_token / 1e6));
+  line("MLP density", absl::StrFormat("%.2f %%", result.mlp_density * 100));
+  line("ended by", std::string(FinishReasonName(result.generation.finish_reason)));
+}
+
+void PrintJsonResult(const RunResult& result) {
+  nlohmann::ordered_json json;
+  json["prompt_tokens"] = result.prompt.size();
+  json["tokens"] = result.generation.tokens;
+  if (result.text.has_value()) {
+    json["text"] = *result.text;
+  }
+  json["finish_reason"] = std::string(FinishReasonName(result.generation.finish_reason));
+  json["ms_per_token"] = result.generation.ms_per_token;
+  json["prefill_ms"] = result.prefill_ms;
+  json["bytes_per_token"] = result.bytes_per_token;
+  json["mlp_density"] = result.mlp_density;
+  std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+}
+
+absl::Status Run(const CLI::App& app, const RunFlags& flags) {
+  if (app.count("--prompt") == 0 && app.count("--tokens") == 0) {
+    return UsageError("give the prompt with --prompt=TEXT or --tokens=1,2,3");
+  }
+  RETURN_IF_ERROR(ValidateSamplingOptions(flags.generate.sampling));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
+  RunRequest request;
+  request.tokens = flags.tokens;
+  request.threads = flags.device.threads;
+  request.generate = flags.generate;
+  request.keep_logits = !flags.logits.empty();
+  std::optional<Tokenizer> tokenizer;
+  if (app.count("--prompt") != 0 || HasTokenizer(*model, flags.tokenizer)) {
+    ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(*model, flags.tokenizer));
+  }
+  if (app.count("--prompt") != 0) {
+    ASSIGN_OR_RETURN(request.tokens, tokenizer->EncodePrompt(flags.prompt));
+  }
+  if (!flags.json) {
+    request.on_text = [](const std::string& text) { std::cout << text << std::flush; };
+  }
+  ASSIGN_OR_RETURN(const RunResult result, RunModel(model, tokenizer.has_value() ? &*tokenizer : nullptr, request));
+  if (!flags.logits.empty()) {
+    RETURN_IF_ERROR(
+        WriteNpy(flags.logits, result.logits, static_cast<int64_t>(result.prompt.size()), model->info().vocab));
+  }
+  if (flags.json) {
+    PrintJsonResult(result);
+  } else {
+    std::cout << std::endl;
+  }
+  if (flags.stats) {
+    PrintStats(result);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+}  // namespace dejavu
+
+int main(int argc, char** argv) {
+  CLI::App app("Continues a prompt with the model of an artifact.", "dejavu-run");
+  dejavu::RunFlags flags;
+  dejavu::AddFlags(app, flags);
+  dejavu::DescribeTool(app, dejavu::kExamples);
+  return dejavu::RunTool(app, argc, argv, [&] { return dejavu::Run(app, flags); });
+}

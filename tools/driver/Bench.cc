@@ -1,0 +1,134 @@
+#include "tools/driver/Bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <random>
+
+#include "ir/base/Status.h"
+#include "runtime/engine/Session.h"
+#include "tools/driver/Bandwidth.h"
+#include "tools/driver/Distribution.h"
+#include "tools/driver/ProgressBar.h"
+
+namespace dejavu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double MillisecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+struct Times {
+  std::vector<double> prefill;
+  std::vector<double> decode;
+};
+
+/// One prompt and `new_tokens` greedy decode steps.
+absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times) {
+  session.Reset();
+  Clock::time_point start = Clock::now();
+  ASSIGN_OR_RETURN(std::span<const float> logits, session.Prefill(options.prompt));
+  times.prefill.push_back(MillisecondsSince(start));
+  auto token = static_cast<int32_t>(ArgMax(logits));
+  for (int64_t i = 0; i < options.new_tokens; ++i) {
+    start = Clock::now();
+    ASSIGN_OR_RETURN(logits, session.Decode(token));
+    token = static_cast<int32_t>(ArgMax(logits));
+    times.decode.push_back(MillisecondsSince(start));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<KernelTime> KernelTimes(const Statistics& statistics) {
+  std::map<std::string, KernelTime> by_symbol;
+  const auto tokens = static_cast<double>(statistics.tokens());
+  for (const LaunchTotals& totals : statistics.launches()) {
+    const Launch& launch = *totals.launch;
+    KernelTime& kernel = by_symbol[launch.symbol.empty() ? launch.kernel : launch.symbol];
+    kernel.symbol = launch.symbol.empty() ? launch.kernel : launch.symbol;
+    kernel.launches += static_cast<double>(totals.calls) / tokens;
+    kernel.microseconds += static_cast<double>(totals.nanoseconds) / 1e3 / tokens;
+    kernel.bytes += static_cast<double>(totals.bytes) / tokens;
+  }
+  std::vector<KernelTime> kernels;
+  for (auto& [symbol, kernel] : by_symbol) {
+    kernels.push_back(std::move(kernel));
+  }
+  std::stable_sort(kernels.begin(), kernels.end(),
+                   [](const KernelTime& a, const KernelTime& b) { return a.microseconds > b.microseconds; });
+  return kernels;
+}
+
+absl::Status CheckLength(const Model& model, const BenchOptions& options) {
+  const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens;
+  if (needed > model.info().positions) {
+    return UserError("a prompt of ", options.prompt.size(), " tokens and ", options.new_tokens,
+                     " new ones are more than the model's ", model.info().positions,
+                     " positions; lower --prompt-tokens or --new-tokens");
+  }
+  return absl::OkStatus();
+}
+
+/// Warms up and gathers what does not depend on time: the bytes, the densities and each kernel's share.
+absl::Status Observe(Session& session, const BenchOptions& options, BenchResult& result) {
+  Times ignored;
+  RETURN_IF_ERROR(RunOnce(session, options, ignored));
+  session.CollectStatistics(true);
+  session.ClearStatistics();
+  RETURN_IF_ERROR(RunOnce(session, options, ignored));
+  session.CollectStatistics(false);
+  const Statistics& statistics = session.statistics();
+  result.bytes_per_token = statistics.BytesPerToken();
+  result.mlp_density = statistics.MeanMlpDensity();
+  result.head_density = statistics.MeanHeadDensity();
+  result.kernels = KernelTimes(statistics);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, const BenchOptions& options) {
+  RETURN_IF_ERROR(CheckLength(*model, options));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model, {.threads = options.threads}));
+  BenchResult result;
+  result.threads = session->threads();
+  RETURN_IF_ERROR(Observe(*session, options, result));
+  ASSIGN_OR_RETURN(BandwidthMeter meter,
+                   BandwidthMeter::Create(static_cast<size_t>(result.bytes_per_token), result.threads));
+  Times times;
+  std::vector<double> copies;
+  std::vector<double> reads;
+  ProgressBar bar("measuring");
+  for (int64_t i = 0; i < options.repeats; ++i) {
+    // In turns, so that a slow moment of the machine hits all three alike.
+    RETURN_IF_ERROR(RunOnce(*session, options, times));
+    for (int pass = 0; pass < 5; ++pass) {
+      copies.push_back(meter.Copy());
+      reads.push_back(meter.Read());
+    }
+    bar.Update(i + 1, options.repeats);
+  }
+  result.ms_per_token = Percentile(times.decode, 0.5);
+  result.ms_per_token_p10 = Percentile(times.decode, 0.1);
+  result.ms_per_token_p90 = Percentile(times.decode, 0.9);
+  result.prefill_ms = Percentile(times.prefill, 0.5);
+  result.copy_gb_per_s = Percentile(copies, 0.5);
+  result.read_gb_per_s = Percentile(reads, 0.5);
+  return result;
+}
+
+std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab) {
+  // Ids 0 to 3 are special in OPT's vocabulary.
+  const int64_t first = vocab > 4 ? 4 : 0;
+  std::mt19937_64 random(1);
+  std::vector<int32_t> tokens;
+  for (int64_t i = 0; i < count; ++i) {
+    tokens.push_back(
+        static_cast<int32_t>(first + static_cast<int64_t>(random() % static_cast<uint64_t>(vocab - first))));
+  }
+  return tokens;
+}
+
+}  // namespace dejavu

@@ -1,0 +1,56 @@
+// Latency of decoding, beside what the memory could do.
+#ifndef DEJAVU_TOOLS_DRIVER_BENCH_H_
+#define DEJAVU_TOOLS_DRIVER_BENCH_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/engine/Model.h"
+
+namespace dejavu {
+
+struct BenchOptions {
+  std::vector<int32_t> prompt;
+  int64_t new_tokens = 64;
+  int64_t repeats = 5;
+  int threads = 0;
+};
+
+/// All launches of one kernel symbol, per decoded token.
+struct KernelTime {
+  std::string symbol;
+  double launches = 0;
+  double microseconds = 0;
+  double bytes = 0;
+};
+
+/// Times are of single decode steps, each with the choice of the likeliest next token, over all repeats; GB are 10^9
+/// bytes. Copy rates count bytes read and bytes written.
+struct BenchResult {
+  double ms_per_token = 0;  ///< The median.
+  double ms_per_token_p10 = 0;
+  double ms_per_token_p90 = 0;
+  double prefill_ms = 0;  ///< The median over the repeats.
+  double bytes_per_token = 0;
+  double copy_gb_per_s = 0;  ///< The medians over buffers as large as one token's reads, measured between the repeats.
+  double read_gb_per_s = 0;
+  double mlp_density = 0;
+  double head_density = 0;
+  int threads = 0;
+  std::vector<KernelTime> kernels;  ///< The slowest first, from one more, untimed repeat.
+
+  [[nodiscard]] double gb_per_s() const { return bytes_per_token / 1e6 / ms_per_token; }
+};
+
+/// Takes the prompt through the model and decodes greedily, `repeats` times after one run to warm up.
+[[nodiscard]] absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, const BenchOptions& options);
+
+/// `count` ids of the vocabulary from a fixed seed, without the special tokens at its start where there are others.
+[[nodiscard]] std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_BENCH_H_

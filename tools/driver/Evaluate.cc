@@ -1,0 +1,150 @@
+#include "tools/driver/Evaluate.h"
+
+#include <cmath>
+
+#include "absl/strings/str_format.h"
+#include "ir/base/Status.h"
+#include "runtime/engine/Session.h"
+#include "tools/driver/Distribution.h"
+#include "tools/driver/ProgressBar.h"
+
+namespace dejavu {
+namespace {
+
+// A line that holds only the record separator.
+constexpr std::string_view kDocumentEnd = "\n\x1e\n";
+
+/// Adds up the scores of one pass over the text.
+class Scorer {
+ public:
+  explicit Scorer(bool compares) : compares_(compares) {}
+
+  /// One target, given the logits of the model and, if compared, of the reference.
+  void Add(std::span<const float> logits, std::span<const float> reference, int32_t target) {
+    const double log_sum = LogSumExp(logits);
+    nll_ += log_sum - logits[static_cast<size_t>(target)];
+    ++tokens_;
+    if (!compares_) {
+      return;
+    }
+    const double reference_log_sum = LogSumExp(reference);
+    reference_nll_ += reference_log_sum - reference[static_cast<size_t>(target)];
+    divergences_.push_back(Divergence(reference, reference_log_sum, logits, log_sum));
+    agreements_ += ArgMax(logits) == ArgMax(reference) ? 1 : 0;
+  }
+
+  [[nodiscard]] double MeanNll() const { return nll_ / static_cast<double>(tokens_); }
+  [[nodiscard]] int64_t tokens() const { return tokens_; }
+
+  [[nodiscard]] std::optional<Comparison> Compared() const {
+    if (!compares_) {
+      return std::nullopt;
+    }
+    const auto count = static_cast<double>(tokens_);
+    double sum = 0;
+    for (const double divergence : divergences_) {
+      sum += divergence;
+    }
+    return Comparison{.ppl = std::exp(reference_nll_ / count),
+                      .kl_mean = sum / count,
+                      .kl_p99 = Percentile(divergences_, 0.99),
+                      .top1_agreement = static_cast<double>(agreements_) / count};
+  }
+
+ private:
+  bool compares_;
+  int64_t tokens_ = 0;
+  double nll_ = 0;
+  double reference_nll_ = 0;
+  int64_t agreements_ = 0;
+  std::vector<double> divergences_;
+};
+
+absl::Status CheckComparable(const Model& model, const Model& reference) {
+  const ModelInfo& a = model.info();
+  const ModelInfo& b = reference.info();
+  if (a.vocab != b.vocab || a.positions != b.positions) {
+    return UserError(reference.artifact().path(), ": has ", b.vocab, " token ids and ", b.positions, " positions, but ",
+                     model.artifact().path(), " has ", a.vocab, " and ", a.positions,
+                     "; only versions of the same model can be compared");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> CountWindows(int64_t ids, int64_t positions, int64_t max_tokens) {
+  if (ids < positions + 1) {
+    return UserError("the text has ", ids, " tokens, but one window of the model's ", positions, " positions needs ",
+                     positions + 1, "; evaluate on a longer text");
+  }
+  const int64_t windows = (ids - 1) / positions;
+  if (max_tokens == 0) {
+    return windows;
+  }
+  if (max_tokens < positions) {
+    return UserError("--max-tokens=", max_tokens, " is less than one window, which has the model's ", positions,
+                     " positions");
+  }
+  return std::min(windows, max_tokens / positions);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<int32_t>> EncodeDocuments(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<int32_t> ids;
+  while (true) {
+    const size_t end = text.find(kDocumentEnd);
+    ASSIGN_OR_RETURN(const std::vector<int32_t> document, tokenizer.EncodePrompt(text.substr(0, end)));
+    ids.insert(ids.end(), document.begin(), document.end());
+    if (end == std::string_view::npos) {
+      return ids;
+    }
+    text.remove_prefix(end + kDocumentEnd.size());
+  }
+}
+
+absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
+                                    const std::shared_ptr<const Model>& reference, std::span<const int32_t> ids,
+                                    const EvaluateOptions& options) {
+  const int64_t positions = model->info().positions;
+  ASSIGN_OR_RETURN(const int64_t windows,
+                   CountWindows(static_cast<int64_t>(ids.size()), positions, options.max_tokens));
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                   Session::Create(model, {.threads = options.threads, .statistics = true}));
+  std::unique_ptr<Session> other;
+  if (reference != nullptr) {
+    RETURN_IF_ERROR(CheckComparable(*model, *reference));
+    ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = options.threads}));
+  }
+  Scorer scorer(reference != nullptr);
+  ProgressBar bar("evaluating");
+  for (int64_t window = 0; window < windows; ++window) {
+    session->Reset();
+    if (other != nullptr) {
+      other->Reset();
+    }
+    for (int64_t i = window * positions; i < (window + 1) * positions; ++i) {
+      const int32_t token = ids[static_cast<size_t>(i)];
+      ASSIGN_OR_RETURN(const std::span<const float> logits, session->Decode(token));
+      std::span<const float> reference_logits;
+      if (other != nullptr) {
+        ASSIGN_OR_RETURN(reference_logits, other->Decode(token));
+      }
+      scorer.Add(logits, reference_logits, ids[static_cast<size_t>(i + 1)]);
+      bar.Update(scorer.tokens(), windows * positions, absl::StrFormat("perplexity %.3f", std::exp(scorer.MeanNll())));
+    }
+  }
+  const Statistics& statistics = session->statistics();
+  Evaluation result;
+  result.nll = scorer.MeanNll();
+  result.ppl = std::exp(result.nll);
+  result.tokens = scorer.tokens();
+  result.windows = windows;
+  result.mlp_density = statistics.MlpDensity();
+  result.head_density = statistics.HeadDensity();
+  result.bytes_per_token = statistics.BytesPerToken();
+  result.predictor_bytes_per_token = statistics.PredictorBytesPerToken();
+  result.against = scorer.Compared();
+  return result;
+}
+
+}  // namespace dejavu

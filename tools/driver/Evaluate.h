@@ -1,0 +1,58 @@
+// Perplexity of a model, and how far it is from another one.
+#ifndef DEJAVU_TOOLS_DRIVER_EVALUATE_H_
+#define DEJAVU_TOOLS_DRIVER_EVALUATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/engine/Model.h"
+#include "runtime/text/Tokenizer.h"
+
+namespace dejavu {
+
+/// How a model differs from the reference it was compared with; Kullback-Leibler divergences in nats of the reference's
+/// distribution from the model's.
+struct Comparison {
+  double ppl = 0;  ///< Of the reference.
+  double kl_mean = 0;
+  double kl_p99 = 0;          ///< 99 % of the tokens have at most this.
+  double top1_agreement = 0;  ///< Share of the tokens for which both have the same likeliest one.
+};
+
+struct Evaluation {
+  double ppl = 0;
+  double nll = 0;  ///< Mean negative log-likelihood in nats; ppl is its exponential.
+  int64_t tokens = 0;
+  int64_t windows = 0;
+  std::vector<double> mlp_density;   ///< By layer.
+  std::vector<double> head_density;  ///< By layer.
+  double bytes_per_token = 0;
+  double predictor_bytes_per_token = 0;
+  std::optional<Comparison> against;
+};
+
+struct EvaluateOptions {
+  int64_t max_tokens = 0;  ///< Scores the first max_tokens / positions windows; 0 scores all.
+  int threads = 0;
+};
+
+/// The ids of a text whose documents are separated by lines that hold only U+001E: each document's tokens after `</s>`.
+[[nodiscard]] absl::StatusOr<std::vector<int32_t>> EncodeDocuments(const Tokenizer& tokenizer, std::string_view text);
+
+/// Scores `ids` by the decode kernels, token by token. Window j is ids[j*T .. (j+1)*T], both included, where T is the
+/// number of the model's positions: T inputs predict T targets. An incomplete last window is dropped; fewer ids than
+/// one window are a user error. `reference` may be null; if not, it runs in step and is compared with.
+[[nodiscard]] absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
+                                                  const std::shared_ptr<const Model>& reference,
+                                                  std::span<const int32_t> ids, const EvaluateOptions& options);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_EVALUATE_H_
