@@ -220,6 +220,9 @@ Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_vi
   if (Weight* existing = module.FindWeight(name)) {
     return existing;
   }
+  if (transform == "transpose" && sources[0]->transform == "transpose") {
+    return module.FindWeight(sources[0]->sources[0]->name);
+  }
   std::vector<Type> types;
   for (const Weight* source : sources) {
     types.push_back(source->type);

@@ -24,7 +24,8 @@ struct WeightTransform {
 /// transpose, concat, widen, zeros, quantize, quantized_rows; null for another name.
 [[nodiscard]] const WeightTransform* FindWeightTransform(std::string_view name);
 
-/// Adds the weight `name` = `transform`(sources) to `module`, or returns the one of that name if it is there already.
+/// Adds the weight `name` = `transform`(sources) to `module`, or returns the one of that name if it is there already. The
+/// transpose of a transposed weight is the weight itself.
 /// Aborts on a transform that does not fit: passes must not ask for it.
 Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_view transform,
                          std::vector<const Weight*> sources);

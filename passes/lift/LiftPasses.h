@@ -16,6 +16,7 @@ extern const PassInfo kLiftMlpPass;
 extern const PassInfo kLiftResidualPass;
 extern const PassInfo kFoldViewsPass;
 extern const PassInfo kFinishLiftPass;
+extern const PassInfo kNameWeightsPass;
 extern const PassInfo kSplitPhasesPass;
 
 }  // namespace dejavu

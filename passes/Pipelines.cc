@@ -1,0 +1,100 @@
+#include "passes/Pipelines.h"
+
+#include <array>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace dejavu {
+namespace {
+
+using Step = std::pair<std::string_view, std::string_view>;
+
+constexpr std::array kLift = std::to_array<Step>({
+    {"fold-shapes", "every later pass asks for types"},
+    {"lift-views", "reshapes and casts would hide the other patterns"},
+    {"lift-layer-norm", "before lift-residual, which would take the sums inside a spelt-out norm"},
+    {"lift-linear", "attention and MLP are recognised between linear layers"},
+    {"fold-views", "so that a linear layer reads the norm itself"},
+    {"lift-embeddings", "needs the integer arithmetic that finish-lift lets die"},
+    {"lift-attention", "needs the mask's arithmetic too"},
+    {"lift-mlp", "after attention, whose output layer must not be taken for an fc1"},
+    {"lift-residual", "last: only additions between blocks are left"},
+    {"fold-views", "between model ops all views cancel"},
+    {"finish-lift", "refuses what is left"},
+});
+
+constexpr std::array kPhases = std::to_array<Step>({
+    {"name-weights", "before weights are derived, whose names follow"},
+    {"split-phases", "sparsity is for @decode only"},
+});
+
+constexpr std::array kExact = std::to_array<Step>({
+    {"insert-predictors{kind=certified}", "an MLP is made sparse only where something predicts it"},
+    {"sparsify-mlp", "uses the predictors"},
+});
+
+constexpr std::array kNone = std::to_array<Step>({
+    {"insert-predictors{kind=none}", "enters the stratum without predictors"},
+});
+
+constexpr std::array kSchedule = std::to_array<Step>({
+    {"pack-weights", "kernels read f32 vectors"},
+    {"lower-to-sched", "from here on everything is a launch"},
+    {"fuse-residual", "after lowering, when the launch that makes each sum's side is known"},
+    {"plan-buffers", "last: places depend on the final order"},
+});
+
+constexpr std::array kPipelines = std::to_array<NamedPipeline>({
+    {"lift", "From [onnx] to [model]: recognises an OPT decoder or refuses the graph.", kLift},
+    {"phases", "Inside [model]: canonical weight names, @prefill and @decode.", kPhases},
+    {"exact", "From [model] to [sparse] without any loss.", kExact},
+    {"none", "From [model] to [sparse], dense.", kNone},
+    {"schedule", "From [sparse] to [sched].", kSchedule},
+});
+
+constexpr std::array kStrata = std::to_array<std::string_view>({"onnx", "model", "sparse", "sched"});
+
+int StratumIndex(std::string_view name) {
+  for (size_t i = 0; i < kStrata.size(); ++i) {
+    if (kStrata[i] == name) {
+      return static_cast<int>(i);
+    }
+  }
+  return -1;
+}
+
+}  // namespace
+
+absl::Span<const NamedPipeline> AllPipelines() { return kPipelines; }
+
+const NamedPipeline* FindPipeline(std::string_view name) {
+  for (const NamedPipeline& pipeline : kPipelines) {
+    if (pipeline.name == name) {
+      return &pipeline;
+    }
+  }
+  return nullptr;
+}
+
+absl::StatusOr<std::string> PipelineBetween(std::string_view from, std::string_view to, std::string_view sparsity) {
+  const int first = StratumIndex(from);
+  const int last = StratumIndex(to);
+  if (last < 0) {
+    return UsageError("--compile-to must be onnx, model, sparse or sched, but is '", std::string(to), "'");
+  }
+  if (sparsity != "exact" && sparsity != "none") {
+    return UsageError("--sparsity must be exact or none, but is '", std::string(sparsity), "'");
+  }
+  if (first > last) {
+    return UsageError("--compile-to=", std::string(to), ": the input is at '", std::string(from), "' already, which comes later");
+  }
+  const std::array<std::string, 3> parts = {"lift,phases", std::string(sparsity), "schedule"};
+  std::string text;
+  for (int i = first; i < last; ++i) {
+    absl::StrAppend(&text, text.empty() ? "" : ",", parts[static_cast<size_t>(i)]);
+  }
+  return text;
+}
+
+}  // namespace dejavu

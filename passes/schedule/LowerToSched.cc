@@ -1,0 +1,218 @@
+// LowerToSched.cc: replaces each model and sparse op by launches of kernels.
+//
+// One token goes through linear (a matrix is read once, row by row), many through gemm. q, k and v become one matrix, so
+// that one launch reads them. An fc2 that @decode stores neuron by neuron serves @prefill in the same form.
+#include "ir/core/Builder.h"
+#include "ir/import/WeightTransforms.h"
+#include "ir/ops/ModelOps.h"
+#include "ir/ops/SchedOps.h"
+#include "ir/ops/SparseOps.h"
+#include "passes/schedule/SchedulePasses.h"
+
+namespace dejavu {
+namespace {
+
+class Lowering {
+ public:
+  Lowering(Module& module, Function& function, PassContext& context)
+      : module_(module), function_(function), context_(context) {}
+
+  absl::Status Run() {
+    std::vector<Operation*> ops;
+    for (const auto& op : function_.ops()) {
+      ops.push_back(op.get());
+    }
+    for (Operation* op : ops) {
+      before_ = op;
+      RETURN_IF_ERROR(Lower(*op));
+    }
+    function_.EraseDeadOps();
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Lower(const Operation& op) {
+    using Method = void (Lowering::*)(const Operation&);
+    struct Entry {
+      std::string_view name;
+      Method method;
+    };
+    static constexpr Entry kEntries[] = {{"model.add", &Lowering::Add},
+                                         {"model.attention", &Lowering::Attention},
+                                         {"model.embed_positions", &Lowering::EmbedPositions},
+                                         {"model.embed_tokens", &Lowering::EmbedTokens},
+                                         {"model.last_token", &Lowering::LastToken},
+                                         {"model.layer_norm", &Lowering::LayerNorm},
+                                         {"model.linear", &Lowering::LinearLayer},
+                                         {"model.mlp", &Lowering::Mlp},
+                                         {"sparse.certified_active", &Lowering::CertifiedActive},
+                                         {"sparse.mlp", &Lowering::SparseMlp}};
+    for (const Entry& entry : kEntries) {
+      if (op.Is(entry.name)) {
+        (this->*entry.method)(op);
+        return absl::OkStatus();
+      }
+    }
+    return BugError(op.Describe(), " has no lowering");
+  }
+
+  Operation* Launch(const Operation& from, const OpSchema& schema, std::vector<Value*> operands,
+                    AttributeMap attributes = {}) {
+    attributes["stream"] = int64_t{0};
+    context_.Count("launches");
+    return Builder(&function_, before_).Create(schema, std::move(operands), std::move(attributes), from.location());
+  }
+
+  void Replace(const Operation& op, const Operation* launch, size_t result = 0) {
+    function_.ReplaceAllUses(op.result(result), launch->result(result));
+  }
+
+  /// x w^T + bias: by linear for one token, by gemm for many.
+  Operation* Product(const Operation& from, Value* x, Value* w, Value* bias, bool relu) {
+    const Dim& tokens = x->type().shape[0];
+    const bool one = tokens.is_static() && tokens.size() == 1;
+    return Launch(from, one ? kLaunchLinear : kLaunchGemm, {x, w, bias, nullptr}, {{"relu", relu}});
+  }
+
+  void Add(const Operation& op) { Replace(op, Launch(op, kLaunchAdd, op.operands())); }
+  void EmbedTokens(const Operation& op) { Replace(op, Launch(op, kLaunchEmbedTokens, op.operands())); }
+  void LastToken(const Operation& op) { Replace(op, Launch(op, kLaunchLastRow, op.operands())); }
+  void LayerNorm(const Operation& op) {
+    Replace(op, Launch(op, kLaunchLayerNorm, op.operands(), op.attributes()));
+  }
+  void EmbedPositions(const Operation& op) {
+    Replace(op, Launch(op, kLaunchEmbedPositions, {op.operand("x"), op.operand("table"), op.operand("past")},
+                       op.attributes()));
+  }
+  void LinearLayer(const Operation& op) {
+    Replace(op, Product(op, op.operand("x"), op.operand("weight"), op.operand("bias"), /*relu=*/false));
+  }
+
+  void Attention(const Operation& op) {
+    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
+    Value* qkv_weight = Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")});
+    Value* qkv_bias = JoinedBias(prefix + "_bias", op);
+    Operation* qkv = Product(op, op.operand("x"), qkv_weight, qkv_bias, /*relu=*/false);
+    const Type& cache = op.operand("cache")->type();
+    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache")},
+                              {{"heads", cache.shape[1].size()}, {"scale", *op.GetAttribute<double>("scale")}});
+    Replace(op, Product(op, mixed->result(), op.operand("out"), op.operand("out_bias"), /*relu=*/false));
+    Replace(op, mixed, 1);
+  }
+
+  Value* Joined(const std::string& name, const std::vector<Value*>& parts) {
+    std::vector<const Weight*> sources;
+    for (const Value* part : parts) {
+      sources.push_back(part->weight());
+    }
+    return AddDerivedWeight(module_, name, "concat", std::move(sources))->value;
+  }
+
+  /// The three biases below each other, zeros where only some are there; null if none is.
+  Value* JoinedBias(const std::string& name, const Operation& op) {
+    std::vector<Value*> parts;
+    bool any = false;
+    for (std::string_view port : {"q", "k", "v"}) {
+      Value* bias = op.operand(absl::StrCat(std::string(port), "_bias"));
+      any = any || bias != nullptr;
+      const Weight* matrix = op.operand(port)->weight();
+      parts.push_back(bias != nullptr ? bias
+                                      : AddDerivedWeight(module_, matrix->name + ".zeros", "zeros", {matrix})->value);
+    }
+    return any ? Joined(name, parts) : nullptr;
+  }
+
+  void Mlp(const Operation& op) {
+    Operation* h = Product(op, op.operand("x"), op.operand("fc1"), op.operand("fc1_bias"), /*relu=*/true);
+    const Weight* fc2 = op.operand("fc2")->weight();
+    const Weight* neuron_major = NeuronMajor(fc2);
+    Operation* y = nullptr;
+    if (neuron_major != nullptr) {
+      y = Launch(op, kLaunchGemmTransposed, {h->result(), neuron_major->value, op.operand("fc2_bias"), nullptr},
+                 {{"relu", false}});
+    } else {
+      y = Product(op, h->result(), fc2->value, op.operand("fc2_bias"), /*relu=*/false);
+    }
+    Replace(op, y);
+    ++layer_;
+  }
+
+  /// The transposed form of `fc2` that a sparse MLP of another function reads, or null.
+  const Weight* NeuronMajor(const Weight* fc2) const {
+    for (const auto& function : module_.functions()) {
+      for (const auto& op : function->ops()) {
+        const bool sparse = op->Is("sparse.mlp") || op->Is("sched.launch @sparse_fc2");
+        const Weight* stored = sparse ? op->operand("fc2")->weight() : nullptr;
+        const bool same = stored != nullptr && ((stored->is_derived() && stored->sources[0] == fc2) ||
+                                                (fc2->transform == "transpose" && fc2->sources[0] == stored));
+        if (same) {
+          return stored;
+        }
+      }
+    }
+    return nullptr;
+  }
+
+  void CertifiedActive(const Operation& op) {
+    Operation* flags = Launch(op, kLaunchCertifiedTest, op.operands(), {{"layer", layer_}});
+    Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
+  }
+
+  void SparseMlp(const Operation& op) {
+    Value* active = op.operand("active");
+    Operation* h = Launch(op, kLaunchSparseFc1,
+                          {op.operand("x"), op.operand("fc1"), BiasOrZeros(op, "fc1_bias", "fc1", 0), active},
+                          {{"layer", layer_}});
+    Operation* y = Launch(op, kLaunchSparseFc2,
+                          {h->result(), active, op.operand("fc2"), BiasOrZeros(op, "fc2_bias", "fc2", 1), nullptr},
+                          {{"layer", layer_}});
+    Replace(op, y);
+    ++layer_;
+  }
+
+  /// Sparse kernels always add a bias; `side` 1: one for each column of the matrix, which is a row of its transpose.
+  Value* BiasOrZeros(const Operation& op, std::string_view bias, std::string_view matrix, int side) {
+    if (op.operand(bias) != nullptr) {
+      return op.operand(bias);
+    }
+    const Weight* weight = op.operand(matrix)->weight();
+    if (side == 1) {
+      weight = AddDerivedWeight(module_, weight->name + ".T", "transpose", {weight});
+    }
+    return AddDerivedWeight(module_, weight->name + ".zeros", "zeros", {weight})->value;
+  }
+
+  Module& module_;
+  Function& function_;
+  PassContext& context_;
+  const Operation* before_ = nullptr;
+  int64_t layer_ = 0;
+};
+
+absl::Status LowerToSched(Module& module, PassContext& context) {
+  // @decode first: what it stores decides what @prefill reads.
+  for (const char* name : {"decode", "prefill"}) {
+    Function* function = module.FindFunction(name);
+    if (function == nullptr) {
+      return UserError("lower-to-sched expects the functions @prefill and @decode; run split-phases before it");
+    }
+    RETURN_IF_ERROR(Lowering(module, *function, context).Run());
+  }
+  module.EraseDeadWeights();
+  module.set_stage("sched");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const PassInfo kLowerToSchedPass = {
+    .name = "lower-to-sched",
+    .summary = "Replaces each op by launches of kernels, q, k and v by one matrix, and enters the sched stratum.",
+    .example = R"(before  %y = sparse.mlp(%x, @fc1, @b1, @fc2.T, @b2, %active)
+after   %h = sched.launch @sparse_fc1(%x, @fc1, @b1, %active) on stream0
+        %y = sched.launch @sparse_fc2(%h, %active, @fc2.T, @b2, none) on stream0)",
+    .promise = Promise::kBits,
+    .options = {},
+    .run = LowerToSched};
+
+}  // namespace dejavu

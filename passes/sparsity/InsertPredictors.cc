@@ -1,0 +1,56 @@
+// InsertPredictors.cc: puts before each MLP of @decode what will say which of its neurons a token needs.
+#include "ir/core/Builder.h"
+#include "ir/import/WeightTransforms.h"
+#include "ir/ops/SparseOps.h"
+#include "passes/sparsity/SparsityPasses.h"
+
+namespace dejavu {
+namespace {
+
+/// The bias of fc1, or zeros where it has none.
+const Weight* BiasOf(Module& module, const Operation& mlp) {
+  const Weight* fc1 = mlp.operand("fc1")->weight();
+  const Value* bias = mlp.operand("fc1_bias");
+  return bias != nullptr ? bias->weight() : AddDerivedWeight(module, fc1->name + ".zeros", "zeros", {fc1});
+}
+
+absl::Status InsertPredictors(Module& module, PassContext& context) {
+  const std::string& kind = context.Option("kind");
+  if (kind != "certified" && kind != "none") {
+    return UsageError("insert-predictors: option 'kind' must be certified or none, but is '", kind, "'");
+  }
+  Function* decode = module.FindFunction("decode");
+  if (decode == nullptr) {
+    return UserError("insert-predictors expects a function @decode; run split-phases before it");
+  }
+  module.set_stage("sparse");
+  module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
+  for (const auto& op : decode->ops()) {
+    if (kind == "none" || !op->Is("model.mlp")) {
+      continue;
+    }
+    const Weight* fc1 = op->operand("fc1")->weight();
+    const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
+    const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOf(module, *op)});
+    Builder builder(decode, op.get());
+    builder.Create(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, op->location(), "active");
+    context.Count("predictors inserted");
+  }
+  return absl::OkStatus();
+}
+
+constexpr PassOption kOptions[] = {
+    {"kind", "certified", "certified: a quantised copy of fc1 with a bound, which loses nothing; none: no predictors"}};
+
+}  // namespace
+
+const PassInfo kInsertPredictorsPass = {
+    .name = "insert-predictors",
+    .summary = "Inserts before each MLP of @decode a predictor of its active neurons, and enters the sparse stratum.",
+    .example = R"(before  %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
+after   %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows) : index<active>   %y = model.mlp(...))",
+    .promise = Promise::kReal,
+    .options = kOptions,
+    .run = InsertPredictors};
+
+}  // namespace dejavu

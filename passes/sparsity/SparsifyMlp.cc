@@ -1,0 +1,62 @@
+// SparsifyMlp.cc: makes each MLP that has a predictor read only the neurons that it lists.
+#include "ir/core/Builder.h"
+#include "ir/import/WeightTransforms.h"
+#include "ir/ops/SparseOps.h"
+#include "passes/sparsity/SparsityPasses.h"
+
+namespace dejavu {
+namespace {
+
+/// The predictor that reads the MLP's input and a copy of its fc1.
+Operation* PredictorOf(const Function& function, const Operation& mlp) {
+  for (const auto& op : function.ops()) {
+    if (op->Is("sparse.certified_active") && op->operand("x") == mlp.operand("x") &&
+        op->operand("q8")->weight()->sources == std::vector<const Weight*>{mlp.operand("fc1")->weight()}) {
+      return op.get();
+    }
+  }
+  return nullptr;
+}
+
+absl::Status SparsifyMlp(Module& module, PassContext& context) {
+  Function* decode = module.FindFunction("decode");
+  if (decode == nullptr) {
+    return UserError("sparsify-mlp expects a function @decode; run split-phases before it");
+  }
+  std::vector<Operation*> mlps;
+  for (const auto& op : decode->ops()) {
+    if (op->Is("model.mlp")) {
+      mlps.push_back(op.get());
+    }
+  }
+  for (Operation* mlp : mlps) {
+    const Operation* predictor = PredictorOf(*decode, *mlp);
+    if (predictor == nullptr) {
+      continue;
+    }
+    const Weight* fc2 = mlp->operand("fc2")->weight();
+    const Weight* transposed = AddDerivedWeight(module, fc2->name + ".T", "transpose", {fc2});
+    Builder builder(decode, mlp);
+    Operation* sparse = builder.Create(kSparseMlp,
+                                       {mlp->operand("x"), mlp->operand("fc1"), mlp->operand("fc1_bias"),
+                                        transposed->value, mlp->operand("fc2_bias"), predictor->result()},
+                                       {}, mlp->location());
+    decode->ReplaceAllUses(mlp->result(), sparse->result());
+    decode->Erase(mlp);
+    context.Count("MLPs made sparse");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const PassInfo kSparsifyMlpPass = {
+    .name = "sparsify-mlp",
+    .summary = "Makes each MLP that has a predictor read only the listed neurons, fc2 neuron by neuron.",
+    .example = R"(before  %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows)   %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
+after   %active = ...   %y = sparse.mlp(%x, @fc1, @b1, @fc2.T, @b2, %active)   with @fc2.T = transpose(@fc2))",
+    .promise = Promise::kReal,
+    .options = {},
+    .run = SparsifyMlp};
+
+}  // namespace dejavu
