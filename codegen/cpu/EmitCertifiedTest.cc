@@ -193,31 +193,40 @@ class CertifiedTestEmitter {
     return ir_.CreateSExt(bytes, IntVector(16, wide_lanes()));
   }
 
-  // <4 x i32>: q8[neuron] . n_ for each of the four neurons.
-  Value* DotFourInt8Rows(Value* q8, const Values& neurons) {
-    Values rows;
-    for (Value* neuron : neurons) {
-      rows.push_back(b_.At(q8, neuron, shape_.k));
-    }
-    const auto add = [&](const Values& sums, Value* column, int count) {
+  // <lanes x i32>: products of the int8 row with n_, to be added up across the lanes.
+  Value* DotInt8Row(Value* row) {
+    constexpr int64_t kUnroll = 4;
+    const auto add = [&](Value* column, int count, Value* sum) {
       Value* n = ir_.CreateAlignedLoad(IntVector(16, wide_lanes()), b_.At(n_, column, 2), llvm::Align(2));
+      return AddProducts(LoadInt8(b_.At(row, column, 1), count), n, sum);
+    };
+    const int64_t step = kUnroll * wide_lanes();
+    const int64_t main = shape_.k / step * step;
+    Values sums(kUnroll, llvm::Constant::getNullValue(IntVector(32, lanes())));
+    sums = b_.For(b_.I64(0), b_.I64(main), step, sums, [&](Value* column, const Values& carried) {
+      for (int64_t line = 0; line < step; line += 64) {
+        Prefetch(b_, b_.At(b_.At(row, column, 1), kPrefetchBytes + line));
+      }
       Values next;
-      for (size_t r = 0; r < kRows; ++r) {
-        next.push_back(AddProducts(LoadInt8(b_.At(rows[r], column, 1), count), n, sums[r]));
+      for (int64_t part = 0; part < kUnroll; ++part) {
+        Value* at = ir_.CreateAdd(column, b_.I64(part * wide_lanes()));
+        next.push_back(add(at, wide_lanes(), carried[static_cast<size_t>(part)]));
       }
       return next;
-    };
-    const int64_t step = 2 * wide_lanes();
-    const int64_t main = shape_.k / step * step;
-    Values sums(kRows, llvm::Constant::getNullValue(IntVector(32, lanes())));
-    sums = b_.For(b_.I64(0), b_.I64(main), step, sums, [&](Value* column, const Values& carried) {
-      for (Value* row : rows) {
-        Prefetch(b_, b_.At(b_.At(row, column, 1), kPrefetchBytes));
-      }
-      return add(add(carried, column, wide_lanes()), ir_.CreateAdd(column, b_.I64(wide_lanes())), wide_lanes());
     });
     for (int64_t column = main; column < shape_.k; column += wide_lanes()) {
-      sums = add(sums, b_.I64(column), static_cast<int>(std::min<int64_t>(wide_lanes(), shape_.k - column)));
+      const auto count = static_cast<int>(std::min<int64_t>(wide_lanes(), shape_.k - column));
+      Value*& sum = sums[static_cast<size_t>((column - main) / wide_lanes())];
+      sum = add(b_.I64(column), count, sum);
+    }
+    return ir_.CreateAdd(ir_.CreateAdd(sums[0], sums[1]), ir_.CreateAdd(sums[2], sums[3]));
+  }
+
+  // <4 x i32>: q8[neuron] . n_ for each of the four neurons.
+  Value* DotFourInt8Rows(Value* q8, const Values& neurons) {
+    Values sums;
+    for (Value* neuron : neurons) {
+      sums.push_back(DotInt8Row(b_.At(q8, neuron, shape_.k)));
     }
     return SumEachOfFour(b_, sums);
   }

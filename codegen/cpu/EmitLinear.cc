@@ -10,9 +10,9 @@ namespace {
 
 using llvm::Value;
 
-// Rows of one block: enough independent loads and sums to keep memory busy.
+// Rows of one block: as many as are added up across lanes together.
 constexpr int64_t kRows = 4;
-// How far ahead of the rows in work lines are asked for, in bytes.
+// How far ahead of the row in work lines are asked for, in bytes.
 constexpr int64_t kPrefetchBytes = 4096;
 
 }  // namespace

@@ -16,6 +16,8 @@ using llvm::Value;
 constexpr int64_t kNumbersOffset = 64;
 // Rows of sparse_fc1 in work at a time.
 constexpr int64_t kRows = 4;
+// Bytes of rows that are asked for ahead of the row in work.
+constexpr int64_t kPrefetchBytes = 4096;
 
 Value* LoadI32(KernelBuilder& b, Value* base, Value* index) {
   llvm::IRBuilder<>& ir = b.ir();
@@ -90,21 +92,31 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
   const RowLayout layout{shape.k, shape.dtype};
   const Range share = b.Share(LoadI32(b, active, b.I64(0)));
   Value* last = ir.CreateSub(share.end, b.I64(1));
+  const int64_t rows_ahead = (kPrefetchBytes + layout.bytes() - 1) / layout.bytes();
+  const int64_t ahead_in_row = layout.bytes() > kPrefetchBytes ? kPrefetchBytes : 0;
   b.For(share.begin, share.end, kRows, [&](Value* first) {
     Values entries;
     Values neurons;
     Values rows;
-    Values next_rows;
+    Values next_rows;  // those whose lines are asked for
     for (int64_t r = 0; r < kRows; ++r) {
       // Past the end the last entry is computed again, to the same value.
       entries.push_back(Smaller(b, ir.CreateAdd(first, b.I64(r)), last));
       neurons.push_back(LoadI32(b, numbers, entries.back()));
       rows.push_back(b.At(fc1, neurons.back(), layout.bytes()));
-      Value* next = Smaller(b, ir.CreateAdd(first, b.I64(kRows + r)), last);
+      Value* next = Smaller(b, ir.CreateAdd(first, b.I64(rows_ahead + r)), last);
       next_rows.push_back(b.At(fc1, LoadI32(b, numbers, next), layout.bytes()));
     }
+    // The line that is kPrefetchBytes ahead, were the chosen rows side by side: for long rows mostly the same row's.
     const auto prefetch = [&](int r, Value* offset) {
-      return ir.CreateGEP(ir.getInt8Ty(), next_rows[static_cast<size_t>(r)], offset);
+      Value* row = next_rows[static_cast<size_t>(r)];
+      if (ahead_in_row == 0) {
+        return ir.CreateGEP(ir.getInt8Ty(), row, offset);
+      }
+      Value* inside = ir.CreateICmpSLT(offset, b.I64(layout.bytes() - ahead_in_row));
+      Value* wrapped = ir.CreateGEP(ir.getInt8Ty(), row, b.I64(-layout.bytes()));
+      row = ir.CreateSelect(inside, rows[static_cast<size_t>(r)], wrapped);
+      return b.At(ir.CreateGEP(ir.getInt8Ty(), row, offset), ahead_in_row);
     };
     Value* sums = DotFourRows(b, rows, x, layout, prefetch);
     for (size_t r = 0; r < kRows; ++r) {
@@ -152,8 +164,6 @@ class SparseFc2Emitter {
   static constexpr int64_t kUnit = 32;
   // Neurons per block.
   static constexpr int64_t kBlock = 256;
-  // Bytes of rows that are asked for ahead of the row in work.
-  static constexpr int64_t kPrefetchBytes = 4096;
 
   // Columns whose sums stand in registers together.
   struct Tile {

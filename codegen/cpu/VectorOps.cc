@@ -193,48 +193,72 @@ void Prefetch(KernelBuilder& b, Value* address) {
                      {address, ir.getInt32(0), ir.getInt32(3), ir.getInt32(1)});
 }
 
-Value* DotFourRows(KernelBuilder& b, const Values& rows, Value* x, const RowLayout& layout,
-                   llvm::function_ref<Value*(int, Value*)> prefetch) {
+namespace {
+
+// The sum of products as one vector, to be added up across its lanes.
+Value* DotRow(KernelBuilder& b, Value* row, Value* x, const RowLayout& layout,
+              llvm::function_ref<Value*(Value* offset)> prefetch) {
   const int lanes = b.lanes();
   const int64_t size = layout.element_bytes();
-  // Partial sums per row: with four rows they hide the latency of the multiply-adds and leave registers free.
-  const int64_t unroll = 2;
-  const size_t row_count = rows.size();
-  Values sums(row_count * unroll, ZeroVector(b, lanes));
-
-  const auto add_vector = [&](Values& acc, Value* k, int64_t extra, int count, size_t part) {
+  // Enough partial sums to hide the latency of a multiply-add.
+  const int64_t unroll = std::clamp<int64_t>(layout.width / lanes, 1, 8);
+  const auto product = [&](Value* k, int64_t extra, int count, Value* sum) {
     Value* x_vector = LoadPadded(b, b.At(b.At(x, k, 4), extra * 4), DType::kF32, count);
-    for (size_t r = 0; r < row_count; ++r) {
-      Value* w = LoadPadded(b, b.At(b.At(rows[r], k, size), extra * size), layout.dtype, count);
-      acc[r * unroll + part] = MulAdd(b, w, x_vector, acc[r * unroll + part]);
-    }
+    Value* w = LoadPadded(b, b.At(b.At(row, k, size), extra * size), layout.dtype, count);
+    return sum == nullptr ? b.ir().CreateFMul(w, x_vector) : MulAdd(b, w, x_vector, sum);
   };
   const int64_t step = unroll * lanes;
   const int64_t main = layout.width / step * step;
-  sums = b.For(b.I64(0), b.I64(main), step, sums, [&](Value* k, const Values& carried) {
-    Values next = carried;
-    for (int64_t line = 0; line < step * size; line += 64) {
-      for (size_t r = 0; r < row_count; ++r) {
-        Value* offset = b.ir().CreateAdd(b.ir().CreateMul(k, b.I64(size)), b.I64(line));
-        if (Value* address = prefetch(static_cast<int>(r), offset)) {
-          Prefetch(b, address);
-        }
-      }
+  const auto prefetch_lines = [&](Value* k, int64_t bytes) {
+    Value* offset = b.ir().CreateMul(k, b.I64(size));
+    for (int64_t line = 0; line < bytes; line += 64) {
+      Prefetch(b, prefetch(b.ir().CreateAdd(offset, b.I64(line))));
     }
+  };
+  Values sums;
+  prefetch_lines(b.I64(0), std::min(step, layout.width) * size);
+  for (int64_t part = 0; part < unroll; ++part) {
+    const int64_t count = std::min<int64_t>(lanes, layout.width - part * lanes);
+    sums.push_back(product(b.I64(0), part * lanes, static_cast<int>(count), nullptr));
+  }
+  sums = b.For(b.I64(step), b.I64(main), step, sums, [&](Value* k, const Values& carried) {
+    prefetch_lines(k, step * size);
+    Values next;
     for (int64_t part = 0; part < unroll; ++part) {
-      add_vector(next, k, part * lanes, lanes, static_cast<size_t>(part));
+      next.push_back(product(k, part * lanes, lanes, carried[static_cast<size_t>(part)]));
     }
     return next;
   });
-  for (int64_t k = main; k < layout.width; k += lanes) {
+  const int64_t rest = std::max(main, step);
+  prefetch_lines(b.I64(rest), (layout.width - rest) * size);
+  for (int64_t k = rest; k < layout.width; k += lanes) {
     const auto count = static_cast<int>(std::min<int64_t>(lanes, layout.width - k));
-    add_vector(sums, b.I64(k), 0, count, static_cast<size_t>((k - main) / lanes));
+    Value*& sum = sums[static_cast<size_t>((k - rest) / lanes)];
+    sum = product(b.I64(k), 0, count, sum);
   }
-  Values totals;
-  for (size_t r = 0; r < row_count; ++r) {
-    totals.push_back(b.ir().CreateFAdd(sums[r * unroll], sums[r * unroll + 1]));
+  while (sums.size() > 1) {
+    Values halves;
+    for (size_t i = 0; i + 1 < sums.size(); i += 2) {
+      halves.push_back(b.ir().CreateFAdd(sums[i], sums[i + 1]));
+    }
+    if (sums.size() % 2 != 0) {
+      halves.push_back(sums.back());
+    }
+    sums = halves;
   }
-  return SumEachOfFour(b, totals);
+  return sums[0];
+}
+
+}  // namespace
+
+Value* DotFourRows(KernelBuilder& b, const Values& rows, Value* x, const RowLayout& layout,
+                   llvm::function_ref<Value*(int, Value*)> prefetch) {
+  // One row after the other: a single stream of addresses is what hardware prefetchers follow best.
+  Values sums;
+  for (int r = 0; r < 4; ++r) {
+    sums.push_back(DotRow(b, rows[static_cast<size_t>(r)], x, layout, [&](Value* offset) { return prefetch(r, offset); }));
+  }
+  return SumEachOfFour(b, sums);
 }
 
 }  // namespace dejavu

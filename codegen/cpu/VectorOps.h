@@ -53,7 +53,7 @@ struct RowLayout {
 };
 
 /// <4 x float>: the dot products of four rows with x (f32). The order of summation depends on the layout only, and
-/// is the same for each row. `prefetch` gives an address to prefetch for row r at byte offset i of the row, or null.
+/// is the same for each row. `prefetch` gives the address to ask for when row r is read at a byte offset.
 [[nodiscard]] llvm::Value* DotFourRows(KernelBuilder& b, const Values& rows, llvm::Value* x, const RowLayout& layout,
                                        llvm::function_ref<llvm::Value*(int r, llvm::Value* offset)> prefetch);
 

@@ -10,20 +10,19 @@
 
 namespace dejavu::testing {
 
-LoadedKernels::LoadedKernels(const std::vector<std::byte>& object) {
-  const int file = memfd_create("kernels.so", MFD_CLOEXEC);
-  if (file < 0) {
-    return;
+LoadedKernels::LoadedKernels(const std::vector<std::byte>& object) : file_(memfd_create("kernels.so", MFD_CLOEXEC)) {
+  // The file stays open as long as its code is loaded: dlopen takes an equal path for the same object.
+  if (file_ >= 0 && write(file_, object.data(), object.size()) == static_cast<ssize_t>(object.size())) {
+    handle_ = dlopen(absl::StrCat("/proc/self/fd/", file_).c_str(), RTLD_NOW | RTLD_LOCAL);
   }
-  if (write(file, object.data(), object.size()) == static_cast<ssize_t>(object.size())) {
-    handle_ = dlopen(absl::StrCat("/proc/self/fd/", file).c_str(), RTLD_NOW | RTLD_LOCAL);
-  }
-  close(file);
 }
 
 LoadedKernels::~LoadedKernels() {
   if (handle_ != nullptr) {
     dlclose(handle_);
+  }
+  if (file_ >= 0) {
+    close(file_);
   }
 }
 

@@ -27,6 +27,7 @@ class LoadedKernels {
   [[nodiscard]] Function Find(const std::string& symbol) const;
 
  private:
+  int file_;
   void* handle_ = nullptr;
 };
 
