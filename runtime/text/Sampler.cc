@@ -39,7 +39,8 @@ absl::Status ValidateSamplingOptions(const SamplingOptions& options) {
   if (options.top_k < 0) {
     return UserError("--top-k must be at least 0 (0 keeps all tokens), but is ", options.top_k);
   }
-  if (!(options.top_p > 0 && options.top_p <= 1)) {
+  const bool is_share = options.top_p > 0 && options.top_p <= 1;
+  if (!is_share) {
     return UserError("--top-p must be above 0 and at most 1, but is ", options.top_p);
   }
   return absl::OkStatus();
