@@ -65,6 +65,15 @@ absl::StatusOr<std::optional<std::vector<int64_t>>> Call::IntsInput(size_t index
   return std::optional(std::move(values));
 }
 
+absl::StatusOr<Tensor> Call::Zeros(DType dtype, std::vector<int64_t> dims) const {
+  ASSIGN_OR_RETURN(const int64_t count, CheckedNumElements(dims));
+  if (count > options.max_elements) {
+    return UserError("a tensor of shape ", DimsToString(dims), " has more than ", options.max_elements,
+                     " elements, the most that is computed here");
+  }
+  return Tensor::Zeros(dtype, std::move(dims));
+}
+
 absl::StatusOr<Tensor> Call::NewResult(DType dtype, std::vector<int64_t> dims) const {
   for (const Tensor* tensor : inputs) {
     if (tensor != nullptr && !tensor->known) {
@@ -72,7 +81,7 @@ absl::StatusOr<Tensor> Call::NewResult(DType dtype, std::vector<int64_t> dims) c
       return Tensor::Unknown(dtype, std::move(dims));
     }
   }
-  return Tensor::Zeros(dtype, std::move(dims));
+  return Zeros(dtype, std::move(dims));
 }
 
 Results Call::Rounded(Tensor tensor) const {

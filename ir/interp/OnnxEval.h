@@ -13,6 +13,8 @@ namespace dejavu {
 struct EvalOptions {
   /// True: float results are rounded to their dtype. False: double arithmetic without intermediate rounding.
   bool round = true;
+  /// A result whose contents would have more elements is an error: a small model file can ask for any size.
+  int64_t max_elements = kMaxKnownElements;
 };
 
 /// Evaluates one node of opset `opset` (11 to 21). `inputs` follow the ONNX definition; null stands for an absent

@@ -39,6 +39,8 @@ struct Call {
   /// The same for an input that is there.
   [[nodiscard]] absl::StatusOr<std::vector<int64_t>> RequiredInts(size_t index, std::string_view what) const;
 
+  /// A tensor of zeros; an error if it has more elements than the options allow.
+  [[nodiscard]] absl::StatusOr<Tensor> Zeros(DType dtype, std::vector<int64_t> dims) const;
   /// A tensor of zeros to fill in; Unknown instead if an input's contents are not known (see IsDone).
   [[nodiscard]] absl::StatusOr<Tensor> NewResult(DType dtype, std::vector<int64_t> dims) const;
   /// Rounds the elements of a float tensor to its dtype where the options ask for it, and returns it as the only

@@ -54,21 +54,21 @@ Results StridedCopy(const Call& call, const Tensor& data, std::vector<int64_t> d
 
 /// How many elements Range has: ceil((limit - start) / delta), at least 0.
 template <typename T>
-absl::StatusOr<int64_t> RangeLength(T start, T limit, T delta) {
+absl::StatusOr<int64_t> RangeLength(const Call& call, T start, T limit, T delta) {
   if (delta == 0) {
     return UserError("delta must not be 0");
   }
   const double length =
       std::ceil((static_cast<double>(limit) - static_cast<double>(start)) / static_cast<double>(delta));
-  if (!(length <= static_cast<double>(kMaxKnownElements))) {
+  if (!(length <= static_cast<double>(call.options.max_elements))) {
     return UserError("a range from ", start, " to ", limit, " in steps of ", delta, " is too long");
   }
   return static_cast<int64_t>(std::max(length, 0.0));
 }
 
 template <typename T>
-absl::Status FillRange(T start, T limit, T delta, Tensor& result, std::vector<T>& elements) {
-  ASSIGN_OR_RETURN(const int64_t length, RangeLength(start, limit, delta));
+absl::Status FillRange(const Call& call, T start, T limit, T delta, Tensor& result, std::vector<T>& elements) {
+  ASSIGN_OR_RETURN(const int64_t length, RangeLength(call, start, limit, delta));
   result.dims = {length};
   elements.resize(length);
   for (int64_t i = 0; i < length; ++i) {
@@ -253,7 +253,7 @@ Results EvalConstantOfShape(const Call& call) {
   if (value.NumElements() != 1) {
     return UserError("attribute 'value' must have one element");
   }
-  ASSIGN_OR_RETURN(Tensor result, Tensor::Zeros(value.dtype, shape));
+  ASSIGN_OR_RETURN(Tensor result, call.Zeros(value.dtype, shape));
   WithElements(value, result, [](const auto& in, auto& out) { std::fill(out.begin(), out.end(), in[0]); });
   return Single(std::move(result));
 }
@@ -273,9 +273,9 @@ Results EvalRange(const Call& call) {
   result.dtype = start.dtype;
   if (IsFloat(start.dtype)) {
     RETURN_IF_ERROR(
-        FillRange(start.floats[0], call.input(1).floats[0], call.input(2).floats[0], result, result.floats));
+        FillRange(call, start.floats[0], call.input(1).floats[0], call.input(2).floats[0], result, result.floats));
   } else {
-    RETURN_IF_ERROR(FillRange(start.ints[0], call.input(1).ints[0], call.input(2).ints[0], result, result.ints));
+    RETURN_IF_ERROR(FillRange(call, start.ints[0], call.input(1).ints[0], call.input(2).ints[0], result, result.ints));
   }
   return call.Rounded(std::move(result));
 }

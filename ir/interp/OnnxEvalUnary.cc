@@ -77,7 +77,7 @@ Results CastTo(const Call& call, DType dtype) {
   if (!x.known) {
     return Single(Tensor::Unknown(dtype, x.dims));
   }
-  ASSIGN_OR_RETURN(Tensor y, Tensor::Zeros(dtype, x.dims));
+  ASSIGN_OR_RETURN(Tensor y, call.Zeros(dtype, x.dims));
   const int64_t count = y.NumElements();
   for (int64_t i = 0; i < count; ++i) {
     if (!IsFloat(dtype)) {
@@ -219,7 +219,7 @@ Results EvalDropout(const Call& call) {
   }
   Tensor mask = Tensor::Unknown(DType::kBool, x.dims);
   if (x.known) {
-    ASSIGN_OR_RETURN(mask, Tensor::Zeros(DType::kBool, x.dims));
+    ASSIGN_OR_RETURN(mask, call.Zeros(DType::kBool, x.dims));
     std::fill(mask.ints.begin(), mask.ints.end(), 1);
   }
   std::vector<Tensor> results = {x, std::move(mask)};

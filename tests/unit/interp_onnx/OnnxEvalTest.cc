@@ -69,7 +69,12 @@ TEST(OnnxEval, ChecksAttributeKinds) {
 
 TEST(OnnxEval, RefusesResultsThatAreTooLarge) {
   EXPECT_THAT(ErrorOf(Eval("ConstantOfShape", {Tensor::Vector({1 << 30, 1 << 30})})), HasSubstr("2^31"));
-  EXPECT_THAT(ErrorOf(Eval("ConstantOfShape", {Tensor::Vector({1 << 30})})), HasSubstr("interpreter"));
+  EXPECT_THAT(ErrorOf(Eval("ConstantOfShape", {Tensor::Vector({1 << 30})})), HasSubstr("computed here"));
+  EXPECT_THAT(ErrorOf(Eval("ConstantOfShape", {Tensor::Vector({5})}, {}, 17, {.max_elements = 4})),
+              HasSubstr("more than 4 elements"));
+  EXPECT_THAT(
+      ErrorOf(Eval("Range", {Tensor::Scalar(0), Tensor::Scalar(9), Tensor::Scalar(1)}, {}, 17, {.max_elements = 4})),
+      HasSubstr("too long"));
   EXPECT_THAT(ErrorOf(Eval("ConstantOfShape", {Tensor::Vector({-1})})), HasSubstr("negative"));
   EXPECT_THAT(ErrorOf(Eval("Expand", {Floats({1}, {1}), Tensor::Vector({1 << 20, 1 << 20})})), HasSubstr("2^31"));
   EXPECT_THAT(ErrorOf(Eval("Tile", {Floats({1}, {1}), Tensor::Vector({int64_t{1} << 62})})), HasSubstr("times"));
