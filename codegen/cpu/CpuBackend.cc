@@ -21,10 +21,10 @@ class CpuBackendImpl final : public Target {
     return std::string(target->name);
   }
 
-  [[nodiscard]] absl::StatusOr<CodeFile> Compile(absl::Span<const KernelSpec> specs,
+  [[nodiscard]] absl::StatusOr<CompiledCode> Compile(absl::Span<const KernelSpec> specs,
                                                  std::string_view isa) const override {
     ASSIGN_OR_RETURN(const CpuTarget* target, FindCpuTarget(isa));
-    CodeFile code{std::string(isa), "cpu-" + std::string(isa) + ".so", {}};
+    CompiledCode code{std::string(isa), "cpu-" + std::string(isa) + ".so", {}};
     ASSIGN_OR_RETURN(code.bytes, CompileCpu(specs, *target));
     return code;
   }

@@ -16,7 +16,7 @@ using llvm::Value;
 constexpr int64_t kNumbersOffset = 64;
 // Rows of sparse_fc1 in work at a time.
 constexpr int64_t kRows = 4;
-// Bytes of rows that are asked for ahead of the row in work.
+// At least this many bytes of rows are asked for ahead of the row in work.
 constexpr int64_t kPrefetchBytes = 4096;
 
 Value* LoadI32(KernelBuilder& b, Value* base, Value* index) {
@@ -93,7 +93,6 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
   const Range share = b.Share(LoadI32(b, active, b.I64(0)));
   Value* last = ir.CreateSub(share.end, b.I64(1));
   const int64_t rows_ahead = (kPrefetchBytes + layout.bytes() - 1) / layout.bytes();
-  const int64_t ahead_in_row = layout.bytes() > kPrefetchBytes ? kPrefetchBytes : 0;
   b.For(share.begin, share.end, kRows, [&](Value* first) {
     Values entries;
     Values neurons;
@@ -107,16 +106,8 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
       Value* next = Smaller(b, ir.CreateAdd(first, b.I64(rows_ahead + r)), last);
       next_rows.push_back(b.At(fc1, LoadI32(b, numbers, next), layout.bytes()));
     }
-    // The line that is kPrefetchBytes ahead, were the chosen rows side by side: for long rows mostly the same row's.
     const auto prefetch = [&](int r, Value* offset) {
-      Value* row = next_rows[static_cast<size_t>(r)];
-      if (ahead_in_row == 0) {
-        return ir.CreateGEP(ir.getInt8Ty(), row, offset);
-      }
-      Value* inside = ir.CreateICmpSLT(offset, b.I64(layout.bytes() - ahead_in_row));
-      Value* wrapped = ir.CreateGEP(ir.getInt8Ty(), row, b.I64(-layout.bytes()));
-      row = ir.CreateSelect(inside, rows[static_cast<size_t>(r)], wrapped);
-      return b.At(ir.CreateGEP(ir.getInt8Ty(), row, offset), ahead_in_row);
+      return ir.CreateGEP(ir.getInt8Ty(), next_rows[static_cast<size_t>(r)], offset);
     };
     Value* sums = DotFourRows(b, rows, x, layout, prefetch);
     for (size_t r = 0; r < kRows; ++r) {
@@ -130,11 +121,13 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
 namespace {
 
 // Threads share the columns, so each sum runs over the neurons in their order. Neurons are taken in blocks, of which
-// first those with h = 0 are sorted out; then for as many columns as fit into registers, their rows are added up.
+// first those with h = 0 are sorted out; then the rows of the others are added to y one after the other, which stays
+// in the first-level cache.
 class SparseFc2Emitter {
  public:
   SparseFc2Emitter(EmitContext& context, const KernelSpec& spec)
       : shape_(MatchSparseFc2(spec).value()),
+        layout_{shape_.width, shape_.dtype},
         b_(context, CpuSymbol(spec)),
         ir_(b_.ir()),
         h_(b_.Arg(0)),
@@ -150,63 +143,36 @@ class SparseFc2Emitter {
     const Range units = b_.Share(b_.I64((shape_.width + kUnit - 1) / kUnit));
     const Range columns = {ir_.CreateMul(units.begin, b_.I64(kUnit)),
                            Smaller(b_, ir_.CreateMul(units.end, b_.I64(kUnit)), b_.I64(shape_.width))};
-    ForTiles(columns, [&](Value* column, const Tile& tile) { StartTile(column, tile); });
+    ForParts(columns, [&](Value* column, int count) {
+      Value* start = LoadFloats(b_, b_.At(bias_, column, 4), DType::kF32, count);
+      if (shape_.residual) {
+        start = ir_.CreateFAdd(start, LoadFloats(b_, b_.At(residual_, column, 4), DType::kF32, count));
+      }
+      StoreFloats(b_, start, b_.At(y_, column, 4), count);
+    });
     Value* count = LoadI32(b_, active_, b_.I64(0));
     b_.For(b_.I64(0), count, kBlock, [&](Value* start) {
-      Value* rows = CollectRows(start, Smaller(b_, ir_.CreateAdd(start, b_.I64(kBlock)), count));
-      ForTiles(columns, [&](Value* column, const Tile& tile) { AddRows(rows, column, tile); });
+      AddRows(CollectRows(start, Smaller(b_, ir_.CreateAdd(start, b_.I64(kBlock)), count)), columns);
     });
     b_.Finish();
   }
 
  private:
-  // Columns are shared out in units of this many.
+  // Columns are shared out in units of this many: at least a cache line of weights.
   static constexpr int64_t kUnit = 32;
   // Neurons per block.
   static constexpr int64_t kBlock = 256;
 
-  // Columns whose sums stand in registers together.
-  struct Tile {
-    int vectors;
-    int lanes;
-    [[nodiscard]] int64_t columns() const { return static_cast<int64_t>(vectors) * lanes; }
-  };
-
-  // Covers the columns with tiles, the largest first.
-  void ForTiles(const Range& columns, llvm::function_ref<void(Value*, const Tile&)> body) {
-    const int lanes = b_.lanes();
-    Value* column = columns.begin;
-    for (const Tile tile : {Tile{b_.isa().registers * 3 / 4, lanes}, Tile{b_.isa().registers / 4, lanes},
-                            Tile{1, lanes}, Tile{1, std::min<int>(lanes, kWidthMultiple)}}) {
-      const bool wanted = tile.columns() <= shape_.width && (tile.vectors > 1 || tile.lanes == lanes ||
-                                                             shape_.width % lanes != 0);
-      if (!wanted) {
-        continue;
+  // Covers the columns with whole units, then with what the last unit has left.
+  void ForParts(const Range& columns, llvm::function_ref<void(Value* column, int count)> body) {
+    Value* whole = ir_.CreateSub(columns.end, ir_.CreateURem(columns.end, b_.I64(kUnit)));
+    b_.For(columns.begin, whole, kUnit, [&](Value* column) {
+      for (int64_t part = 0; part < kUnit; part += b_.lanes()) {
+        body(ir_.CreateAdd(column, b_.I64(part)), b_.lanes());
       }
-      Value* left = ir_.CreateSub(columns.end, column);
-      Value* in_tiles = ir_.CreateSub(left, ir_.CreateURem(left, b_.I64(tile.columns())));
-      Value* end = ir_.CreateAdd(column, in_tiles);
-      b_.For(column, end, tile.columns(), [&](Value* start) { body(start, tile); });
-      column = end;
-    }
-  }
-
-  [[nodiscard]] Value* LoadPart(Value* base, Value* column, const Tile& tile, int part, DType dtype = DType::kF32) {
-    const auto bytes = static_cast<int64_t>(DTypeSize(dtype));
-    return LoadFloats(b_, b_.At(b_.At(base, column, bytes), part * tile.lanes * bytes), dtype, tile.lanes);
-  }
-
-  void StorePart(Value* value, Value* column, const Tile& tile, int part) {
-    StoreFloats(b_, value, b_.At(b_.At(y_, column, 4), 4 * part * tile.lanes), tile.lanes);
-  }
-
-  void StartTile(Value* column, const Tile& tile) {
-    for (int part = 0; part < tile.vectors; ++part) {
-      Value* start = LoadPart(bias_, column, tile, part);
-      if (shape_.residual) {
-        start = ir_.CreateFAdd(start, LoadPart(residual_, column, tile, part));
-      }
-      StorePart(start, column, tile, part);
+    });
+    if (shape_.width % kUnit != 0) {
+      b_.For(whole, columns.end, kWidthMultiple, [&](Value* column) { body(column, kWidthMultiple); });
     }
   }
 
@@ -215,8 +181,7 @@ class SparseFc2Emitter {
     const Values found = b_.For(start, end, 1, {b_.I64(0)}, [&](Value* i, const Values& carried) {
       Value* neuron = LoadI32(b_, b_.At(active_, kNumbersOffset), i);
       Value* h = b_.LoadFloat(h_, i);
-      const RowLayout layout{shape_.width, shape_.dtype};
-      ir_.CreateAlignedStore(b_.At(fc2t_, neuron, layout.bytes()), b_.At(block_rows_, carried[0], 8), llvm::Align(8));
+      ir_.CreateAlignedStore(b_.At(fc2t_, neuron, layout_.bytes()), b_.At(block_rows_, carried[0], 8), llvm::Align(8));
       b_.StoreFloat(h, block_h_, carried[0]);
       Value* used = ir_.CreateFCmpUNE(h, b_.Float(0));
       return Values{ir_.CreateAdd(carried[0], ir_.CreateZExt(used, ir_.getInt64Ty()))};
@@ -228,36 +193,35 @@ class SparseFc2Emitter {
     return ir_.CreateAlignedLoad(ir_.getPtrTy(), b_.At(block_rows_, index, 8), llvm::Align(8));
   }
 
-  void AddRows(Value* rows, Value* column, const Tile& tile) {
-    const auto element_bytes = static_cast<int64_t>(DTypeSize(shape_.dtype));
-    const int64_t tile_bytes = tile.columns() * element_bytes;
-    const int64_t ahead = std::clamp<int64_t>(kPrefetchBytes / tile_bytes, 1, 16);
+  // y += h * row for the collected rows, over the columns of this thread.
+  void AddRows(Value* rows, const Range& columns) {
+    const int64_t size = layout_.element_bytes();
     Value* last = ir_.CreateSub(rows, b_.I64(1));
-    Values sums;
-    for (int part = 0; part < tile.vectors; ++part) {
-      sums.push_back(LoadPart(y_, column, tile, part));
-    }
-    sums = b_.For(b_.I64(0), rows, 1, sums, [&](Value* i, const Values& carried) {
-      Value* next_row = LoadRow(Smaller(b_, ir_.CreateAdd(i, b_.I64(ahead)), last));
-      Value* next_address = b_.At(next_row, column, element_bytes);
-      for (int64_t line = 0; line < tile_bytes; line += 64) {
-        Prefetch(b_, b_.At(next_address, line));
-      }
+    // Of a row, this thread reads these bytes, at least one unit.
+    Value* part_bytes = ir_.CreateMul(ir_.CreateSub(columns.end, columns.begin), b_.I64(size));
+    part_bytes = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, part_bytes, b_.I64(kWidthMultiple * size));
+    Value* rows_ahead = ir_.CreateAdd(ir_.CreateUDiv(b_.I64(kPrefetchBytes), part_bytes), b_.I64(1));
+    b_.For(b_.I64(0), rows, 1, [&](Value* i) {
       Value* row = LoadRow(i);
-      Value* h = Splat(b_, b_.LoadFloat(block_h_, i), tile.lanes);
-      Values next;
-      for (int part = 0; part < tile.vectors; ++part) {
-        Value* weights = LoadPart(row, column, tile, part, shape_.dtype);
-        next.push_back(MulAdd(b_, weights, h, carried[static_cast<size_t>(part)]));
-      }
-      return next;
+      Value* h = b_.LoadFloat(block_h_, i);
+      Value* next_row = LoadRow(Smaller(b_, ir_.CreateAdd(i, rows_ahead), last));
+      int64_t prefetched = 64;
+      ForParts(columns, [&](Value* column, int count) {
+        if (prefetched >= 64) {
+          Prefetch(b_, b_.At(next_row, column, size));
+          prefetched = 0;
+        }
+        prefetched += count * size;
+        Value* weights = LoadFloats(b_, b_.At(row, column, size), shape_.dtype, count);
+        Value* address = b_.At(y_, column, 4);
+        Value* sum = LoadFloats(b_, address, DType::kF32, count);
+        StoreFloats(b_, MulAdd(b_, weights, Splat(b_, h, count), sum), address, count);
+      });
     });
-    for (int part = 0; part < tile.vectors; ++part) {
-      StorePart(sums[static_cast<size_t>(part)], column, tile, part);
-    }
   }
 
   const SparseFc2Shape shape_;
+  const RowLayout layout_;
   KernelBuilder b_;
   llvm::IRBuilder<>& ir_;
   Value* h_;

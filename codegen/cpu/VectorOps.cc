@@ -20,23 +20,20 @@ int LaneCount(Value* vector) {
   return static_cast<int>(llvm::cast<FixedVectorType>(vector->getType())->getNumElements());
 }
 
-llvm::Constant* SplatInt(KernelBuilder& b, int count, uint32_t value) {
-  return llvm::ConstantInt::get(IntVector(b, 32, count), value);
-}
-
 // Half bits to float without F16C. Shifting the exponent into place leaves it 112 too small; a product repairs normal
 // and subnormal numbers alike, and the exponent of infinities and NaNs is set by hand.
 Value* HalfBitsToFloat(KernelBuilder& b, Value* bits, int count) {
   llvm::IRBuilder<>& ir = b.ir();
-  Value* wide = ir.CreateZExt(bits, IntVector(b, 32, count));
-  Value* sign = ir.CreateShl(ir.CreateAnd(wide, SplatInt(b, count, 0x8000)), 16);
-  Value* magnitude = ir.CreateShl(ir.CreateAnd(wide, SplatInt(b, count, 0x7FFF)), 13);
-  Value* scaled = ir.CreateFMul(ir.CreateBitCast(magnitude, b.FloatVector(count)),
+  const auto constant = [&](uint32_t value) { return llvm::ConstantInt::get(IntVector(b, 32, count), value); };
+  // Extending the sign leaves copies of it above the exponent, which are masked out.
+  Value* wide = ir.CreateShl(ir.CreateSExt(bits, IntVector(b, 32, count)), 13);
+  wide = ir.CreateAnd(wide, constant(0x8FFFE000));
+  Value* scaled = ir.CreateFMul(ir.CreateBitCast(wide, b.FloatVector(count)),
                                 llvm::ConstantFP::get(b.FloatVector(count), 0x1p112));
-  Value* special = ir.CreateICmpUGE(magnitude, SplatInt(b, count, 0x7C00U << 13U));
-  Value* finite = ir.CreateBitCast(scaled, IntVector(b, 32, count));
-  Value* infinite = ir.CreateOr(magnitude, SplatInt(b, count, 0x7F800000));
-  return ir.CreateBitCast(ir.CreateOr(ir.CreateSelect(special, infinite, finite), sign), b.FloatVector(count));
+  Value* special = ir.CreateICmpEQ(ir.CreateAnd(wide, constant(0x0F800000)), constant(0x0F800000));
+  Value* exponent = ir.CreateAnd(ir.CreateSExt(special, IntVector(b, 32, count)), constant(0x7F800000));
+  return ir.CreateBitCast(ir.CreateOr(ir.CreateBitCast(scaled, IntVector(b, 32, count)), exponent),
+                          b.FloatVector(count));
 }
 
 }  // namespace
