@@ -1,7 +1,5 @@
 // A manifest, a plan and a weights file (separated by 0x1e) as an artifact. Sizes and hashes are made right first, so
 // that mutations reach what lies behind those checks.
-#include <stdlib.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
