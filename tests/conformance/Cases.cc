@@ -2,6 +2,9 @@
 
 #include <cmath>
 
+#include "absl/strings/str_cat.h"
+#include "codegen/cpu/CpuBackend.h"
+
 namespace dejavu::testing {
 namespace {
 
@@ -148,6 +151,10 @@ KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool
   }
   spec.attributes["relu"] = relu;
   return spec;
+}
+
+std::string CaseName(const Case& test_case) {
+  return absl::StrCat(CpuKernels().Symbol(test_case.spec).value(), "_x", test_case.tokens, "_past", test_case.past);
 }
 
 const std::vector<Case>& Cases() {

@@ -3,6 +3,7 @@
 #define DEJAVU_TESTS_CONFORMANCE_CASES_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "codegen/target/KernelSpec.h"
@@ -14,6 +15,9 @@ struct Case {
   int64_t tokens = 1;
   int64_t past = 0;
 };
+
+/// The symbol of the case's kernel and the shape of its call, as a part of a test's name.
+[[nodiscard]] std::string CaseName(const Case& test_case);
 
 /// Every emitted kernel is here at least once, with each dtype and each kind of tail.
 [[nodiscard]] const std::vector<Case>& Cases();

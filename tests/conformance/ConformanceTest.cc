@@ -28,11 +28,9 @@ std::vector<const CpuTarget*> NativeTargets() {
 
 class Conformance : public ::testing::TestWithParam<std::tuple<const CpuTarget*, Case>> {};
 
-std::string CaseName(const ::testing::TestParamInfo<Conformance::ParamType>& info) {
+std::string TestName(const ::testing::TestParamInfo<Conformance::ParamType>& info) {
   const auto& [isa, test_case] = info.param;
-  std::string name = CpuKernels().Symbol(test_case.spec).value() + "_" + std::string(isa->name) + "_x" +
-                     std::to_string(test_case.tokens) + "_past" + std::to_string(test_case.past);
-  return absl::StrReplaceAll(name, {{"-", "_"}, {".", "_"}});
+  return absl::StrReplaceAll(CaseName(test_case) + "_on_" + std::string(isa->name), {{"-", "_"}});
 }
 
 TEST_P(Conformance, MatchesReference) {
@@ -62,7 +60,7 @@ TEST_P(Conformance, MatchesReference) {
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Conformance,
                          ::testing::Combine(::testing::ValuesIn(NativeTargets()), ::testing::ValuesIn(Cases())),
-                         CaseName);
+                         TestName);
 
 TEST(ConformanceCases, CoverTheTable) {
   for (const KernelEntry& entry : CpuKernels().entries()) {

@@ -1,0 +1,105 @@
+// The reference of attention, in double precision.
+#include <algorithm>
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "codegen/target/KernelShapes.h"
+#include "tests/conformance/ReferenceKernels.h"
+
+namespace dejavu::testing {
+namespace {
+
+// The cache is poisoned where no token was stored yet.
+Argument RandomCache(const AttentionShape& s, int64_t past, Random& random) {
+  std::normal_distribution<double> normal;
+  std::vector<double> values;
+  for (int64_t i = 0; i < 2 * s.heads * s.positions * s.head_dim; ++i) {
+    const int64_t position = i / s.head_dim % s.positions;
+    values.push_back(position < past ? normal(random) : std::nan(""));
+  }
+  return ValuesArgument(DType::kF32, values);
+}
+
+// The cache with K and V of the new tokens in their places.
+std::vector<double> ExpectedCache(const AttentionShape& s, const Problem& problem, int64_t tokens) {
+  const int64_t width = s.heads * s.head_dim;
+  std::vector<double> cache;
+  for (int64_t i = 0; i < 2 * s.heads * s.positions * s.head_dim; ++i) {
+    const int64_t column = i % s.head_dim;
+    const int64_t position = i / s.head_dim % s.positions;
+    const int64_t head = i / (s.head_dim * s.positions) % s.heads;
+    const int64_t part = 1 + i / (s.head_dim * s.positions * s.heads);
+    const int64_t token = position - problem.past;
+    const bool is_new = token >= 0 && token < tokens;
+    const int64_t from = (token * 3 + part) * width + head * s.head_dim + column;
+    cache.push_back(is_new ? problem.args[0].At(static_cast<size_t>(from)) : problem.args[1].At(static_cast<size_t>(i)));
+  }
+  return cache;
+}
+
+// exp(scores - max) / sum of them
+void Softmax(std::vector<double>& scores) {
+  const double largest = *std::max_element(scores.begin(), scores.end());
+  double total = 0;
+  for (double& score : scores) {
+    score = std::exp(score - largest);
+    total += score;
+  }
+  for (double& score : scores) {
+    score /= total;
+  }
+}
+
+// The head's part of token t's row of y.
+std::vector<double> Attend(const AttentionShape& s, const Problem& problem, const std::vector<double>& cache, int64_t t,
+                           int64_t head) {
+  const auto cached = [&](int64_t part, int64_t position, int64_t column) {
+    return cache[static_cast<size_t>(((part * s.heads + head) * s.positions + position) * s.head_dim + column)];
+  };
+  std::vector<double> weights;
+  for (int64_t position = 0; position <= problem.past + t; ++position) {
+    double dot = 0;
+    for (int64_t i = 0; i < s.head_dim; ++i) {
+      const int64_t query = t * 3 * s.heads * s.head_dim + head * s.head_dim + i;
+      dot += problem.args[0].At(static_cast<size_t>(query)) * cached(0, position, i);
+    }
+    weights.push_back(dot * static_cast<double>(s.scale));
+  }
+  Softmax(weights);
+  std::vector<double> y(static_cast<size_t>(s.head_dim), 0.0);
+  for (int64_t i = 0; i < s.head_dim; ++i) {
+    for (size_t position = 0; position < weights.size(); ++position) {
+      y[static_cast<size_t>(i)] += weights[position] * cached(1, static_cast<int64_t>(position), i);
+    }
+  }
+  return y;
+}
+
+}  // namespace
+
+void MakeAttention(Problem& problem, Random& random) {
+  const AttentionShape s = MatchAttention(problem.spec).value();
+  const int64_t tokens = Count(problem, s.tokens);
+  const int64_t width = s.heads * s.head_dim;
+  problem.args = {F32(tokens * 3 * width, 1.5, random), RandomCache(s, problem.past, random),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * width)), Argument{}};
+  problem.args[3].same_as = 1;
+  const std::vector<double> cache = ExpectedCache(s, problem, tokens);
+  std::vector<double> y;
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t head = 0; head < s.heads; ++head) {
+      const std::vector<double> part = Attend(s, problem, cache, t, head);
+      y.insert(y.end(), part.begin(), part.end());
+    }
+  }
+  problem.check = [y, cache](const std::vector<Argument>& args) -> std::string {
+    for (size_t i = 0; i < cache.size(); ++i) {
+      if (args[1].At(i) != cache[i] && !(std::isnan(args[1].At(i)) && std::isnan(cache[i]))) {
+        return absl::StrCat("element ", i, " of the cache is ", args[1].At(i), ", expected ", cache[i]);
+      }
+    }
+    return CompareFloats(args[2], y, kTolerance);
+  };
+}
+
+}  // namespace dejavu::testing

@@ -1,0 +1,36 @@
+// What the references of single kernels share.
+#ifndef DEJAVU_TESTS_CONFORMANCE_REFERENCEKERNELS_H_
+#define DEJAVU_TESTS_CONFORMANCE_REFERENCEKERNELS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "ir/core/Type.h"
+#include "tests/conformance/Problem.h"
+
+namespace dejavu::testing {
+
+/// Results are f32 sums of up to a few thousand rounded products; 1e-5 holds with room for widths to 4096.
+inline constexpr double kTolerance = 1e-5;
+
+/// Each fills the arguments and the check of a problem whose spec, tokens and past are set.
+void MakeAttention(Problem& problem, Random& random);
+void MakeCertifiedTest(Problem& problem, Random& random);
+void MakeCompact(Problem& problem, Random& random);
+void MakeSparseFc1(Problem& problem, Random& random);
+void MakeSparseFc2(Problem& problem, Random& random);
+
+/// The number of tokens of the call.
+[[nodiscard]] int64_t Count(const Problem& problem, const Dim& tokens);
+/// Checks argument `arg` against `expected`, within kTolerance.
+void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected);
+/// The dot product of `count` elements of a and b, from the given starts.
+[[nodiscard]] double Dot(const Argument& a, int64_t a_start, const Argument& b, int64_t b_start, int64_t count);
+/// Random f32.
+[[nodiscard]] Argument F32(int64_t count, double deviation, Random& random);
+/// An optional argument that is not there.
+[[nodiscard]] Argument Absent();
+
+}  // namespace dejavu::testing
+
+#endif  // DEJAVU_TESTS_CONFORMANCE_REFERENCEKERNELS_H_

@@ -1,0 +1,151 @@
+// The references of the kernels for exact sparsity, in double precision.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "codegen/target/KernelShapes.h"
+#include "tests/conformance/QuantizeRows.h"
+#include "tests/conformance/ReferenceKernels.h"
+
+namespace dejavu::testing {
+namespace {
+
+// Ascending, about a third of the n numbers, the last one included.
+std::vector<int32_t> RandomSelection(int64_t n, Random& random) {
+  std::vector<int32_t> numbers;
+  for (int64_t i = 0; i < n; ++i) {
+    if (i == n - 1 || random() % 3 == 0) {
+      numbers.push_back(static_cast<int32_t>(i));
+    }
+  }
+  return numbers;
+}
+
+}  // namespace
+
+void MakeCompact(Problem& problem, Random& random) {
+  const CompactShape s = MatchCompact(problem.spec).value();
+  std::vector<double> flags(static_cast<size_t>(s.n), 0.0);
+  const std::vector<int32_t> numbers = RandomSelection(s.n, random);
+  for (const int32_t number : numbers) {
+    flags[static_cast<size_t>(number)] = static_cast<double>(1 + random() % 255);
+  }
+  problem.args = {ValuesArgument(DType::kU8, flags), IndexArgument({}, static_cast<size_t>(s.n))};
+  problem.args[1] = PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n));
+  problem.check = [numbers](const std::vector<Argument>& args) -> std::string {
+    if (args[1].At(0) != static_cast<double>(numbers.size())) {
+      return absl::StrCat("the count is ", args[1].At(0), ", expected ", numbers.size());
+    }
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (args[1].At(16 + i) != numbers[i]) {
+        return absl::StrCat("entry ", i, " is ", args[1].At(16 + i), ", expected ", numbers[i]);
+      }
+    }
+    return "";
+  };
+}
+
+void MakeSparseFc1(Problem& problem, Random& random) {
+  const SparseFc1Shape s = MatchSparseFc1(problem.spec).value();
+  const std::vector<int32_t> numbers = RandomSelection(s.n, random);
+  problem.args = {F32(s.k, 1, random), RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
+                  F32(s.n, 1, random), IndexArgument(numbers, static_cast<size_t>(s.n)),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+  std::vector<double> h;
+  for (const int32_t i : numbers) {
+    const double sum = Dot(problem.args[0], 0, problem.args[1], i * s.k, s.k);
+    h.push_back(std::max(0.0, sum + problem.args[2].At(static_cast<size_t>(i))));
+  }
+  // Nothing is written past the active entries.
+  problem.check = [h](const std::vector<Argument>& args) -> std::string {
+    for (size_t i = h.size(); i < args[4].bytes.size() / 4; ++i) {
+      if (!std::isnan(args[4].At(i))) {
+        return absl::StrCat("entry ", i, " past the active ones was written");
+      }
+    }
+    return CompareFloats(args[4], h, kTolerance);
+  };
+}
+
+void MakeSparseFc2(Problem& problem, Random& random) {
+  const SparseFc2Shape s = MatchSparseFc2(problem.spec).value();
+  const std::vector<int32_t> numbers = RandomSelection(s.n, random);
+  std::normal_distribution<double> normal;
+  std::vector<double> h;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    h.push_back(std::max(0.0, normal(random)));
+  }
+  // Rows that must not be read are poisoned: inactive neurons, and those with h = 0.
+  std::vector<double> weights(static_cast<size_t>(s.n * s.width), std::nan(""));
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    for (int64_t column = 0; h[i] > 0 && column < s.width; ++column) {
+      weights[static_cast<size_t>(numbers[i] * s.width + column)] = normal(random) * 0.05;
+    }
+  }
+  Argument h_argument = PoisonedArgument(DType::kF32, static_cast<size_t>(s.n));
+  const Argument h_active = ValuesArgument(DType::kF32, h);
+  std::copy(h_active.bytes.begin(), h_active.bytes.end(), h_argument.bytes.begin());
+  problem.args = {h_argument, IndexArgument(numbers, static_cast<size_t>(s.n)), ValuesArgument(s.dtype, weights),
+                  F32(s.width, 1, random), s.residual ? F32(s.width, 1, random) : Absent(),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.width))};
+  std::vector<double> y;
+  for (int64_t column = 0; column < s.width; ++column) {
+    const auto at = static_cast<size_t>(column);
+    double sum = problem.args[3].At(at) + (s.residual ? problem.args[4].At(at) : 0);
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (h[i] > 0) {
+        sum += problem.args[0].At(i) * problem.args[2].At(static_cast<size_t>(numbers[i] * s.width + column));
+      }
+    }
+    y.push_back(sum);
+  }
+  ExpectFloats(problem, 5, std::move(y));
+}
+
+// Flags are right if no positive neuron is dropped, and if a neuron is dropped whose sum is below zero by a little more
+// than the margin that the kernel's definition allows.
+void MakeCertifiedTest(Problem& problem, Random& random) {
+  const CertifiedTestShape s = MatchCertifiedTest(problem.spec).value();
+  const Argument weights = RandomArgument(DType::kF32, static_cast<size_t>(s.n * s.k), 0.05, random);
+  const Argument bias = F32(s.n, 1, random);
+  std::vector<float> weight_values;
+  std::vector<float> bias_values;
+  for (int64_t i = 0; i < s.n * s.k; ++i) {
+    weight_values.push_back(static_cast<float>(weights.At(static_cast<size_t>(i))));
+  }
+  for (int64_t i = 0; i < s.n; ++i) {
+    bias_values.push_back(static_cast<float>(bias.At(static_cast<size_t>(i))));
+  }
+  const QuantizedRows rows = QuantizeRows(weight_values, bias_values, s.k);
+  problem.args = {F32(s.k, 1, random), ValuesArgument(DType::kI8, {rows.q8.begin(), rows.q8.end()}),
+                  ValuesArgument(DType::kF32, {rows.rows.begin(), rows.rows.end()}),
+                  PoisonedArgument(DType::kU8, static_cast<size_t>(s.n))};
+
+  double largest = 0;
+  for (int64_t i = 0; i < s.k; ++i) {
+    largest = std::max(largest, std::abs(problem.args[0].At(static_cast<size_t>(i))));
+  }
+  const double step = largest / std::min(32767.0, std::floor(2147483647.0 / static_cast<double>(128 * s.k)));
+  const double norm = std::sqrt(Dot(problem.args[0], 0, problem.args[0], 0, s.k));
+  const double error = 0.5 * step * std::sqrt(static_cast<double>(s.k));
+  std::vector<std::pair<double, double>> sums_and_margins;
+  for (int64_t i = 0; i < s.n; ++i) {
+    const double sum = Dot(problem.args[0], 0, weights, i * s.k, s.k) + bias.At(static_cast<size_t>(i));
+    const double row_residual = rows.rows[static_cast<size_t>(4 * i + 1)];
+    const double row_norm = rows.rows[static_cast<size_t>(4 * i + 2)];
+    sums_and_margins.emplace_back(sum, 2 * row_residual * (norm + error) + row_norm * (error + 1e-3 * norm) + 1e-3);
+  }
+  problem.check = [sums_and_margins](const std::vector<Argument>& args) -> std::string {
+    for (size_t i = 0; i < sums_and_margins.size(); ++i) {
+      const auto [sum, margin] = sums_and_margins[i];
+      const double flag = args[3].At(i);
+      if ((flag != 0 && flag != 1) || (flag == 0 && sum > 0) || (flag == 1 && sum < -margin)) {
+        return absl::StrCat("flag ", i, " is ", flag, " for a sum of ", sum, " with margin ", margin);
+      }
+    }
+    return "";
+  };
+}
+
+}  // namespace dejavu::testing
