@@ -22,7 +22,7 @@ class CpuBackendImpl final : public Target {
   }
 
   [[nodiscard]] absl::StatusOr<CompiledCode> Compile(absl::Span<const KernelSpec> specs,
-                                                 std::string_view isa) const override {
+                                                     std::string_view isa) const override {
     ASSIGN_OR_RETURN(const CpuTarget* target, FindCpuTarget(isa));
     CompiledCode code{std::string(isa), "cpu-" + std::string(isa) + ".so", {}};
     ASSIGN_OR_RETURN(code.bytes, CompileCpu(specs, *target));

@@ -14,7 +14,7 @@
 namespace dejavu {
 
 /// Object code for one instruction set, as it is stored in an artifact.
-struct CodeFile {
+struct CompiledCode {
   std::string isa;   // x86-64-v4
   std::string file;  // cpu-x86-64-v4.so
   std::vector<std::byte> bytes;
@@ -32,8 +32,8 @@ class Target {
   /// The best instruction set of this machine; an error if it is none of isas().
   [[nodiscard]] virtual absl::StatusOr<std::string> HostIsa() const = 0;
   /// Code that defines the symbol of each spec; builtins and repeated specs are skipped. Equal input gives equal bytes.
-  [[nodiscard]] virtual absl::StatusOr<CodeFile> Compile(absl::Span<const KernelSpec> specs,
-                                                         std::string_view isa) const = 0;
+  [[nodiscard]] virtual absl::StatusOr<CompiledCode> Compile(absl::Span<const KernelSpec> specs,
+                                                             std::string_view isa) const = 0;
   /// The same code as readable text: LLVM IR for a CPU.
   [[nodiscard]] virtual absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs,
                                                              std::string_view isa) const = 0;

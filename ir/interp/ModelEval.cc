@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "ir/interp/ModelMath.h"
 
@@ -131,14 +133,18 @@ Results EvalView(const Operation& op, Inputs in, const EvalOptions& options) {
   Tensor y = *in[0];
   const Type& type = op.result()->type();
   y.dtype = type.dtype;
-  // At most one dimension can be symbolic; what the others leave is its size.
-  int64_t rest = y.NumElements();
-  for (const Dim& dim : type.shape) {
-    rest /= dim.is_static() && dim.size() > 0 ? dim.size() : 1;
+  // A view has the symbols of what it views; their sizes are the input's.
+  std::map<std::string, int64_t> sizes;
+  const Shape& from = op.operand(size_t{0})->type().shape;
+  for (size_t d = 0; d < from.size() && d < in[0]->dims.size(); ++d) {
+    sizes[from[d].symbol()] = in[0]->dims[d];
   }
   y.dims.clear();
   for (const Dim& dim : type.shape) {
-    y.dims.push_back(dim.is_static() ? dim.size() : rest);
+    y.dims.push_back(dim.is_static() ? dim.size() : sizes[dim.symbol()]);
+  }
+  if (y.NumElements() != in[0]->NumElements()) {
+    return UserError(op.Describe(), " cannot show ", DimsToString(in[0]->dims), " as ", type.ToString());
   }
   Round(y, options);
   return std::vector<Tensor>{std::move(y)};

@@ -177,7 +177,7 @@ absl::Status CheckPaths(const Module& module, const Probe& probe, size_t at, Att
 
 absl::Status Rewrite(Function& function, const Attention& found, int64_t layer, PassContext& context) {
   Value* x = found.q->operand("x");
-  if (found.k->operand("x") != x || found.v->operand("x") != x) {
+  if (Through(found.k->operand("x")) != Through(x) || Through(found.v->operand("x")) != Through(x)) {
     return UserError(found.scores->Describe(), " must take q, k and v from the same input");
   }
   Value* cache = function.AddArgument(

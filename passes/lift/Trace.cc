@@ -92,7 +92,9 @@ class Walk {
         inputs.push_back(std::move(input));
       }
     }
-    return Evaluate(module_, *op, std::move(inputs), present);
+    ASSIGN_OR_RETURN(Tensor moved, Evaluate(module_, *op, std::move(inputs), present));
+    moved.dtype = DType::kF64;  // codes stay codes, whatever float type a cast or view gives the values
+    return moved;
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <new>
 
+#include "absl/strings/numbers.h"
 #include "ir/base/Status.h"
 #include "tools/driver/ProgressBar.h"
 
@@ -35,6 +36,16 @@ void AddDeviceFlags(CLI::App& app, DeviceFlags& flags) {
   app.add_option("--threads", flags.threads, "CPU threads; 0 means one per physical core")
       ->type_name("N")
       ->capture_default_str();
+}
+
+CLI::Validator AtLeast(int64_t low) {
+  return CLI::Validator(
+      [low](const std::string& text) {
+        int64_t value = 0;
+        const bool fits = absl::SimpleAtoi(text, &value) && value >= low;
+        return fits ? std::string() : absl::StrCat("'", text, "' is not an integer of at least ", low);
+      },
+      "");
 }
 
 void DescribeTool(CLI::App& app, const std::string& footer) {

@@ -21,6 +21,9 @@ struct DeviceFlags {
 };
 void AddDeviceFlags(CLI::App& app, DeviceFlags& flags);
 
+/// Refuses integers below `low`.
+[[nodiscard]] CLI::Validator AtLeast(int64_t low);
+
 /// Gives `app` the flags --help and --version and text after the flags, such as examples.
 void DescribeTool(CLI::App& app, const std::string& footer);
 

@@ -1,0 +1,243 @@
+#include "codegen/plan/LaunchPlan.h"
+
+#include <algorithm>
+#include <map>
+
+namespace dejavu {
+namespace {
+
+constexpr std::string_view kLaunchPrefix = "sched.launch @";
+
+/// Attributes that place a launch rather than say what it computes.
+bool IsPlacement(std::string_view name) { return name == "at" || name == "stream" || name == "layer"; }
+
+nlohmann::json ToJson(const Attribute& attribute) {
+  return std::visit(
+      [](const auto& value) -> nlohmann::json {
+        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, TensorLiteral>) {
+          return nullptr;
+        } else {
+          return value;
+        }
+      },
+      attribute);
+}
+
+class Planner {
+ public:
+  Planner(const Module& module, const Target& target) : module_(module), target_(target) {}
+
+  absl::StatusOr<LaunchPlan> Run() {
+    if (module_.stage() != "sched") {
+      return UserError("the module is at '", module_.stage(), "'; only [sched] can be planned");
+    }
+    Plan& plan = result_.plan;
+    plan.target = target_.name();
+    plan.max_tokens = module_.IntAttribute("max_tokens");
+    plan.positions = module_.IntAttribute("positions");
+    if (plan.max_tokens <= 0 || plan.positions <= 0) {
+      return UserError("the module has no attributes 'max_tokens' and 'positions'; run plan-buffers");
+    }
+    RETURN_IF_ERROR(AddCaches());
+    for (const auto& function : module_.functions()) {
+      RETURN_IF_ERROR(AddFunction(*function));
+    }
+    plan.arena_bytes = arena_;
+    return std::move(result_);
+  }
+
+ private:
+  absl::Status AddCaches() {
+    const Function* decode = module_.FindFunction("decode");
+    if (decode == nullptr) {
+      return UserError("the module has no function @decode");
+    }
+    for (size_t i = 0; i < decode->num_arguments(); ++i) {
+      const Value* argument = decode->argument(i);
+      if (argument->type().rank() == 4) {
+        cache_numbers_[argument->name()] = static_cast<int64_t>(cache_numbers_.size());
+        result_.plan.caches.push_back({argument->name(), TypeBytes(CacheType(argument->type()))});
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddFunction(const Function& function) {
+    places_.clear();
+    max_tokens_ = function.name() == "decode" ? 1 : result_.plan.max_tokens;
+    PlanFunction planned;
+    for (size_t i = 0; i < function.num_arguments(); ++i) {
+      const Value* argument = function.argument(i);
+      if (argument->type().rank() == 4) {
+        const int64_t number = cache_numbers_.at(argument->name());
+        places_[argument] = {BufferRef::Kind::kCache, number, result_.plan.caches[number].bytes};
+      } else if (argument->type().rank() == 1) {
+        places_[argument] = Arena(0, TypeBytes(argument->type()));  // where PlanBuffers keeps the tokens
+        planned.tokens = places_[argument];
+      }
+    }
+    for (const auto& op : function.ops()) {
+      ASSIGN_OR_RETURN(Launch launch, AddLaunch(*op));
+      planned.launches.push_back(std::move(launch));
+    }
+    for (size_t i = 0; i < function.returns().size(); ++i) {
+      if (function.return_names()[i] == "logits") {
+        planned.logits = places_.at(function.returns()[i]);
+      }
+    }
+    result_.plan.functions[function.name()] = std::move(planned);
+    return absl::OkStatus();
+  }
+
+  BufferRef Arena(int64_t offset, int64_t bytes) {
+    arena_ = std::max(arena_, (offset + bytes + kBufferAlignment - 1) / kBufferAlignment * kBufferAlignment);
+    return {BufferRef::Kind::kArena, offset, bytes};
+  }
+
+  /// A cache as the runtime allocates it: room for every position.
+  Type CacheType(Type type) const {
+    type.shape[2] = Dim(result_.plan.positions);
+    return type;
+  }
+
+  /// The most bytes that a value of this type takes. `active` lists are sized by their launch.
+  int64_t TypeBytes(const Type& type) const {
+    auto bytes = static_cast<int64_t>(DTypeSize(type.dtype));
+    for (const Dim& dim : type.shape) {
+      bytes *= dim.is_static() ? dim.size() : (dim.symbol() == "tokens" ? max_tokens_ : neurons_);
+    }
+    return type.dtype == DType::kIndex ? bytes + kIndexEntriesOffset : bytes;
+  }
+
+  /// Neurons of the MLP that a sparse launch works on, 0 for others.
+  static int64_t Neurons(const Operation& op) {
+    for (std::string_view port : {"flags", "fc1", "fc2", "q8"}) {
+      if (op.schema().OperandIndex(port) >= 0) {
+        return op.operand(port)->type().shape[0].size();
+      }
+    }
+    return 0;
+  }
+
+  absl::StatusOr<Launch> AddLaunch(const Operation& op) {
+    const auto at = op.GetAttribute<std::vector<int64_t>>("at");
+    if (!at || at->size() != op.num_results()) {
+      return UserError(op.Describe(), " has no place for its results; run plan-buffers");
+    }
+    neurons_ = Neurons(op);
+    Launch launch;
+    KernelSpec spec;
+    launch.kernel = op.name().substr(kLaunchPrefix.size());
+    for (Value* operand : op.operands()) {
+      if (operand != nullptr && operand->type().rank() == 0) {
+        continue;  // past: every kernel knows it
+      }
+      spec.operands.push_back(operand == nullptr ? std::nullopt : std::optional<Type>(SpecType(operand->type())));
+      launch.args.push_back(operand == nullptr ? BufferRef{} : Place(*operand));
+    }
+    for (size_t i = 0; i < op.num_results(); ++i) {
+      const Value* value = op.result(i);
+      spec.results.push_back(SpecType(value->type()));
+      places_[value] = (*at)[i] >= 0 ? Arena((*at)[i], TypeBytes(value->type())) : Place(*op.operand("cache"));
+      launch.args.push_back(places_[value]);
+    }
+    FillAttributes(op, &launch, &spec);
+    RETURN_IF_ERROR(Price(op, spec, &launch));
+    result_.kernels.push_back(std::move(spec));
+    return launch;
+  }
+
+  Type SpecType(const Type& type) const { return type.rank() == 4 ? CacheType(type) : type; }
+
+  BufferRef Place(const Value& value) {
+    if (value.weight() == nullptr) {
+      return places_.at(&value);
+    }
+    const auto [it, is_new] = weight_numbers_.emplace(value.weight(), static_cast<int64_t>(weight_numbers_.size()));
+    if (is_new) {
+      result_.weights.push_back(value.weight());
+      result_.plan.weights.push_back(value.weight()->name);
+    }
+    return {BufferRef::Kind::kWeight, it->second, TypeBytes(value.type())};
+  }
+
+  void FillAttributes(const Operation& op, Launch* launch, KernelSpec* spec) const {
+    launch->stream = op.GetAttribute<int64_t>("stream").value_or(0);
+    launch->layer = op.GetAttribute<int64_t>("layer").value_or(-1);
+    launch->neurons = launch->layer >= 0 ? neurons_ : 0;
+    launch->predictor = op.Is("sched.launch @certified_test") || op.Is("sched.launch @compact");
+    spec->kernel = launch->kernel;
+    for (const auto& [key, value] : op.attributes()) {
+      if (!IsPlacement(key)) {
+        spec->attributes[key] = value;
+      }
+    }
+    if (launch->kernel == "gemm_transposed") {
+      // One builtin serves both layouts.
+      launch->kernel = "gemm";
+      spec->kernel = "gemm";
+      spec->attributes["transposed"] = true;
+    }
+    for (const auto& [key, value] : spec->attributes) {
+      launch->params[key] = ToJson(value);
+    }
+  }
+
+  absl::Status Price(const Operation& op, const KernelSpec& spec, Launch* launch) const {
+    const KernelTable& table = target_.kernels();
+    RETURN_IF_ERROR(WithContext(table.Supports(spec), op.Describe()));
+    ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
+    ASSIGN_OR_RETURN(const KernelCost cost, table.Cost(spec));
+    launch->bytes = cost.bytes;
+    launch->flops = cost.flops;
+    launch->bytes_per_context_token = cost.bytes_per_context_token;
+    if (spec.kernel == "gemm") {
+      launch->gemm = Gemm(spec);
+      launch->params = nullptr;  // the builtin has its own
+    }
+    for (size_t i = 0; i < launch->args.size(); ++i) {
+      const bool operand = i < spec.operands.size();
+      const std::optional<Type> type = operand ? spec.operands[i] : std::optional<Type>(spec.results[i - spec.operands.size()]);
+      if (type && type->dtype == DType::kIndex) {
+        const auto arg = static_cast<int64_t>(i);
+        launch->per_active = PerActive{arg, cost.per_active_bytes};
+        if (cost.per_positive_bytes > 0) {
+          launch->per_positive = PerPositive{0, arg, cost.per_positive_bytes};  // h is the first operand
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  static GemmSpec Gemm(const KernelSpec& spec) {
+    const Type& w = *spec.operands[1];
+    const bool transposed = spec.attributes.contains("transposed");
+    GemmSpec gemm;
+    gemm.n = w.shape[transposed ? 1 : 0].size();
+    gemm.k = w.shape[transposed ? 0 : 1].size();
+    gemm.dtype = w.dtype;
+    gemm.relu = std::get<bool>(spec.attributes.at("relu"));
+    gemm.transposed = transposed;
+    gemm.bias = spec.operands[2].has_value();
+    gemm.residual = spec.operands[3].has_value();
+    return gemm;
+  }
+
+  const Module& module_;
+  const Target& target_;
+  LaunchPlan result_;
+  std::map<std::string, int64_t> cache_numbers_;
+  std::map<const Weight*, int64_t> weight_numbers_;
+  std::map<const Value*, BufferRef> places_;  // of the function being planned
+  int64_t max_tokens_ = 1;                    // of one call of that function
+  int64_t neurons_ = 0;                       // of the launch being planned
+  int64_t arena_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<LaunchPlan> MakeLaunchPlan(const Module& module, const Target& target) {
+  return Planner(module, target).Run();
+}
+
+}  // namespace dejavu

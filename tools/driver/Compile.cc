@@ -1,0 +1,152 @@
+#include "tools/driver/Compile.h"
+
+#include <algorithm>
+#include <span>
+
+#include "absl/strings/str_split.h"
+#include "codegen/plan/LaunchPlan.h"
+#include "codegen/target/TargetRegistry.h"
+#include "ir/base/FileUtil.h"
+#include "ir/text/Printer.h"
+#include "runtime/artifact/ArtifactWriter.h"
+#include "tools/driver/ProgressBar.h"
+
+namespace dejavu {
+namespace {
+
+constexpr int64_t kProgressBytes = int64_t{1} << 30;
+
+std::string TextAttribute(const Module& module, std::string_view key) {
+  auto it = module.attributes().find(key);
+  return it != module.attributes().end() && std::holds_alternative<std::string>(it->second)
+             ? std::get<std::string>(it->second)
+             : "";
+}
+
+Manifest MakeManifest(const Module& module) {
+  Manifest manifest;
+  manifest.producer = std::string("dejavu ") + DEJAVU_VERSION;
+  manifest.sparsity = TextAttribute(module, "sparsity");
+  manifest.model = {.name = module.name(),
+                    .hidden = module.IntAttribute("hidden"),
+                    .layers = module.IntAttribute("layers"),
+                    .heads = module.IntAttribute("heads"),
+                    .ffn = module.IntAttribute("ffn"),
+                    .vocab = module.IntAttribute("vocab"),
+                    .positions = module.IntAttribute("positions"),
+                    .bos = module.IntAttribute("bos"),
+                    .eos = module.IntAttribute("eos"),
+                    .dtype = TextAttribute(module, "dtype")};
+  return manifest;
+}
+
+absl::Status AddTokenizer(const std::string& folder, ArtifactWriter* writer) {
+  constexpr size_t kMaxBytes = 256U << 20U;
+  for (const char* name : {"vocab.json", "merges.txt"}) {
+    absl::StatusOr<std::string> text = ReadTextFile(absl::StrCat(folder, "/", name), kMaxBytes);
+    RETURN_IF_ERROR(WithContext(text.status(), "--tokenizer"));
+    RETURN_IF_ERROR(writer->AddFile(absl::StrCat(kTokenizerFolder, "/", name), *text));
+  }
+  return absl::OkStatus();
+}
+
+/// Plans and code of each target, those of one target with several instruction sets together.
+absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& choices, Manifest* manifest,
+                        ArtifactWriter* writer, std::vector<const Weight*>* weights) {
+  for (const TargetChoice& choice : choices) {
+    ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
+    ASSIGN_OR_RETURN(const LaunchPlan plan, MakeLaunchPlan(module, *target));
+    TargetInfo* info = nullptr;
+    for (TargetInfo& other : manifest->targets) {
+      info = other.name == choice.target ? &other : info;
+    }
+    if (info == nullptr) {
+      manifest->targets.push_back({choice.target, absl::StrCat("plan-", choice.target, ".json"), {}});
+      info = &manifest->targets.back();
+      RETURN_IF_ERROR(writer->AddFile(info->plan, PlanToJson(plan.plan).dump()));
+      *weights = plan.weights;
+    }
+    ASSIGN_OR_RETURN(const CompiledCode code, target->Compile(plan.kernels, choice.isa));
+    RETURN_IF_ERROR(writer->AddFile(
+        code.file, std::string_view(reinterpret_cast<const char*>(code.bytes.data()), code.bytes.size())));
+    info->code.push_back({code.isa, code.file});
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddWeights(const std::vector<const Weight*>& weights, WeightStore& store, ArtifactWriter* writer) {
+  std::vector<TensorSpec> specs;
+  int64_t total = 0;
+  for (const Weight* weight : weights) {
+    TensorSpec spec{weight->name, weight->type.dtype, {}};
+    for (const Dim& dim : weight->type.shape) {
+      spec.dims.push_back(dim.size());
+    }
+    total += weight->type.NumElements() * static_cast<int64_t>(DTypeSize(weight->type.dtype));
+    specs.push_back(std::move(spec));
+  }
+  RETURN_IF_ERROR(writer->BeginTensors(std::move(specs)));
+  ProgressBar progress("packing weights");
+  int64_t done = 0;
+  for (const Weight* weight : weights) {
+    ASSIGN_OR_RETURN(const WeightData data, store.Read(*weight));
+    RETURN_IF_ERROR(writer->AppendTensor({data.data, data.bytes}));
+    done += static_cast<int64_t>(data.bytes);
+    if (total > kProgressBytes) {
+      progress.Update(done, total, weight->name);
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TargetChoice>> ParseTargets(const std::string& text) {
+  std::vector<TargetChoice> choices;
+  for (const std::string& word : std::vector<std::string>(absl::StrSplit(text, ','))) {
+    const std::vector<std::string> parts = absl::StrSplit(word, absl::MaxSplits(':', 1));
+    ASSIGN_OR_RETURN(const Target* target, FindTarget(parts[0]));
+    TargetChoice choice{parts[0], ""};
+    if (parts.size() == 1) {
+      ASSIGN_OR_RETURN(choice.isa, target->HostIsa());
+    } else {
+      choice.isa = parts[1];
+      const std::vector<std::string> isas = target->isas();
+      if (std::find(isas.begin(), isas.end(), choice.isa) == isas.end()) {
+        std::string list;
+        for (const std::string& isa : isas) {
+          absl::StrAppend(&list, list.empty() ? "" : ", ", isa);
+        }
+        return UsageError("--target: '", parts[0], "' has no instruction set '", choice.isa, "'; there are ", list);
+      }
+    }
+    for (const TargetChoice& other : choices) {
+      if (other.target == choice.target && other.isa == choice.isa) {
+        return UsageError("--target: '", word, "' is given twice");
+      }
+    }
+    choices.push_back(std::move(choice));
+  }
+  return choices;
+}
+
+absl::Status WriteArtifact(const Module& module, WeightStore& weights, const ArtifactOptions& options) {
+  ASSIGN_OR_RETURN(ArtifactWriter writer, ArtifactWriter::Create(options.path));
+  Manifest manifest = MakeManifest(module);
+  RETURN_IF_ERROR(writer.AddFile("module.dv", PrintModule(module)));
+  if (!options.tokenizer.empty()) {
+    RETURN_IF_ERROR(AddTokenizer(options.tokenizer, &writer));
+  }
+  std::vector<const Weight*> order;
+  RETURN_IF_ERROR(AddTargets(module, options.targets, &manifest, &writer, &order));
+  RETURN_IF_ERROR(AddWeights(order, weights, &writer));
+  return writer.Commit(std::move(manifest));
+}
+
+absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice) {
+  ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
+  ASSIGN_OR_RETURN(const LaunchPlan plan, MakeLaunchPlan(module, *target));
+  return target->EmitText(plan.kernels, choice.isa);
+}
+
+}  // namespace dejavu

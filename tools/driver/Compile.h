@@ -1,0 +1,37 @@
+// From a module to an artifact on disk.
+#ifndef DEJAVU_TOOLS_DRIVER_COMPILE_H_
+#define DEJAVU_TOOLS_DRIVER_COMPILE_H_
+
+#include <string>
+#include <vector>
+
+#include "ir/core/Module.h"
+#include "ir/import/WeightStore.h"
+
+namespace dejavu {
+
+/// A target and the instruction set to compile for, from `cpu` (this machine's best) or `cpu:x86-64-v3`.
+struct TargetChoice {
+  std::string target;
+  std::string isa;
+};
+
+/// Parses the value of --target=, comma separated. Usage errors list what there is.
+[[nodiscard]] absl::StatusOr<std::vector<TargetChoice>> ParseTargets(const std::string& text);
+
+struct ArtifactOptions {
+  std::string path;            // NAME.dejavu
+  std::string tokenizer;       // folder of vocab.json and merges.txt; empty for none
+  std::vector<TargetChoice> targets;
+};
+
+/// Compiles `module`, which must be at [sched], for each target and writes the artifact: all of it or nothing. Shows
+/// progress on stderr while more than a gigabyte of weights is packed, if that is a terminal.
+[[nodiscard]] absl::Status WriteArtifact(const Module& module, WeightStore& weights, const ArtifactOptions& options);
+
+/// The kernels of `module` as their target's text (LLVM IR for a CPU).
+[[nodiscard]] absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_COMPILE_H_

@@ -1,0 +1,182 @@
+#include "tools/driver/Opt.h"
+
+#include <filesystem>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "absl/strings/str_split.h"
+#include "ir/base/FileUtil.h"
+#include "ir/import/HuggingFaceReader.h"
+#include "ir/import/OnnxReader.h"
+#include "ir/ops/Registry.h"
+#include "ir/text/Parser.h"
+#include "ir/text/Printer.h"
+#include "ir/verify/Verifier.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassRegistry.h"
+#include "tools/driver/Compile.h"
+#include "tools/driver/ExpectedErrors.h"
+
+namespace dejavu {
+namespace {
+
+constexpr size_t kMaxTextBytes = 256U << 20U;
+
+bool IsFolder(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
+void ListPasses() {
+  for (const NamedPipeline& pipeline : AllPipelines()) {
+    std::cout << "pipeline " << pipeline.name << ": " << pipeline.summary << "\n";
+    for (const auto& [step, why] : pipeline.steps) {
+      std::cout << "    " << step << "  (" << why << ")\n";
+    }
+  }
+  for (const PassInfo* pass : AllPasses()) {
+    std::cout << pass->name << ": " << pass->summary << "\n";
+    for (const PassOption& option : pass->options) {
+      std::cout << "    " << option.name << "=" << option.default_value << "  " << option.doc << "\n";
+    }
+  }
+}
+
+absl::StatusOr<std::string> ReadDvText(const std::string& input) {
+  if (input == "-") {
+    return std::string(std::istreambuf_iterator<char>(std::cin), {});
+  }
+  return ReadTextFile(IsFolder(input) ? input + "/module.dv" : input, kMaxTextBytes);
+}
+
+bool IsText(const std::string& input) {
+  return input == "-" || input.ends_with(".dv") || input.ends_with(".dejavu") || input.ends_with(".dejavu/");
+}
+
+/// Reads a model file; .dv text is read by the caller, which may split it.
+absl::StatusOr<std::unique_ptr<Module>> ReadModel(const std::string& input, WeightStore* store) {
+  if (input.ends_with(".onnx")) {
+    return ReadOnnx(input, store);
+  }
+  if (IsFolder(input)) {
+    return ReadHuggingFace(input, store);
+  }
+  std::error_code error;
+  if (!std::filesystem::exists(input, error)) {
+    return UserError(input, ": no such file or directory");
+  }
+  return UserError(input, ": INPUT must be a .onnx file, a Hugging Face directory, .dv text or a .dejavu artifact");
+}
+
+absl::Status CheckRoundTrip(const Module& module) {
+  const std::string first = PrintModule(module);
+  absl::StatusOr<std::unique_ptr<Module>> again = ParseModule(first, "printed IR");
+  if (!again.ok()) {
+    return BugError("printed IR does not parse: ", std::string(again.status().message()));
+  }
+  if (PrintModule(**again) != first) {
+    return BugError("printed IR parses to something that prints differently");
+  }
+  return absl::OkStatus();
+}
+
+/// Runs the pipeline over one module and writes the result to `out` or to the artifact.
+absl::Status Transform(Module& module, WeightStore& store, const OptOptions& options, bool has_pipeline,
+                       std::string* out) {
+  if (options.verify_roundtrip) {
+    RETURN_IF_ERROR(CheckRoundTrip(module));
+  }
+  std::string text = options.pipeline;
+  // .dv text is printed as it is unless something is asked of it; a model is compiled.
+  const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to == "sched";
+  if (!has_pipeline && !as_is) {
+    ASSIGN_OR_RETURN(text, PipelineBetween(module.stage(), options.compile_to, options.sparsity));
+  }
+  ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+  RETURN_IF_ERROR(RunPipeline(module, store, pipeline, options.passes, std::cerr));
+  if (options.verify_roundtrip) {
+    RETURN_IF_ERROR(CheckRoundTrip(module));
+  }
+  if (options.emit == "ir") {
+    absl::StrAppend(out, out->empty() ? "" : "// -----\n", PrintModule(module));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::vector<TargetChoice> targets, ParseTargets(options.target));
+  if (options.emit == "llvm") {
+    ASSIGN_OR_RETURN(*out, EmitKernelText(module, targets.front()));
+    return absl::OkStatus();
+  }
+  ArtifactOptions artifact{options.output, options.tokenizer, targets};
+  if (artifact.tokenizer.empty() && IsFolder(options.input) && !IsText(options.input)) {
+    artifact.tokenizer = options.input;
+  }
+  return WriteArtifact(module, store, artifact);
+}
+
+/// One part of .dv text. The line numbers of a part count from the file's first line.
+absl::Status TransformText(const std::string& text, const OptOptions& options, bool has_pipeline, std::string* out) {
+  WeightStore store;
+  const std::string name = options.input == "-" ? "<stdin>" : options.input;
+  ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ParseModule(text, name));
+  RETURN_IF_ERROR(VerifyModule(*module, name));
+  return Transform(*module, store, options, has_pipeline, out);
+}
+
+absl::Status RunOnText(const OptOptions& options, bool has_pipeline, std::string* out) {
+  ASSIGN_OR_RETURN(const std::string all, ReadDvText(options.input));
+  std::vector<std::string> parts = {all};
+  if (options.split_input_file) {
+    parts = absl::StrSplit(all, "// -----\n");
+  }
+  int lines = 0;
+  for (const std::string& part : parts) {
+    const std::string padded = std::string(static_cast<size_t>(lines), '\n') + part;
+    lines += static_cast<int>(std::count(part.begin(), part.end(), '\n')) + 1;
+    const absl::Status status = TransformText(padded, options, has_pipeline, out);
+    if (options.verify_diagnostics) {
+      RETURN_IF_ERROR(CheckExpectedErrors(padded, status));
+    } else {
+      RETURN_IF_ERROR(status);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteOutput(const OptOptions& options, const std::string& text) {
+  if (options.emit == "artifact") {
+    return absl::OkStatus();
+  }
+  if (!options.output.empty() && options.output != "-") {
+    return WriteFileAtomically(options.output, text);
+  }
+  std::cout << text << std::flush;
+  return std::cout.good() ? absl::OkStatus() : UserError("standard output: cannot be written");
+}
+
+}  // namespace
+
+absl::Status RunOpt(const OptOptions& options, bool has_pipeline) {
+  if (options.list_passes) {
+    ListPasses();
+    return absl::OkStatus();
+  }
+  if (options.print_ops_md || options.print_passes_md) {
+    std::cout << (options.print_ops_md ? OpsMarkdown() : PassesMarkdown());
+    return absl::OkStatus();
+  }
+  std::string out;
+  if (IsText(options.input)) {
+    RETURN_IF_ERROR(RunOnText(options, has_pipeline, &out));
+  } else {
+    WeightStore store;
+    ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadModel(options.input, &store));
+    RETURN_IF_ERROR(Transform(*module, store, options, has_pipeline, &out));
+  }
+  if (options.verify_diagnostics) {
+    return absl::OkStatus();
+  }
+  return WriteOutput(options, out);
+}
+
+}  // namespace dejavu

@@ -1,0 +1,102 @@
+#include "tools/driver/OptOptions.h"
+
+#include "passes/manager/PassRegistry.h"
+
+namespace dejavu {
+
+void AddOptFlags(CLI::App& app, OptOptions& options) {
+  app.add_option("INPUT", options.input,
+                 "a .onnx file, a Hugging Face directory, .dv text (- for standard input) or a .dejavu artifact");
+  app.add_option("-o", options.output, "where to write; standard output if left out")->type_name("OUT");
+  const std::string out = "Output";
+  app.add_option("--emit", options.emit, "ir, artifact or llvm; default: artifact if OUT ends in .dejavu, else ir")
+      ->group(out);
+  app.add_option("--target", options.target,
+                 "cpu, or cpu:ISA with x86-64-v2, x86-64-v3, x86-64-v4 or aarch64; several with commas")
+      ->capture_default_str()
+      ->group(out);
+  app.add_option("--tokenizer", options.tokenizer,
+                 "folder of vocab.json and merges.txt to keep in the artifact; a Hugging Face directory has its own")
+      ->type_name("DIR")
+      ->group(out);
+  const std::string what = "What to do";
+  app.add_option("--sparsity", options.sparsity, "exact: skip neurons that are certainly zero; none: dense")
+      ->capture_default_str()
+      ->group(what);
+  app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
+  app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
+      ->type_name("PASSES")
+      ->group(what);
+  app.add_option("--stop-after-pass", options.passes.stop_after_pass, "run only the first N passes")
+      ->type_name("N")
+      ->check(CLI::NonNegativeNumber)
+      ->group(what);
+  const std::string look = "Looking inside";
+  app.add_option("--print-ir-after", options.print_ir_after, "print the IR after this pass, or after each")
+      ->type_name("[PASS]")
+      ->expected(0, 1)
+      ->group(look);
+  app.add_flag("--print-ir-after-change", options.passes.print_after_change, "print it after passes that changed it")
+      ->group(look);
+  app.add_flag("--timing", options.passes.timing, "seconds in each pass")->group(look);
+  app.add_flag("--statistics", options.passes.statistics, "what each pass did, in numbers")->group(look);
+  app.add_flag("--list-passes", options.list_passes, "all passes and pipelines, with a sentence each")->group(look);
+  app.add_flag("--print-ops-md", options.print_ops_md, "the text of ir/ops/OPS.md")->group(look);
+  app.add_flag("--print-passes-md", options.print_passes_md, "the text of passes/PASSES.md")->group(look);
+  const std::string checks = "Checking";
+  app.add_flag("--verify-each,!--no-verify-each", options.passes.verify_each, "verify after each pass (the default)")
+      ->group(checks);
+  app.add_flag("--check-equivalent", options.passes.check_equivalent,
+               "run the interpreter before and after each pass and compare the logits")
+      ->group(checks);
+  app.add_flag("--split-input-file", options.split_input_file, "treat each part between lines '// -----' alone")
+      ->group(checks);
+  app.add_flag("--verify-diagnostics", options.verify_diagnostics,
+               "succeed if the errors are those that comments 'expected-error {{...}}' name")
+      ->group(checks);
+  app.add_flag("--verify-roundtrip", options.verify_roundtrip, "check that IR prints, parses and prints the same bytes")
+      ->group(checks);
+  app.add_option("--reproducer", options.passes.reproducer, "if a pass fails, write what it got here")
+      ->type_name("F")
+      ->group(checks);
+}
+
+absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
+  if (options.list_passes || options.print_ops_md || options.print_passes_md) {
+    return absl::OkStatus();
+  }
+  if (options.input.empty()) {
+    return UsageError("INPUT is missing; --help shows examples");
+  }
+  if (options.emit.empty()) {
+    options.emit = options.output.ends_with(".dejavu") ? "artifact" : "ir";
+  }
+  if (options.emit != "ir" && options.emit != "artifact" && options.emit != "llvm") {
+    return UsageError("--emit must be ir, artifact or llvm, but is '", options.emit, "'");
+  }
+  if (options.emit == "artifact" && !options.output.ends_with(".dejavu")) {
+    return UsageError("--emit=artifact needs -o NAME.dejavu");
+  }
+  if (has_pipeline && !options.compile_to.empty()) {
+    return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
+  }
+  if (options.compile_to.empty()) {
+    options.compile_to = "sched";
+  }
+  if (options.emit != "ir" && options.compile_to != "sched") {
+    return UsageError("--emit=", options.emit, " needs the module at sched; leave out --compile-to");
+  }
+  for (const std::string& pass : options.print_ir_after) {
+    if (pass.empty()) {
+      options.passes.print_after_all = true;
+    } else if (FindPass(pass) == nullptr) {
+      return UsageError("--print-ir-after: there is no pass '", pass, "'; --list-passes shows them all");
+    } else {
+      options.passes.print_after.insert(pass);
+    }
+  }
+  options.passes.input_name = options.input;
+  return absl::OkStatus();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,40 @@
+// The command line of dejavu-opt.
+#ifndef DEJAVU_TOOLS_DRIVER_OPTOPTIONS_H_
+#define DEJAVU_TOOLS_DRIVER_OPTOPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "passes/manager/PassManager.h"
+
+namespace dejavu {
+
+struct OptOptions {
+  std::string input;
+  std::string output;
+  std::string emit;        // ir, artifact or llvm; empty: by the output's name
+  std::string target = "cpu";
+  std::string tokenizer;
+  std::string sparsity = "exact";
+  std::string pipeline;    // instead of the preset
+  std::string compile_to;
+  std::vector<std::string> print_ir_after;
+  bool split_input_file = false;
+  bool verify_diagnostics = false;
+  bool verify_roundtrip = false;
+  bool list_passes = false;
+  bool print_ops_md = false;
+  bool print_passes_md = false;
+  PassManagerOptions passes;
+};
+
+/// Declares all flags on `app`, writing to `options`, which must outlive the parsing.
+void AddOptFlags(CLI::App& app, OptOptions& options);
+
+/// What the flags say together: checks combinations and fills in defaults. Usage errors name the flags.
+[[nodiscard]] absl::Status FinishOptions(OptOptions& options, bool has_pipeline);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_OPTOPTIONS_H_
