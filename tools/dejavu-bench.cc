@@ -37,16 +37,16 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
   app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
   app.add_option("--prompt-tokens", flags.prompt_tokens, "Length of the prompt")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--new-tokens", flags.bench.new_tokens, "Tokens to decode in each repeat")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--batch", flags.batch, "Sequences at once; only 1")->type_name("N")->capture_default_str();
   app.add_option("--repeats", flags.bench.repeats, "How often to measure")
       ->type_name("N")
-      ->check(CLI::PositiveNumber)
+      ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--text", flags.text, "Take the prompt from the start of this file, by the artifact's tokenizer")
       ->type_name("FILE");

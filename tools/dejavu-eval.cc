@@ -38,7 +38,7 @@ void AddFlags(CLI::App& app, EvalFlags& flags) {
       ->type_name("ARTIFACT");
   app.add_option("--max-tokens", flags.max_tokens, "Score the first N / positions windows; 0 means all")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   app.add_option("--tokenizer", flags.tokenizer, "Folder of vocab.json and merges.txt, instead of the artifact's own")
       ->type_name("DIR");

@@ -1,8 +1,9 @@
 // dejavu-run: continues a prompt with the model of an artifact.
 #include <iostream>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "ir/base/Status.h"
 #include "runtime/artifact/Json.h"
 #include "tools/driver/CommandLine.h"
@@ -15,7 +16,7 @@ namespace {
 struct RunFlags {
   std::string artifact;
   std::string prompt;
-  std::vector<int32_t> tokens;
+  std::string tokens;
   std::string tokenizer;
   std::string logits;
   DeviceFlags device;
@@ -35,14 +36,15 @@ model was trained; --tokens are taken as they are, and without a tokenizer the n
 
 void AddFlags(CLI::App& app, RunFlags& flags) {
   app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
+  // An empty value is taken here and refused below, with a reason.
   CLI::Option* prompt = app.add_option("--prompt", flags.prompt, "The text to continue")->type_name("TEXT");
-  CLI::Option* tokens = app.add_option("--tokens", flags.tokens, "The token ids to continue, instead of a text")
-                            ->type_name("1,2,3")
-                            ->delimiter(',');
-  prompt->excludes(tokens);
+  CLI::Option* tokens =
+      app.add_option("--tokens", flags.tokens, "The token ids to continue, instead of a text")->type_name("1,2,3");
+  prompt->expected(0, 1)->excludes(tokens);
+  tokens->expected(0, 1);
   app.add_option("--max-new-tokens", flags.generate.max_new_tokens, "Tokens to add at most")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->capture_default_str();
   SamplingOptions& sampling = flags.generate.sampling;
   app.add_option("--temperature", sampling.temperature, "0 takes the likeliest token, larger values vary more")
@@ -92,22 +94,41 @@ void PrintJsonResult(const RunResult& result) {
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
 }
 
-absl::Status Run(const CLI::App& app, const RunFlags& flags) {
-  if (app.count("--prompt") == 0 && app.count("--tokens") == 0) {
-    return UsageError("give the prompt with --prompt=TEXT or --tokens=1,2,3");
+absl::StatusOr<std::vector<int32_t>> ParseTokens(const std::string& text) {
+  std::vector<int32_t> tokens;
+  for (const absl::string_view word : absl::StrSplit(text, ',')) {
+    int32_t token = 0;
+    if (!absl::SimpleAtoi(word, &token)) {
+      return UserError("--tokens: '", word, "' is not a token id; give numbers separated by commas");
+    }
+    tokens.push_back(token);
   }
-  RETURN_IF_ERROR(ValidateSamplingOptions(flags.generate.sampling));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
+  return tokens;
+}
+
+/// Checks the flags and reads --tokens into `tokens`.
+absl::Status CheckFlags(const RunFlags& flags, std::vector<int32_t>& tokens) {
+  if (flags.prompt.empty() && flags.tokens.empty()) {
+    return UserError("the prompt is empty; give it with --prompt=TEXT or --tokens=1,2,3");
+  }
+  if (!flags.tokens.empty()) {
+    ASSIGN_OR_RETURN(tokens, ParseTokens(flags.tokens));
+  }
+  return ValidateSamplingOptions(flags.generate.sampling);
+}
+
+absl::Status Run(const RunFlags& flags) {
   RunRequest request;
-  request.tokens = flags.tokens;
+  RETURN_IF_ERROR(CheckFlags(flags, request.tokens));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
   request.threads = flags.device.threads;
   request.generate = flags.generate;
   request.keep_logits = !flags.logits.empty();
   std::optional<Tokenizer> tokenizer;
-  if (app.count("--prompt") != 0 || HasTokenizer(*model, flags.tokenizer)) {
+  if (!flags.prompt.empty() || HasTokenizer(*model, flags.tokenizer)) {
     ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(*model, flags.tokenizer));
   }
-  if (app.count("--prompt") != 0) {
+  if (!flags.prompt.empty()) {
     ASSIGN_OR_RETURN(request.tokens, tokenizer->EncodePrompt(flags.prompt));
   }
   if (!flags.json) {
@@ -137,5 +158,5 @@ int main(int argc, char** argv) {
   dejavu::RunFlags flags;
   dejavu::AddFlags(app, flags);
   dejavu::DescribeTool(app, dejavu::kExamples);
-  return dejavu::RunTool(app, argc, argv, [&] { return dejavu::Run(app, flags); });
+  return dejavu::RunTool(app, argc, argv, [&] { return dejavu::Run(flags); });
 }

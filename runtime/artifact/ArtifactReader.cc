@@ -1,23 +1,18 @@
 #include "runtime/artifact/ArtifactReader.h"
 
 #include <algorithm>
-#include <atomic>
 #include <filesystem>
-#include <mutex>
-#include <thread>
 
 #include "absl/strings/str_join.h"
 #include "ir/base/FileUtil.h"
 #include "ir/base/Hash.h"
 #include "ir/base/Status.h"
+#include "runtime/artifact/WeightFile.h"
 
 namespace dejavu {
 namespace {
 
 constexpr size_t kMaxManifestBytes = size_t{1} << 28;
-// Between two reports of progress; also small enough to keep several threads busy at the end of a file.
-constexpr size_t kHashChunk = size_t{16} << 20;
-constexpr size_t kMaxHashThreads = 16;
 
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -27,83 +22,6 @@ std::string WithoutTrailingSlashes(std::string path) {
   }
   return path;
 }
-
-absl::Status DamagedError(const std::string& path, const std::string& expected, const std::string& actual) {
-  return UserError(path, ": is damaged: the manifest says ", expected, ", but the file has ", actual,
-                   "; copy or build the artifact again");
-}
-
-/// Hashes tensors from a shared list until it is empty or one is found damaged.
-class TensorVerifier {
- public:
-  TensorVerifier(const Safetensors& file, const Manifest& manifest, const WeightOptions& options)
-      : path_(file.path()), manifest_(manifest), options_(options) {
-    for (const TensorView& tensor : file.tensors()) {
-      if (!IsPaddingTensor(tensor.name)) {
-        tensors_.push_back(&tensor);
-        total_ += static_cast<int64_t>(tensor.bytes);
-      }
-    }
-    // The longest first, so that no thread starts a long one when the others are done.
-    std::stable_sort(tensors_.begin(), tensors_.end(),
-                     [](const TensorView* a, const TensorView* b) { return a->bytes > b->bytes; });
-  }
-
-  absl::Status Run() {
-    const size_t cores = std::max(1U, std::thread::hardware_concurrency());
-    std::vector<std::thread> helpers;
-    for (size_t i = 1; i < std::min({cores, kMaxHashThreads, tensors_.size()}); ++i) {
-      helpers.emplace_back([this] { Work(); });
-    }
-    Work();
-    for (std::thread& helper : helpers) {
-      helper.join();
-    }
-    return error_;
-  }
-
- private:
-  void Work() {
-    for (size_t i = next_.fetch_add(1); i < tensors_.size() && !failed_.load(); i = next_.fetch_add(1)) {
-      Verify(*tensors_[i]);
-    }
-  }
-
-  void Verify(const TensorView& tensor) {
-    Hasher hasher;
-    std::span<const std::byte> rest(tensor.data, tensor.bytes);
-    while (!rest.empty() && !failed_.load()) {
-      const size_t count = std::min(rest.size(), kHashChunk);
-      hasher.Update(rest.first(count));
-      rest = rest.subspan(count);
-      Report(static_cast<int64_t>(count));
-    }
-    const uint64_t expected = manifest_.tensors.at(tensor.name);
-    if (hasher.Digest() != expected && !failed_.exchange(true)) {
-      error_ = DamagedError(path_, absl::StrCat("tensor '", tensor.name, "' has the XXH3 hash ", HashText(expected)),
-                            HashText(hasher.Digest()));
-    }
-  }
-
-  void Report(int64_t bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    done_ += bytes;
-    if (options_.progress) {
-      options_.progress(done_, total_);
-    }
-  }
-
-  const std::string& path_;
-  const Manifest& manifest_;
-  const WeightOptions& options_;
-  std::vector<const TensorView*> tensors_;
-  int64_t total_ = 0;
-  std::atomic<size_t> next_ = 0;
-  std::atomic<bool> failed_ = false;
-  absl::Status error_;  // written by the one thread that sets failed_, read after all have joined
-  std::mutex mutex_;
-  int64_t done_ = 0;
-};
 
 }  // namespace
 
@@ -136,7 +54,7 @@ absl::Status ArtifactReader::CheckFiles() const {
     const std::string path = FilePath(name);
     ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
     if (static_cast<int64_t>(file.size()) != info.bytes) {
-      return DamagedError(path, absl::StrCat(info.bytes, " bytes"), absl::StrCat(file.size()));
+      return DamagedFileError(path, absl::StrCat(info.bytes, " bytes"), absl::StrCat(file.size()));
     }
     if (name == kWeightsFile || file.size() == 0) {
       continue;
@@ -144,7 +62,7 @@ absl::Status ArtifactReader::CheckFiles() const {
     ASSIGN_OR_RETURN(const MappedFile map, MappedFile::Open(path));
     const uint64_t hash = Hash64(map.bytes());
     if (hash != info.xxh3) {
-      return DamagedError(path, absl::StrCat("XXH3 hash ", HashText(info.xxh3)), HashText(hash));
+      return DamagedFileError(path, absl::StrCat("XXH3 hash ", HashText(info.xxh3)), HashText(hash));
     }
   }
   return absl::OkStatus();
@@ -191,32 +109,6 @@ absl::StatusOr<CodeFile> ArtifactReader::ChooseCode(const std::string& target,
                    absl::StrJoin(supported, ", "), "; build the artifact again for this processor");
 }
 
-absl::Status ArtifactReader::CheckTensorNames(const Safetensors& file) const {
-  size_t count = 0;
-  for (const TensorView& tensor : file.tensors()) {
-    if (IsPaddingTensor(tensor.name)) {
-      continue;
-    }
-    ++count;
-    if (!manifest_.tensors.contains(tensor.name)) {
-      return UserError(file.path(), ": tensor '", tensor.name, "' is not in the manifest");
-    }
-  }
-  if (count == manifest_.tensors.size()) {
-    return absl::OkStatus();
-  }
-  for (const auto& [name, hash] : manifest_.tensors) {
-    if (file.Find(name) == nullptr) {
-      return UserError(file.path(), ": tensor '", name, "' is in the manifest, but not in the file");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ArtifactReader::VerifyTensors(const Safetensors& file, const WeightOptions& options) const {
-  return TensorVerifier(file, manifest_, options).Run();
-}
-
 absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const WeightOptions& options) const {
   if (!manifest_.files.contains(kWeightsFile)) {
     return UserError(FilePath(kManifestFile), ": field 'files' doesn't list ", kWeightsFile);
@@ -224,7 +116,7 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
   ASSIGN_OR_RETURN(Safetensors opened, Safetensors::Open(FilePath(kWeightsFile)));
   Weights weights(std::move(opened));
   const Safetensors& file = weights.file_;
-  RETURN_IF_ERROR(CheckTensorNames(file));
+  RETURN_IF_ERROR(CheckTensorNames(file, manifest_));
   std::vector<int64_t> sizes;
   for (const std::string& name : plan.weights) {
     ASSIGN_OR_RETURN(const TensorView* tensor, file.Get(name));
@@ -237,7 +129,7 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
   }
   RETURN_IF_ERROR(WithContext(CheckWeightSizes(plan, sizes), FilePath(manifest_.FindTarget(plan.target)->plan)));
   if (options.verify_hashes) {
-    RETURN_IF_ERROR(VerifyTensors(file, options));
+    RETURN_IF_ERROR(VerifyTensorHashes(file, manifest_, options.progress));
   }
   return weights;
 }

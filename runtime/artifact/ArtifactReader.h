@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,14 +14,14 @@
 #include "ir/base/Safetensors.h"
 #include "runtime/artifact/Manifest.h"
 #include "runtime/artifact/Plan.h"
+#include "runtime/artifact/WeightFile.h"
 
 namespace dejavu {
 
 struct WeightOptions {
   /// Whether each tensor's bytes are compared with the manifest's hash. Costs one pass over the file.
   bool verify_hashes = true;
-  /// Called as hashing goes on, with bytes done and in all; from several threads, but never from two at once.
-  std::function<void(int64_t, int64_t)> progress;
+  HashProgress progress = nullptr;
 };
 
 /// The mapped weights of one plan. Immutable; any number of threads may read.
@@ -65,8 +64,6 @@ class ArtifactReader {
   ArtifactReader(std::string path, Manifest manifest) : path_(std::move(path)), manifest_(std::move(manifest)) {}
   absl::Status CheckFiles() const;
   absl::StatusOr<const TargetInfo*> RequireTarget(const std::string& target) const;
-  absl::Status CheckTensorNames(const Safetensors& file) const;
-  absl::Status VerifyTensors(const Safetensors& file, const WeightOptions& options) const;
 
   std::string path_;
   Manifest manifest_;

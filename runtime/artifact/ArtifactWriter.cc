@@ -13,6 +13,7 @@
 #include "ir/base/Hash.h"
 #include "ir/base/MappedFile.h"
 #include "ir/base/Status.h"
+#include "runtime/artifact/WeightFile.h"
 
 namespace dejavu {
 namespace {
@@ -135,7 +136,8 @@ absl::Status ArtifactWriter::FinishTensors(Manifest& manifest) {
   }
   const std::string path = absl::StrCat(folder_->path(), "/", kWeightsFile);
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
-  files_[kWeightsFile] = {static_cast<int64_t>(file.size()), Hash64(file.bytes())};
+  ASSIGN_OR_RETURN(const std::span<const std::byte> header, SafetensorsHeader(file.bytes()));
+  files_[kWeightsFile] = {static_cast<int64_t>(file.size()), Hash64(file.bytes()), Hash64(header)};
   return absl::OkStatus();
 }
 

@@ -72,6 +72,10 @@ absl::Status ReadFiles(const JsonObject& root, Manifest& manifest) {
     ASSIGN_OR_RETURN(info.bytes, entry.Integer("bytes", 0, kMaxJsonBytes));
     ASSIGN_OR_RETURN(const Json* hash, entry.Member("xxh3"));
     ASSIGN_OR_RETURN(info.xxh3, ReadHash(*hash, entry.Name("xxh3")));
+    if (entry.Has("header_xxh3")) {
+      ASSIGN_OR_RETURN(const Json* header, entry.Member("header_xxh3"));
+      ASSIGN_OR_RETURN(info.header_xxh3, ReadHash(*header, entry.Name("header_xxh3")));
+    }
     manifest.files[name] = info;
   }
   return absl::OkStatus();
@@ -166,6 +170,9 @@ Json ManifestToJson(const Manifest& manifest) {
   }
   for (const auto& [name, info] : manifest.files) {
     json["files"][name] = {{"bytes", info.bytes}, {"xxh3", HashText(info.xxh3)}};
+    if (info.header_xxh3.has_value()) {
+      json["files"][name]["header_xxh3"] = HashText(*info.header_xxh3);
+    }
   }
   for (const auto& [name, hash] : manifest.tensors) {
     json["tensors"][name] = HashText(hash);

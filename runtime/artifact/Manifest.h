@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -48,6 +49,9 @@ struct TargetInfo {
 struct FileInfo {
   int64_t bytes = 0;
   uint64_t xxh3 = 0;
+  /// Of the weights only: the hash of what stands before the tensors. With the tensors' hashes it covers the file, so
+  /// that loading can check it in parallel pieces.
+  std::optional<uint64_t> header_xxh3 = std::nullopt;
 };
 
 struct Manifest {

@@ -7,6 +7,7 @@
 #include "runtime/artifact/ArtifactWriter.h"
 #include "runtime/artifact/Json.h"
 #include "runtime/cpu/CpuFeatures.h"
+#include "runtime/text/ByteSymbols.h"
 
 namespace dejavu::toy {
 namespace {
@@ -173,6 +174,22 @@ Manifest MakeManifest() {
   manifest.sparsity = "exact";
   manifest.targets = {{"cpu", "plan-cpu.json", {{SupportedIsas().back(), kCodeName}}}};
   return manifest;
+}
+
+std::map<std::string, std::string> TokenizerFiles() {
+  nlohmann::json vocab = {{"<s>", 0}, {"<pad>", 1}, {"</s>", 2}, {"<unk>", 3}};
+  int id = 4;
+  for (char letter = 'a'; id < kVocab; ++letter) {
+    vocab[std::string(1, letter)] = id++;
+  }
+  // A byte-level vocabulary has every byte; the others' ids are beyond the model's.
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string symbol(ByteSymbol(static_cast<uint8_t>(byte)));
+    if (!vocab.contains(symbol)) {
+      vocab[symbol] = id++;
+    }
+  }
+  return {{"tokenizer/vocab.json", PrintJson(vocab)}, {"tokenizer/merges.txt", "#version: 0.2\n"}};
 }
 
 absl::Status WriteArtifact(const std::string& path, uint32_t seed, const std::map<std::string, std::string>& extra) {

@@ -32,6 +32,10 @@ using ToyWeights = std::map<std::string, std::vector<float>>;
 /// Names the code file for an instruction set that every machine of this architecture has.
 [[nodiscard]] Manifest MakeManifest();
 
+/// A tokenizer for WriteArtifact(): the special tokens 0 to 3, then the letters a to t; all else is beyond the
+/// vocabulary.
+[[nodiscard]] std::map<std::string, std::string> TokenizerFiles();
+
 /// Writes the toy model as the artifact `path`. Files of `extra`, such as a tokenizer's, are added by name.
 [[nodiscard]] absl::Status WriteArtifact(const std::string& path, uint32_t seed = 1,
                                          const std::map<std::string, std::string>& extra = {});

@@ -1,0 +1,107 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/artifact/Plan.h"
+#include "tests/unit/runtime/ToyModel.h"
+
+namespace dejavu {
+namespace {
+
+using ::testing::HasSubstr;
+
+template <typename Change>
+std::string MessageAfter(const Change& change) {
+  nlohmann::json json = PlanToJson(toy::MakePlan());
+  change(json);
+  return std::string(ParsePlan(json.dump(), toy::kVocab).status().message());
+}
+
+nlohmann::json& Launch(nlohmann::json& json, size_t index, const char* function = "decode") {
+  return json["functions"][function]["launches"][index];
+}
+
+TEST(PlanTest, RoundTrips) {
+  const nlohmann::json json = PlanToJson(toy::MakePlan());
+  const auto plan = ParsePlan(json.dump(), toy::kVocab);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(PlanToJson(*plan), json);
+}
+
+TEST(PlanTest, StructureIsChecked) {
+  EXPECT_THAT(MessageAfter([](auto& json) { json["format"] = 7; }), HasSubstr("has plan format 7"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["functions"].erase("decode"); }),
+              HasSubstr("field 'functions.decode' is missing"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0).erase("symbol"); }),
+              HasSubstr("field 'functions.decode.launches[0].symbol' is missing"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0)["args"] = 3; }), HasSubstr("must be an array"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0)["args"][0] = {{"stack", 0}}; }),
+              HasSubstr("'functions.decode.launches[0].args[0]' must be null or have one of"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0)["waits"] = {"x"}; }), HasSubstr("must hold integers"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["weights"][0] = 1; }), HasSubstr("must hold tensor names"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["max_tokens"] = 0; }), HasSubstr("'max_tokens' must be from 1"));
+}
+
+TEST(PlanTest, ArenaOffsetsStayInsideTheArena) {
+  const int64_t arena = toy::MakePlan().arena_bytes;
+  EXPECT_THAT(MessageAfter([&](auto& json) { Launch(json, 0)["args"][2]["arena"] = arena; }),
+              HasSubstr("end past the arena's"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { Launch(json, 0)["args"][2]["arena"] = int64_t{1} << 50; }),
+              HasSubstr("end past the arena's"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { Launch(json, 0)["args"][2]["arena"] = -64; }),
+              HasSubstr("must be from 0"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { Launch(json, 0)["args"][2]["arena"] = 1; }),
+              HasSubstr("not a multiple of 64"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { Launch(json, 0)["args"][2]["bytes"] = arena; }),
+              HasSubstr("end past the arena's"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["decode"]["logits"]["arena"] = arena - 64; }),
+              HasSubstr("field 'functions.decode.logits': 96 bytes at arena offset"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["prefill"]["tokens"] = {{"weight", 0}}; }),
+              HasSubstr("tokens and logits must be in the arena"));
+}
+
+TEST(PlanTest, WeightAndCacheNumbersExist) {
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0)["args"][1]["weight"] = 5; }),
+              HasSubstr("weight 5 does not exist; the plan lists 5"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 1)["args"][1]["cache"] = 1; }),
+              HasSubstr("cache 1 does not exist; the plan lists 1"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 1)["args"][1]["bytes"] = 5000; }),
+              HasSubstr("more than cache 0 holds"));
+}
+
+TEST(PlanTest, BuiltinsAreChecked) {
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["builtin"] = "fft"; }),
+              HasSubstr("this runtime has no builtin 'fft'"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["params"]["dtype"] = "i8"; }),
+              HasSubstr("must be f32, f16 or bf16, but is 'i8'"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["args"].erase(4); }),
+              HasSubstr("must have 5 entries"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["args"][2] = nullptr; }),
+              HasSubstr("bias and residual as the parameters say"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["args"][1] = {{"arena", 0}}; }),
+              HasSubstr("must be a weight"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 2, "prefill")["params"]["n"] = 1 << 20; }),
+              HasSubstr("end past the arena's"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 5, "prefill")["params"]["tokens"] = 99; }),
+              HasSubstr("a product of 99 tokens, but 'max_tokens' is 5"));
+}
+
+TEST(PlanTest, CostsReferToArguments) {
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 4)["per_active"]["arg"] = 5; }), HasSubstr("from 0 to 4"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 4)["per_active"]["arg"] = 1; }),
+              HasSubstr("argument 1 must be in the arena"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 5).erase("neurons"); }), HasSubstr("needs 'neurons'"));
+  EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 5)["neurons"] = 1 << 20; }),
+              HasSubstr("end past the arena's"));
+}
+
+TEST(PlanTest, WeightsAreLargeEnough) {
+  Plan plan = toy::MakePlan();
+  EXPECT_TRUE(CheckWeightSizes(plan, {768, 512, 64, 512, 32}).ok());
+  EXPECT_THAT(CheckWeightSizes(plan, {767, 512, 64, 512, 32}).message(),
+              HasSubstr("needs 768 bytes of tensor 'embed'"));
+  plan.functions["decode"].launches[0].args[1].bytes = 1000;
+  EXPECT_THAT(CheckWeightSizes(plan, {768, 512, 64, 512, 32}).message(), HasSubstr("needs 1000 bytes"));
+}
+
+}  // namespace
+}  // namespace dejavu
