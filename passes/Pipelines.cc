@@ -77,8 +77,8 @@ const NamedPipeline* FindPipeline(std::string_view name) {
   return nullptr;
 }
 
-absl::StatusOr<std::string> PipelineBetween(std::string_view from, std::string_view to, std::string_view sparsity) {
-  const int first = StratumIndex(from);
+absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to, std::string_view sparsity) {
+  const int first = StratumIndex(module.stage());
   const int last = StratumIndex(to);
   if (last < 0) {
     return UsageError("--compile-to must be onnx, model, sparse or sched, but is '", std::string(to), "'");
@@ -87,12 +87,17 @@ absl::StatusOr<std::string> PipelineBetween(std::string_view from, std::string_v
     return UsageError("--sparsity must be exact or none, but is '", std::string(sparsity), "'");
   }
   if (first > last) {
-    return UsageError("--compile-to=", std::string(to), ": the input is at '", std::string(from), "' already, which comes later");
+    return UsageError("--compile-to=", std::string(to), ": the input is at '", module.stage(),
+                      "' already, which comes later");
   }
-  const std::array<std::string, 3> parts = {"lift,phases", std::string(sparsity), "schedule"};
+  const std::array<std::string_view, 4> pipelines = {"lift", "phases", sparsity, "schedule"};
+  // A checkpoint enters at [model] like a lifted graph: with @forward only.
+  const bool needs_phases = first == 0 || module.FindFunction("forward") != nullptr;
+  const int begin = first == 0 ? 0 : (needs_phases ? 1 : first + 1);
+  const int end = last == 0 ? 0 : last + 1;
   std::string text;
-  for (int i = first; i < last; ++i) {
-    absl::StrAppend(&text, text.empty() ? "" : ",", parts[static_cast<size_t>(i)]);
+  for (int i = begin; i < end; ++i) {
+    absl::StrAppend(&text, text.empty() ? "" : ",", std::string(pipelines[static_cast<size_t>(i)]));
   }
   return text;
 }

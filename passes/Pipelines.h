@@ -7,6 +7,7 @@
 
 #include "absl/types/span.h"
 #include "ir/base/Status.h"
+#include "ir/core/Module.h"
 
 namespace dejavu {
 
@@ -20,9 +21,9 @@ struct NamedPipeline {
 [[nodiscard]] absl::Span<const NamedPipeline> AllPipelines();
 [[nodiscard]] const NamedPipeline* FindPipeline(std::string_view name);
 
-/// The pipeline text that takes a module from stratum `from` to stratum `to` with `--sparsity=sparsity`.
-/// An error if `to` comes before `from` or a word is unknown; empty text if there is nothing to do.
-[[nodiscard]] absl::StatusOr<std::string> PipelineBetween(std::string_view from, std::string_view to,
+/// The pipeline text that takes `module` from its stratum to `to` with `--sparsity=sparsity`.
+/// An error if `to` comes before or a word is unknown; empty text if there is nothing to do.
+[[nodiscard]] absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
                                                           std::string_view sparsity);
 
 }  // namespace dejavu

@@ -91,7 +91,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   // .dv text is printed as it is unless something is asked of it; a model is compiled.
   const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to == "sched";
   if (!has_pipeline && !as_is) {
-    ASSIGN_OR_RETURN(text, PipelineBetween(module.stage(), options.compile_to, options.sparsity));
+    ASSIGN_OR_RETURN(text, PipelineBetween(module, options.compile_to, options.sparsity));
   }
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   RETURN_IF_ERROR(RunPipeline(module, store, pipeline, options.passes, std::cerr));
