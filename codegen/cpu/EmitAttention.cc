@@ -66,8 +66,9 @@ class AttentionEmitter {
 
   // y = softmax(scale * query . keys[0..context)) values[0..context)
   void Attend(Value* query, Value* keys, Value* values, Value* context, Value* y) {
-    ForColumns(b_, shape_.head_dim,
-               [&](Value* column, int count) { StoreFloats(b_, ZeroVector(b_, count), b_.At(sums_, column, 4), count); });
+    ForColumns(b_, shape_.head_dim, [&](Value* column, int count) {
+      StoreFloats(b_, ZeroVector(b_, count), b_.At(sums_, column, 4), count);
+    });
     const Values initial = {b_.Float(-std::numeric_limits<double>::infinity()), b_.Float(0)};
     const Values state = b_.For(b_.I64(0), context, kBlock, initial, [&](Value* start, const Values& carried) {
       Value* count = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, ir_.CreateSub(context, start), b_.I64(kBlock));

@@ -253,7 +253,8 @@ Value* DotFourRows(KernelBuilder& b, const Values& rows, Value* x, const RowLayo
   // One row after the other: a single stream of addresses is what hardware prefetchers follow best.
   Values sums;
   for (int r = 0; r < 4; ++r) {
-    sums.push_back(DotRow(b, rows[static_cast<size_t>(r)], x, layout, [&](Value* offset) { return prefetch(r, offset); }));
+    const auto prefetch_row = [&](Value* offset) { return prefetch(r, offset); };
+    sums.push_back(DotRow(b, rows[static_cast<size_t>(r)], x, layout, prefetch_row));
   }
   return SumEachOfFour(b, sums);
 }

@@ -142,7 +142,8 @@ KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
 }
 
 KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool bias, bool residual, bool relu) {
-  KernelSpec spec{"linear", {F32({tokens, k}), Type{dtype, {n, k}}, std::nullopt, std::nullopt}, {F32({tokens, n})}, {}};
+  KernelSpec spec{
+      "linear", {F32({tokens, k}), Type{dtype, {n, k}}, std::nullopt, std::nullopt}, {F32({tokens, n})}, {}};
   if (bias) {
     spec.operands[2] = F32({n});
   }

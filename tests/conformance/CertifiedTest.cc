@@ -214,6 +214,97 @@ TEST_F(CertifiedTest, KeepsPositiveNeuronsThatCancelOrOverflow) {
   }
 }
 
+// The next four are built so that one part of the margin is all that keeps a neuron that is just positive.
+
+// Int8 rounding errors e parallel to x: e.x = |e| |x|.
+TEST_F(CertifiedTest, KeepsPositiveNeuronsWhereWeightErrorsAddUp) {
+  constexpr size_t kK = 64;
+  Tester tester(16, kK);
+  std::uniform_int_distribution<int> level(-100, 100);
+  for (const float w_scale : {0x1p-60F, 1.0F, 0x1p40F}) {
+    for (const float x_scale : {0x1p-40F, 1.0F, 0x1p30F}) {
+      Neurons neurons{std::vector<float>(kK), std::vector<float>(16 * kK), std::vector<float>(16, 0.0F)};
+      for (size_t j = 0; j < kK; ++j) {
+        neurons.x[j] = x_scale * static_cast<float>(j == 0 ? 32767 : 100 * level(random_));
+      }
+      for (size_t i = 0; i < 16; ++i) {
+        for (size_t j = 0; j < kK; ++j) {
+          const float error = j == 0 ? 0 : 0.45F * neurons.x[j] / (10000 * x_scale);
+          neurons.weights[i * kK + j] = w_scale * (j == 0 ? 127 : static_cast<float>(level(random_)) + error);
+        }
+        neurons.bias[i] = static_cast<float>(-ExactSum(neurons, i) * (1 - 1e-5));
+        neurons.bias[i] += 1e-4F * std::abs(neurons.bias[i]);
+      }
+      tester.Check(neurons, "weight errors along x");
+    }
+  }
+}
+
+// Rounding errors d of x parallel to w: w.d = |w| |d|, with weights that are exact in int8.
+TEST_F(CertifiedTest, KeepsPositiveNeuronsWhereActivationErrorsAddUp) {
+  constexpr size_t kK = 64;
+  Tester tester(1, kK);
+  std::uniform_int_distribution<int> level(-126, 126);
+  for (const float w_scale : {0x1p-60F, 1.0F, 0x1p40F}) {
+    for (const float x_scale : {0x1p-40F, 1.0F, 0x1p30F}) {
+      Neurons neurons{std::vector<float>(kK), std::vector<float>(kK), {0.0F}};
+      for (size_t j = 0; j < kK; ++j) {
+        const auto q = static_cast<float>(j == 0 ? 0 : j == 1 ? 127 : level(random_));
+        neurons.weights[j] = w_scale * q;
+        neurons.x[j] = x_scale * (j == 0 ? 32767 : static_cast<float>(level(random_)) + 0.45F * q / 127);
+      }
+      neurons.bias[0] = static_cast<float>(-ExactSum(neurons, 0));
+      neurons.bias[0] += 1e-4F * std::abs(neurons.bias[0]);
+      tester.Check(neurons, "activation errors along w");
+    }
+  }
+}
+
+// A float kernel that adds in sequence loses each of many small negative products to a large sum.
+TEST_F(CertifiedTest, KeepsNeuronsThatFloatRoundingMakesPositive) {
+  constexpr size_t kK = 768;
+  constexpr size_t kLarge = 100;
+  const int levels = std::numeric_limits<int32_t>::max() / (128 * static_cast<int>(kK));
+  Tester tester(1, kK);
+  for (const float w_scale : {0x1p-60F, 1.0F, 0x1p40F}) {
+    for (const float x_scale : {0x1p-40F, 1.0F, 0x1p30F}) {
+      Neurons neurons{std::vector<float>(kK), std::vector<float>(kK), {0.0F}};
+      for (size_t j = 0; j < kK; ++j) {
+        neurons.weights[j] = w_scale * (j < kLarge ? 127 : -3);
+        neurons.x[j] = x_scale * static_cast<float>(j < kLarge ? levels : 5);
+      }
+      neurons.bias[0] = std::nextafter(-FloatDot(neurons, 0, 1, false, true), kInfinity);
+      EXPECT_LT(ExactSum(neurons, 0), 0);
+      tester.Check(neurons, "float rounding");
+    }
+  }
+}
+
+// Products of three quarters of the least denormal are rounded up to it, each of them.
+TEST_F(CertifiedTest, KeepsNeuronsThatUnderflowMakesPositive) {
+  constexpr size_t kK = 768;
+  Tester tester(1, kK);
+  Neurons neurons{std::vector<float>(kK, 0x1p-75F), std::vector<float>(kK, 96 * 0x1p-81F), {0.0F}};
+  neurons.x[0] = 0;
+  neurons.weights[0] = 127 * 0x1p-80F;
+  neurons.bias[0] = -FloatDot(neurons, 0, 1, false, true) + kDenormal;
+  EXPECT_LT(ExactSum(neurons, 0), 0);
+  tester.Check(neurons, "underflow");
+}
+
+// Partial sums that overflow to infinity, of sums that are far below zero.
+TEST_F(CertifiedTest, KeepsNeuronsThatOverflowMakesPositive) {
+  constexpr size_t kK = 64;
+  Tester tester(1, kK);
+  for (const size_t positive : {4, 8, 20}) {
+    for (const float x_value : {0x1p47F, 0x1p49F, 0x1p100F}) {
+      Neurons neurons{std::vector<float>(kK, x_value), std::vector<float>(kK, -0x1p76F), {-1.0F}};
+      std::fill_n(neurons.weights.begin(), positive, 0x1p76F);
+      tester.Check(neurons, "overflow");
+    }
+  }
+}
+
 TEST_F(CertifiedTest, HandlesZeros) {
   Tester tester(8, 24);
   Neurons neurons = RandomNeurons(8, 24, 1, 1);

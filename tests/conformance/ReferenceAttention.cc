@@ -32,7 +32,8 @@ std::vector<double> ExpectedCache(const AttentionShape& s, const Problem& proble
     const int64_t token = position - problem.past;
     const bool is_new = token >= 0 && token < tokens;
     const int64_t from = (token * 3 + part) * width + head * s.head_dim + column;
-    cache.push_back(is_new ? problem.args[0].At(static_cast<size_t>(from)) : problem.args[1].At(static_cast<size_t>(i)));
+    const size_t index = static_cast<size_t>(is_new ? from : i);
+    cache.push_back(problem.args[is_new ? 0 : 1].At(index));
   }
   return cache;
 }
