@@ -42,7 +42,7 @@ absl::StatusOr<const Tensor*> Interpreter::Load(const Weight& weight) {
     return &it->second;
   }
   Tensor tensor = Tensor::Unknown(weight.type.dtype, StaticDims(weight.type));
-  if (weights_ != nullptr) {
+  if (!abstract_ || !IsFloat(weight.type.dtype)) {
     ASSIGN_OR_RETURN(const WeightData data, weights_->Read(weight));
     tensor = ToTensor(data);
   }

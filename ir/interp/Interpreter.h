@@ -20,9 +20,11 @@ class Interpreter {
   /// Called after each operation with its results.
   using Observer = std::function<void(const Operation&, const std::vector<Tensor>&)>;
 
-  /// `weights` may be null: then every weight has a known shape and unknown contents (abstract interpretation).
   Interpreter(const Module& module, WeightStore* weights, EvalOptions options)
       : module_(module), weights_(weights), options_(options) {}
+
+  /// Leaves the contents of float weights unknown, so that running a function tells shapes, sizes and masks only.
+  void set_abstract() { abstract_ = true; }
 
   void set_observer(Observer observer) { observer_ = std::move(observer); }
   /// What symbolic dimensions stand for; needed only where model ops meet unknown contents.
@@ -40,6 +42,7 @@ class Interpreter {
   const Module& module_;
   WeightStore* weights_;
   EvalOptions options_;
+  bool abstract_ = false;
   Observer observer_;
   std::map<std::string, int64_t, std::less<>> symbols_;
   std::map<const Weight*, Tensor> loaded_;  // weights stay: every call of a decode loop reads them again
