@@ -1,0 +1,112 @@
+// Derived weights: layouts, and the certified copy's bounds.
+#include "ir/import/WeightTransforms.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+namespace dejavu {
+namespace {
+
+WeightData FloatData(std::vector<int64_t> dims, const std::vector<float>& values) {
+  auto owner = std::make_shared<std::vector<float>>(values);
+  WeightData data{DType::kF32, std::move(dims), owner, reinterpret_cast<const std::byte*>(owner->data()),
+                  values.size() * sizeof(float)};
+  return data;
+}
+
+float FloatAt(const WeightData& data, size_t i) { return static_cast<float>(LoadAsDouble(data.dtype, data.data, i)); }
+
+WeightData Compute(std::string_view name, const std::vector<WeightData>& sources) {
+  absl::StatusOr<WeightData> result = FindWeightTransform(name)->compute(sources);
+  EXPECT_TRUE(result.ok()) << result.status();
+  return *std::move(result);
+}
+
+TEST(WeightTransforms, TransposeMovesEveryElement) {
+  std::vector<float> values(37 * 70);
+  for (size_t i = 0; i < values.size(); ++i) {
+    values[i] = static_cast<float>(i);
+  }
+  const WeightData turned = Compute("transpose", {FloatData({37, 70}, values)});
+  ASSERT_EQ(turned.dims, (std::vector<int64_t>{70, 37}));
+  for (size_t r = 0; r < 37; ++r) {
+    for (size_t c = 0; c < 70; ++c) {
+      ASSERT_EQ(FloatAt(turned, c * 37 + r), values[r * 70 + c]);
+    }
+  }
+}
+
+TEST(WeightTransforms, ConcatStacksRows) {
+  const WeightData joined = Compute("concat", {FloatData({1, 2}, {1, 2}), FloatData({2, 2}, {3, 4, 5, 6})});
+  ASSERT_EQ(joined.dims, (std::vector<int64_t>{3, 2}));
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(FloatAt(joined, i), static_cast<float>(i + 1));
+  }
+}
+
+TEST(WeightTransforms, QuantizedRowsBoundTheRounding) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  constexpr size_t kRows = 50;
+  constexpr size_t kColumns = 96;
+  std::vector<float> w(kRows * kColumns);
+  for (size_t i = 0; i < w.size(); ++i) {
+    w[i] = normal(random) * std::pow(10.0F, static_cast<float>(i / kColumns % 9) * 8 - 36);
+  }
+  const std::vector<WeightData> sources = {FloatData({kRows, kColumns}, w),
+                                           FloatData({kRows}, std::vector<float>(kRows, 0.5F))};
+  const WeightData q = Compute("quantize", {sources[0]});
+  const WeightData rows = Compute("quantized_rows", sources);
+  for (size_t r = 0; r < kRows; ++r) {
+    const double scale = FloatAt(rows, r * 4);
+    double residual = 0;
+    double norm = 0;
+    for (size_t c = 0; c < kColumns; ++c) {
+      const double value = w[r * kColumns + c];
+      const double rest = value - scale * LoadAsDouble(DType::kI8, q.data, r * kColumns + c);
+      residual += rest * rest;
+      norm += value * value;
+    }
+    EXPECT_GE(static_cast<double>(FloatAt(rows, r * 4 + 1)), std::sqrt(residual)) << "row " << r;
+    EXPECT_GE(static_cast<double>(FloatAt(rows, r * 4 + 2)), std::sqrt(norm)) << "row " << r;
+    EXPECT_LE(static_cast<double>(FloatAt(rows, r * 4 + 2)), std::sqrt(norm) * (1 + 1e-6) + 1e-44) << "row " << r;
+    EXPECT_EQ(FloatAt(rows, r * 4 + 3), 0.5F);
+  }
+}
+
+TEST(WeightTransforms, RowsThatCannotBeScaledSayNothing) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<WeightData> sources = {FloatData({3, 2}, {0, 0, 1e-42F, -1e-42F, inf, 1}), FloatData({3}, {0, 0, 0})};
+  const WeightData rows = Compute("quantized_rows", sources);
+  EXPECT_EQ(FloatAt(rows, 0), 0);
+  EXPECT_EQ(FloatAt(rows, 4), 0) << "a scale of subnormals would be too coarse";
+  EXPECT_GE(FloatAt(rows, 5), 1.41e-42F);
+  EXPECT_EQ(FloatAt(rows, 8), 0);
+  EXPECT_EQ(FloatAt(rows, 9), inf) << "so its neuron is always read";
+}
+
+TEST(WeightTransforms, SourcesAreChecked) {
+  const Type matrix{DType::kF32, {int64_t{2}, int64_t{3}}};
+  const Type vector{DType::kF32, {int64_t{2}}};
+  const Type ints{DType::kI8, {int64_t{2}, int64_t{3}}};
+  EXPECT_FALSE(FindWeightTransform("transpose")->infer({vector}).ok());
+  EXPECT_FALSE(FindWeightTransform("concat")->infer({matrix, vector}).ok());
+  EXPECT_FALSE(FindWeightTransform("quantize")->infer({ints}).ok());
+  EXPECT_FALSE(FindWeightTransform("quantized_rows")->infer({matrix, {DType::kF32, {int64_t{3}}}}).ok());
+  EXPECT_EQ(FindWeightTransform("rotate"), nullptr);
+}
+
+TEST(WeightTransforms, TransposingTwiceIsTheWeightItself) {
+  Module module("m");
+  Weight* w = module.AddWeight({.name = "w", .type = {DType::kF32, {int64_t{2}, int64_t{3}}}, .file = "f"});
+  Weight* turned = AddDerivedWeight(module, "w.T", "transpose", {w});
+  EXPECT_EQ(turned->type.ToString(), "f32<3, 2>");
+  EXPECT_EQ(AddDerivedWeight(module, "w.T.T", "transpose", {turned}), w);
+}
+
+}  // namespace
+}  // namespace dejavu
