@@ -1,0 +1,234 @@
+// From a model file through every pass, compiled kernels and the runtime to logits, against PyTorch's and onnxruntime's.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "codegen/cpu/CpuTarget.h"
+#include "ir/import/HuggingFaceReader.h"
+#include "ir/import/OnnxReader.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassManager.h"
+#include "runtime/engine/Session.h"
+#include "tests/support/Npz.h"
+#include "tools/driver/Compile.h"
+
+namespace dejavu {
+namespace {
+
+const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
+
+/// Compiles `input` in process and returns the artifact's path.
+absl::StatusOr<std::string> Compile(const std::string& input, const std::string& sparsity, const std::string& isa,
+                                    const std::string& name) {
+  WeightStore store;
+  absl::StatusOr<std::unique_ptr<Module>> module =
+      input.ends_with(".onnx") ? ReadOnnx(input, &store) : ReadHuggingFace(input, &store);
+  RETURN_IF_ERROR(module.status());
+  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(**module, "sched", sparsity));
+  ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+  std::ostringstream log;
+  RETURN_IF_ERROR(RunPipeline(**module, store, pipeline, {}, log));
+  ArtifactOptions options;
+  options.path = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-", name, ".dejavu");
+  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", isa)));
+  RETURN_IF_ERROR(WriteArtifact(**module, store, options));
+  return options.path;
+}
+
+/// A session on a freshly compiled artifact, which goes away with it.
+class Compiled {
+ public:
+  Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
+           int threads = 2) {
+    absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name);
+    EXPECT_TRUE(path.ok()) << path.status();
+    if (!path.ok()) {
+      return;
+    }
+    path_ = *path;
+    absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(path_, {});
+    EXPECT_TRUE(model.ok()) << model.status();
+    if (model.ok()) {
+      absl::StatusOr<std::unique_ptr<Session>> session = Session::Create(*model, {.threads = threads});
+      EXPECT_TRUE(session.ok()) << session.status();
+      session_ = session.ok() ? *std::move(session) : nullptr;
+    }
+  }
+  ~Compiled() { std::filesystem::remove_all(path_); }
+  Compiled(const Compiled&) = delete;
+  Compiled& operator=(const Compiled&) = delete;
+
+  [[nodiscard]] Session* session() const { return session_.get(); }
+
+ private:
+  std::string path_;
+  std::unique_ptr<Session> session_;
+};
+
+double RelativeError(std::span<const float> actual, const double* expected) {
+  double difference = 0;
+  double norm = 0;
+  for (size_t i = 0; i < actual.size(); ++i) {
+    difference += (static_cast<double>(actual[i]) - expected[i]) * (static_cast<double>(actual[i]) - expected[i]);
+    norm += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+std::string BestIsa() { return std::string((*HostCpuTarget())->name); }
+
+std::vector<int32_t> Row(const Tensor& ids, int64_t row) {
+  const int64_t width = ids.dims.back();
+  return {ids.ints.begin() + row * width, ids.ints.begin() + (row + 1) * width};
+}
+
+/// Decodes each row of `ids` and compares with `logits` (rows, tokens, vocab); then prefills it.
+void CheckRows(Session& session, const Tensor& ids, const Tensor& logits, double tolerance) {
+  const int64_t tokens = ids.dims[1];
+  const int64_t vocab = logits.dims[2];
+  for (int64_t row = 0; row < ids.dims[0]; ++row) {
+    session.Reset();
+    const std::vector<int32_t> sequence = Row(ids, row);
+    for (int64_t t = 0; t < tokens; ++t) {
+      const auto actual = session.Decode(sequence[t]);
+      ASSERT_TRUE(actual.ok()) << actual.status();
+      EXPECT_LT(RelativeError(*actual, &logits.floats[(row * tokens + t) * vocab]), tolerance) << "token " << t;
+    }
+    session.Reset();
+    const auto last = session.Prefill(sequence);
+    ASSERT_TRUE(last.ok()) << last.status();
+    EXPECT_LT(RelativeError(*last, &logits.floats[((row + 1) * tokens - 1) * vocab]), tolerance) << "prefill";
+  }
+}
+
+std::vector<std::string> OnnxModels() {
+  std::vector<std::string> names;
+  for (const std::string folder : {"onnx-opsets", "onnx-random"}) {
+    for (const auto& entry : std::filesystem::directory_iterator(kModels + folder)) {
+      if (entry.path().extension() == ".onnx") {
+        names.push_back(absl::StrCat(folder, "/", entry.path().stem().string()));
+      }
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+struct Case {
+  std::string model;
+  std::string sparsity;
+};
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const std::string& model : OnnxModels()) {
+    cases.push_back({model, "none"});
+    cases.push_back({model, "exact"});
+  }
+  return cases;
+}
+
+std::string CaseName(const testing::TestParamInfo<Case>& info) {
+  std::string name = absl::StrCat(info.param.model, "_", info.param.sparsity);
+  std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+  return name;
+}
+
+class EndToEnd : public testing::TestWithParam<Case> {};
+
+TEST_P(EndToEnd, CompiledLogitsAreOnnxruntimes) {
+  const auto arrays = ReadNpz(absl::StrCat(kModels, GetParam().model, ".npz"));
+  ASSERT_TRUE(arrays.ok()) << arrays.status();
+  const Compiled compiled(absl::StrCat(kModels, GetParam().model, ".onnx"), GetParam().sparsity, BestIsa(),
+                          CaseName({GetParam(), 0}));
+  ASSERT_NE(compiled.session(), nullptr);
+  ASSERT_TRUE(arrays->contains("input_ids") && arrays->contains("logits"));
+  const bool half = arrays->at("logits").dtype != DType::kF32;
+  CheckRows(*compiled.session(), arrays->at("input_ids"), arrays->at("logits"), half ? 5e-3 : 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EndToEnd, testing::ValuesIn(Cases()), CaseName);
+
+class Demo : public testing::TestWithParam<std::string> {};
+
+TEST_P(Demo, LogitsArePyTorchsOnEveryInstructionSet) {
+  const auto arrays = ReadNpz(kModels + "opt-demo-7m/expected.npz");
+  ASSERT_TRUE(arrays.ok()) << arrays.status();
+  for (const CpuTarget& isa : CpuTargets()) {
+    if (!HostRuns(isa)) {
+      continue;
+    }
+    SCOPED_TRACE(isa.name);
+    const Compiled compiled(kModels + "opt-demo-7m/model.onnx", GetParam(), std::string(isa.name),
+                            absl::StrCat("demo-", GetParam()));
+    ASSERT_NE(compiled.session(), nullptr);
+    CheckRows(*compiled.session(), arrays->at("input_ids"), arrays->at("logits"), 1e-4);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sparsity, Demo, testing::Values("none", "exact"),
+                         [](const auto& info) { return info.param; });
+
+TEST(Exact, GivesTheTokensOfDenseDecoding) {
+  const std::string model = kModels + "opt-demo-7m/model.onnx";
+  const Compiled dense(model, "none", BestIsa(), "tokens-none");
+  const Compiled exact(model, "exact", BestIsa(), "tokens-exact", /*threads=*/1);
+  ASSERT_TRUE(dense.session() != nullptr && exact.session() != nullptr);
+  int32_t token = 2;
+  for (int step = 0; step < 200; ++step) {
+    const auto a = dense.session()->Decode(token);
+    const auto b = exact.session()->Decode(token);
+    ASSERT_TRUE(a.ok() && b.ok());
+    const auto best = std::max_element(a->begin(), a->end());
+    const auto same = b->begin() + (best - a->begin());
+    EXPECT_GE(*same + 1e-3F, *std::max_element(b->begin(), b->end())) << "step " << step;
+    token = static_cast<int32_t>(best - a->begin());
+  }
+}
+
+TEST(Threads, DoNotChangeALogit) {
+  const std::string model = kModels + "opt-demo-7m/model.onnx";
+  const Compiled one(model, "exact", BestIsa(), "threads-1", 1);
+  const Compiled three(model, "exact", BestIsa(), "threads-3", 3);
+  ASSERT_TRUE(one.session() != nullptr && three.session() != nullptr);
+  for (int32_t token : {2, 100, 4000, 8191, 0, 77}) {
+    const auto a = one.session()->Decode(token);
+    const auto b = three.session()->Decode(token);
+    ASSERT_TRUE(a.ok() && b.ok());
+    EXPECT_TRUE(std::equal(a->begin(), a->end(), b->begin())) << "token " << token;
+  }
+}
+
+TEST(ReferenceModel, LogitsArePyTorchs) {
+  const char* variable = std::getenv("DEJAVU_SHARED");
+  const std::string shared = variable != nullptr ? variable : DEJAVU_SOURCE_DIR "/../shared";
+  const std::string folder = shared + "/models/opt-ref-92m";
+  if (!std::filesystem::exists(folder + "/model.safetensors.xz")) {
+    GTEST_SKIP() << "opt-ref-92m is not beside this project; set DEJAVU_SHARED to the folder that holds it";
+  }
+  const std::string unpacked = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-ref");
+  std::filesystem::create_directories(unpacked);
+  std::filesystem::copy(folder + "/config.json", unpacked);
+  const std::string unpack =
+      absl::StrCat("xz -dc ", folder, "/model.safetensors.xz > ", unpacked, "/model.safetensors");
+  ASSERT_EQ(std::system(unpack.c_str()), 0) << "xz is needed to unpack the reference model";
+  const auto arrays = ReadNpz(folder + "/expected.npz");
+  ASSERT_TRUE(arrays.ok()) << arrays.status();
+  for (const std::string sparsity : {"none", "exact"}) {
+    SCOPED_TRACE(sparsity);
+    const Compiled compiled(unpacked, sparsity, BestIsa(), "ref-" + sparsity);
+    ASSERT_NE(compiled.session(), nullptr);
+    CheckRows(*compiled.session(), arrays->at("input_ids"), arrays->at("logits"), 1e-4);
+  }
+  std::filesystem::remove_all(unpacked);
+}
+
+}  // namespace
+}  // namespace dejavu
