@@ -101,9 +101,15 @@ TEST(Function, EraseDeadOpsKeepsWhatIsReturned) {
 
 TEST(Module, DeadWeightsGoWithTheirSources) {
   Module module("m");
-  Weight* source = module.AddWeight({.name = "w", .type = {DType::kF32, {int64_t{2}, int64_t{3}}}, .file = "f"});
-  module.AddWeight({.name = "w.T", .type = {DType::kF32, {int64_t{3}, int64_t{2}}}, .transform = "transpose",
-                    .sources = {source}});
+  Weight file;
+  file.name = "w";
+  file.type = {DType::kF32, {int64_t{2}, int64_t{3}}};
+  Weight turned;
+  turned.name = "w.T";
+  turned.type = {DType::kF32, {int64_t{3}, int64_t{2}}};
+  turned.transform = "transpose";
+  turned.sources = {module.AddWeight(file)};
+  module.AddWeight(turned);
   EXPECT_EQ(module.EraseDeadWeights(), 2U);
 }
 

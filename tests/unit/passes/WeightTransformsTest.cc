@@ -102,7 +102,10 @@ TEST(WeightTransforms, SourcesAreChecked) {
 
 TEST(WeightTransforms, TransposingTwiceIsTheWeightItself) {
   Module module("m");
-  Weight* w = module.AddWeight({.name = "w", .type = {DType::kF32, {int64_t{2}, int64_t{3}}}, .file = "f"});
+  Weight file;
+  file.name = "w";
+  file.type = {DType::kF32, {int64_t{2}, int64_t{3}}};
+  Weight* w = module.AddWeight(file);
   Weight* turned = AddDerivedWeight(module, "w.T", "transpose", {w});
   EXPECT_EQ(turned->type.ToString(), "f32<3, 2>");
   EXPECT_EQ(AddDerivedWeight(module, "w.T.T", "transpose", {turned}), w);
