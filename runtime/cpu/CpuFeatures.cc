@@ -32,7 +32,6 @@ struct FeatureBit {
   int level;
 };
 
-constexpr FeatureBit kF16c = {1, kEcx, 29, 3};
 constexpr std::array<FeatureBit, 22> kFeatures = {{
     {1, kEcx, 0, 2},            // SSE3
     {1, kEcx, 9, 2},            // SSSE3
@@ -45,7 +44,7 @@ constexpr std::array<FeatureBit, 22> kFeatures = {{
     {1, kEcx, 22, 3},           // MOVBE
     {1, kEcx, 27, 3},           // OSXSAVE
     {1, kEcx, 28, 3},           // AVX
-    kF16c,
+    {1, kEcx, 29, 3},           // F16C
     {7, kEbx, 3, 3},            // BMI1
     {7, kEbx, 5, 3},            // AVX2
     {7, kEbx, 8, 3},            // BMI2
@@ -128,9 +127,9 @@ std::vector<std::string> SupportedIsas() {
 #endif
 }
 
-bool HasF16c() {
+bool HasLevel3() {
 #if defined(__x86_64__)
-  static const bool kHas = Level() >= 3 && Has(kF16c);
+  static const bool kHas = Level() >= 3;
   return kHas;
 #else
   return false;

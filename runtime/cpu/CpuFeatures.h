@@ -11,8 +11,8 @@ namespace dejavu {
 /// x86-64-v3, x86-64-v2 and x86-64 (the psABI levels), or aarch64.
 [[nodiscard]] std::vector<std::string> SupportedIsas();
 
-/// Whether halves can be widened by the F16C instructions (always false on other architectures).
-[[nodiscard]] bool HasF16c();
+/// Whether this processor has all instructions of x86-64-v3, among them AVX2 and F16C. False on other architectures.
+[[nodiscard]] bool HasLevel3();
 
 /// Physical cores that this process may use: those in its affinity mask, hyperthreads of one core counted once, and no
 /// more than the container's CPU quota. At least 1.

@@ -27,7 +27,7 @@ __attribute__((target("avx,f16c"))) void WidenHalfF16c(const uint16_t* in, float
 
 void WidenHalf(const uint16_t* in, float* out, size_t count) {
 #if defined(__x86_64__)
-  if (HasF16c()) {
+  if (HasLevel3()) {
     WidenHalfF16c(in, out, count);
     return;
   }

@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 // Numbers added side by side, enough to keep every load port busy.
 constexpr size_t kLanes = 64;
 
-/// The sum of whole groups of kLanes numbers. Inlined into variants for wider registers below.
+/// The sum of whole groups of kLanes numbers. Inlined into a variant for wider registers below.
 __attribute__((always_inline)) inline uint64_t SumLanes(const uint64_t* data, size_t count) {
   std::array<uint64_t, kLanes> sums = {};
   for (size_t i = 0; i + kLanes <= count; i += kLanes) {
@@ -38,14 +38,8 @@ using SumFunction = uint64_t (*)(const uint64_t*, size_t);
 
 #if defined(__x86_64__)
 __attribute__((target("avx2"))) uint64_t SumAvx2(const uint64_t* data, size_t count) { return SumLanes(data, count); }
-__attribute__((target("avx512f,prefer-vector-width=512"))) uint64_t SumAvx512(const uint64_t* data, size_t count) {
-  return SumLanes(data, count);
-}
 
-SumFunction BestSum() {
-  const std::string isa = SupportedIsas().front();
-  return isa == "x86-64-v4" ? SumAvx512 : isa == "x86-64-v3" ? SumAvx2 : SumBaseline;
-}
+SumFunction BestSum() { return HasLevel3() ? SumAvx2 : SumBaseline; }
 #else
 SumFunction BestSum() { return SumBaseline; }
 #endif
