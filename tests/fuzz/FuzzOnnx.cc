@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   Check(**module);
-  const auto text = dejavu::PipelineBetween("onnx", "model", "exact");
+  const auto text = dejavu::PipelineBetween(**module, "model", "exact");
   Require(text.status(), "no pipeline");
   const auto pipeline = dejavu::ParsePipeline(*text);
   Require(pipeline.status(), "the pipeline does not parse");
