@@ -23,7 +23,7 @@ const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
 absl::Status Lift(const std::string& path) {
   WeightStore weights;
   ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(path, &weights));
-  ASSIGN_OR_RETURN(const std::string text, PipelineBetween("onnx", "model", "exact"));
+  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "model", "exact"));
   ASSIGN_OR_RETURN(const auto pipeline, ParsePipeline(text));
   std::ostringstream log;
   return RunPipeline(*module, weights, pipeline, {}, log);
