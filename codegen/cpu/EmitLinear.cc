@@ -45,7 +45,7 @@ void EmitLinear(EmitContext& context, const KernelSpec& spec) {
     }
     b.For(b.I64(0), tokens, 1, [&](Value* token) {
       const auto prefetch = [&](int r, Value* offset) {
-        return b.At(ir.CreateInBoundsGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
+        return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
       };
       Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.k), layout, prefetch);
       for (int64_t r = 0; r < kRows; ++r) {

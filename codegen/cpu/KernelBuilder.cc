@@ -48,11 +48,11 @@ Range KernelBuilder::Share(Value* units) {
 }
 
 Value* KernelBuilder::At(Value* base, Value* index, int64_t bytes) {
-  return ir_.CreateInBoundsGEP(ir_.getInt8Ty(), base, ir_.CreateMul(index, I64(bytes)));
+  return ir_.CreateGEP(ir_.getInt8Ty(), base, ir_.CreateMul(index, I64(bytes)));
 }
 
 Value* KernelBuilder::At(Value* base, int64_t byte_offset) {
-  return ir_.CreateInBoundsGEP(ir_.getInt8Ty(), base, I64(byte_offset));
+  return ir_.CreateGEP(ir_.getInt8Ty(), base, I64(byte_offset));
 }
 
 Value* KernelBuilder::LoadFloat(Value* base, Value* index) {

@@ -60,7 +60,7 @@ class KernelBuilder {
   [[nodiscard]] llvm::FixedVectorType* FloatVector(int count) { return llvm::FixedVectorType::get(F32(), count); }
   [[nodiscard]] llvm::Value* I64(int64_t value) { return ir_.getInt64(static_cast<uint64_t>(value)); }
   [[nodiscard]] llvm::Constant* Float(double value) { return llvm::ConstantFP::get(F32(), value); }
-  /// `base` moved by `index` (i64) elements of `bytes` bytes.
+  /// `base` moved by `index` (i64) elements of `bytes` bytes. The address may lie outside of the buffer: prefetches do.
   [[nodiscard]] llvm::Value* At(llvm::Value* base, llvm::Value* index, int64_t bytes);
   [[nodiscard]] llvm::Value* At(llvm::Value* base, int64_t byte_offset);
   [[nodiscard]] llvm::Value* LoadFloat(llvm::Value* base, llvm::Value* index);

@@ -1,5 +1,6 @@
 #include "tests/conformance/Emulate.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -84,7 +85,8 @@ absl::StatusOr<std::vector<Argument>> EmulatedKernels::Call(const std::string& s
     if (same_as >= 0) {
       arguments[i] = arguments[static_cast<size_t>(same_as)];
     } else {
-      std::memcpy(arguments[i].bytes.data(), after.data() + offsets[i], arguments[i].bytes.size());
+      const auto* start = reinterpret_cast<const std::byte*>(after.data()) + offsets[i];
+      std::copy_n(start, arguments[i].bytes.size(), arguments[i].bytes.begin());
     }
   }
   return arguments;

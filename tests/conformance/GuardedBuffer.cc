@@ -3,8 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <utility>
 
 namespace dejavu::testing {
@@ -20,7 +20,7 @@ GuardedBuffer::GuardedBuffer(const std::vector<std::byte>& content, Placement pl
   }
   mapping_ = static_cast<std::byte*>(mapping);
   data_ = mapping_ + page + (placement == Placement::kEnd ? inner - size_ : 0);
-  std::memcpy(data_, content.data(), size_);
+  std::copy(content.begin(), content.end(), data_);
 }
 
 GuardedBuffer::GuardedBuffer(GuardedBuffer&& other) noexcept
