@@ -74,6 +74,9 @@ class Planner {
       } else if (argument->type().rank() == 1) {
         places_[argument] = Arena(0, TypeBytes(argument->type()));  // where PlanBuffers keeps the tokens
         planned.tokens = places_[argument];
+      } else if (argument->type().rank() != 0) {
+        return UserError("argument '", argument->name(), "' of @", function.name(),
+                         " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
     }
     for (const auto& op : function.ops()) {

@@ -144,7 +144,33 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, size_t max_byt
   return text;
 }
 
+namespace {
+
+absl::Status WriteInPlace(const std::string& path, std::string_view contents) {
+  const int descriptor = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor < 0) {
+    return FileError(path, "cannot open to write", errno);
+  }
+  size_t done = 0;
+  while (done < contents.size()) {
+    const ssize_t count = write(descriptor, contents.data() + done, contents.size() - done);
+    if (count < 0 && errno != EINTR) {
+      const int error_number = errno;
+      close(descriptor);
+      return FileError(path, "cannot write", error_number);
+    }
+    done += count > 0 ? static_cast<size_t>(count) : 0;
+  }
+  return close(descriptor) == 0 ? absl::OkStatus() : FileError(path, "cannot write", errno);
+}
+
+}  // namespace
+
 absl::Status WriteFileAtomically(const std::string& path, std::string_view contents) {
+  struct stat existing = {};
+  if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
+    return WriteInPlace(path, contents);  // a device or pipe must not become a file
+  }
   static std::atomic<unsigned> counter = 0;
   const std::string temporary = absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
   {

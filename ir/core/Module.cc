@@ -70,6 +70,11 @@ void Function::SetReturns(std::vector<Value*> values, std::vector<std::string> n
   return_names_.resize(returns_.size());
 }
 
+bool Function::HasOneUse(const Value* value) const {
+  const auto returned = std::count(returns_.begin(), returns_.end(), value);
+  return value->uses().size() + static_cast<size_t>(returned) == 1;
+}
+
 void Function::ReplaceAllUses(Value* from, Value* to) {
   from->ReplaceAllUsesWith(to);
   std::replace(returns_.begin(), returns_.end(), from, to);

@@ -215,11 +215,34 @@ const WeightTransform* FindWeightTransform(std::string_view name) {
   return it == kTransforms.end() ? nullptr : it;
 }
 
+absl::Status VerifyDerivedWeights(const Module& module) {
+  for (const auto& weight : module.weights()) {
+    if (!weight->is_derived()) {
+      continue;
+    }
+    const WeightTransform* transform = FindWeightTransform(weight->transform);
+    if (transform == nullptr) {
+      return UserError("weight '", weight->name, "': there is no transform '", weight->transform, "'");
+    }
+    std::vector<Type> types;
+    for (const Weight* source : weight->sources) {
+      types.push_back(source->type);
+    }
+    if (types.size() < transform->min_sources || types.size() > transform->max_sources) {
+      return UserError("weight '", weight->name, "': '", weight->transform, "' cannot take ", types.size(), " sources");
+    }
+    absl::StatusOr<Type> type = transform->infer(types);
+    RETURN_IF_ERROR(WithContext(type.status(), absl::StrCat("weight '", weight->name, "'")));
+    if (*type != weight->type) {
+      return UserError("weight '", weight->name, "' is said to be ", weight->type.ToString(), ", but '",
+                       weight->transform, "' gives ", type->ToString());
+    }
+  }
+  return absl::OkStatus();
+}
+
 Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_view transform,
                          std::vector<const Weight*> sources) {
-  if (Weight* existing = module.FindWeight(name)) {
-    return existing;
-  }
   if (transform == "transpose" && sources[0]->transform == "transpose") {
     return module.FindWeight(sources[0]->sources[0]->name);
   }
@@ -236,6 +259,12 @@ Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_vi
   }
   Weight weight;
   weight.name = name;
+  for (int suffix = 1; const Weight* taken = module.FindWeight(weight.name); ++suffix) {
+    if (taken->transform == transform && taken->sources == sources) {
+      return module.FindWeight(weight.name);
+    }
+    weight.name = absl::StrCat(name, "_", suffix);
+  }
   weight.type = *std::move(type);
   weight.transform = transform;
   weight.sources = std::move(sources);

@@ -24,8 +24,11 @@ struct WeightTransform {
 /// transpose, concat, widen, zeros, quantize, quantized_rows; null for another name.
 [[nodiscard]] const WeightTransform* FindWeightTransform(std::string_view name);
 
-/// Adds the weight `name` = `transform`(sources) to `module`, or returns the one of that name if it is there already. The
-/// transpose of a transposed weight is the weight itself.
+/// Checks every derived weight of a module that was read from text: its transform exists and gives its type.
+[[nodiscard]] absl::Status VerifyDerivedWeights(const Module& module);
+
+/// Adds the weight `name` = `transform`(sources) to `module`, or returns the one that is there already. If `name` means
+/// something else there, a number is appended. The transpose of a transposed weight is the weight itself.
 /// Aborts on a transform that does not fit: passes must not ask for it.
 Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_view transform,
                          std::vector<const Weight*> sources);

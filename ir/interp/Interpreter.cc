@@ -57,7 +57,7 @@ absl::StatusOr<std::vector<Tensor>> Interpreter::UnknownResults(const Operation&
     for (const Dim& dim : type.shape) {
       auto it = symbols_.find(dim.symbol());
       if (!dim.is_static() && it == symbols_.end()) {
-        return BugError("the size of '", dim.symbol(), "' is not known");
+        return UserError("the size of '", dim.symbol(), "' is not known");
       }
       dims.push_back(dim.is_static() ? dim.size() : it->second);
     }

@@ -75,6 +75,20 @@ bool IsLegalAt(std::string_view stage, std::string_view family) {
   return false;
 }
 
+absl::Status RequireWeights(const Function& function) {
+  for (const auto& op : function.ops()) {
+    for (size_t i = 0; i < op->num_operands() && i < op->schema().num_operands; ++i) {
+      const PortSpec& spec = op->schema().operand_specs[i];
+      const bool stored = spec.type.starts_with("float<") || spec.type.starts_with("i8<") || spec.name == "rows";
+      if (stored && op->operand(i) != nullptr && op->operand(i)->weight() == nullptr) {
+        return UserError(op->Describe(), " operand #", i, " ('", std::string(spec.name),
+                         "') must be a weight, but is a computed value");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::vector<Diagnostic> FindErrors(const Module& module) {
   std::vector<Diagnostic> errors;
   for (const auto& function : module.functions()) {

@@ -23,6 +23,10 @@ struct Diagnostic {
 /// `file` may be empty.
 [[nodiscard]] absl::Status VerifyModule(const Module& module, std::string_view file = "");
 
+/// Whether every operand that a model or sparse op takes as `float<...>`, `i8<...>` or rows of a table is a weight, as
+/// passes that derive weights need it. The error names the operand.
+[[nodiscard]] absl::Status RequireWeights(const Function& function);
+
 /// Whether ops of `family` may stand in a module at `stage`: each stratum has its own family; [sparse] keeps model ops.
 [[nodiscard]] bool IsLegalAt(std::string_view stage, std::string_view family);
 

@@ -1,4 +1,6 @@
 // FoldShapes.cc: gives every value its type and replaces size arithmetic that does not vary by constants.
+#include <array>
+
 #include "ir/ops/Registry.h"
 #include "passes/lift/LiftPasses.h"
 #include "passes/lift/Match.h"
@@ -8,17 +10,23 @@ namespace dejavu {
 namespace {
 
 absl::Status SetType(const Probe& probe, const Operation& op, Value* value) {
-  const Tensor* first = probe.Find(0, value);
-  const Tensor* second = probe.Find(1, value);
-  if (first == nullptr || second == nullptr || first->rank() != second->rank()) {
-    return UserError(op.Describe(), " has a result whose rank depends on the number of tokens");
+  std::array<const Tensor*, Probe::kCount> at{};
+  for (size_t i = 0; i < at.size(); ++i) {
+    at[i] = probe.Find(i, value);
+    if (at[i] == nullptr || at[i]->rank() != at[0]->rank()) {
+      return UserError(op.Describe(), " has a result whose rank depends on the number of tokens");
+    }
   }
-  Type type{first->dtype, {}};
-  for (size_t d = 0; d < first->dims.size(); ++d) {
-    const std::optional<Dim> dim = probe.Fit({first->dims[d], second->dims[d]});
+  Type type{at[0]->dtype, {}};
+  for (size_t d = 0; d < at[0]->dims.size(); ++d) {
+    std::array<int64_t, Probe::kCount> sizes{};
+    for (size_t i = 0; i < at.size(); ++i) {
+      sizes[i] = at[i]->dims[d];
+    }
+    const std::optional<Dim> dim = probe.Fit(sizes);
     if (!dim) {
-      return UserError(op.Describe(), " has a result whose dimension ", d, " is ", first->dims[d], " for ",
-                       probe.size(0).tokens, " tokens and ", second->dims[d], " for ", probe.size(1).tokens,
+      return UserError(op.Describe(), " has a result whose dimension ", d, " is ", sizes[0], " for ",
+                       probe.size(0).tokens, " tokens and ", sizes[1], " for ", probe.size(1).tokens,
                        "; expected a fixed number, tokens, past or their sum");
     }
     type.shape.push_back(*dim);
@@ -32,10 +40,15 @@ bool IsFixed(const Probe& probe, const Value* value) {
   if (!probe.IsKnown(value) || IsFloat(value->type().dtype)) {
     return false;
   }
-  const Tensor& tensor = *probe.Find(0, value);
+  const Tensor& first = *probe.Find(0, value);
   constexpr int64_t kMaxElements = 64;
-  return tensor.NumElements() <= kMaxElements && tensor.dims == probe.Find(1, value)->dims &&
-         tensor.ints == probe.Find(1, value)->ints;
+  for (size_t i = 1; i < Probe::kCount; ++i) {
+    const Tensor& other = *probe.Find(i, value);
+    if (other.dims != first.dims || other.ints != first.ints) {
+      return false;
+    }
+  }
+  return first.NumElements() <= kMaxElements;
 }
 
 absl::Status FoldShapes(Module& module, PassContext& context) {

@@ -61,48 +61,68 @@ absl::Status CheckHeadLayout(const Operation& at, const Tensor& codes, const Lay
   return absl::OkStatus();
 }
 
+constexpr double kHidden = -1e4;  // exp of it is zero in every float type next to any real score
+
+/// Whether element `i` of a tensor (..., tokens, context) is one that its token may see.
+bool IsVisible(const ProbeSize& size, int64_t i) {
+  const int64_t context = size.past + size.tokens;
+  return i % context <= size.past + i / context % size.tokens;
+}
+
+/// Says what is wrong where a score at element `i` became `value`.
+absl::Status MaskError(const Operation& softmax, const ProbeSize& size, int64_t i, double score, double value) {
+  const int64_t context = size.past + size.tokens;
+  const std::string place = absl::StrCat("position ", i % context, " of ", context);
+  const std::string token = absl::StrCat("token ", i / context % size.tokens, " of ", size.tokens);
+  if (IsVisible(size, i) && value > kHidden) {
+    return UserError(softmax.Describe(), " reads scores that are changed: for ", token, " at ", place, ", ", score,
+                     " becomes ", value, "; expected scale * score, with one scale");
+  }
+  return UserError(softmax.Describe(), " has a mask that is not causal: ", token,
+                   IsVisible(size, i) ? " cannot see " : " sees ", place,
+                   "; expected each token to see exactly itself and all before it");
+}
+
 /// The path from the scores to the softmax: exactly scale * score where a token may look, and nothing elsewhere.
 absl::Status CheckMask(const Module& module, const Probe& probe, size_t at, Attention* attention) {
   Value* input = attention->softmax->operand(size_t{0});
   const Value* scores = attention->scores->result();
-  ASSIGN_OR_RETURN(const Tensor zero, EvaluateElementwise(module, probe, at, input, scores, 0));
-  ASSIGN_OR_RETURN(const Tensor one, EvaluateElementwise(module, probe, at, input, scores, 1));
-  ASSIGN_OR_RETURN(const Tensor minus, EvaluateElementwise(module, probe, at, input, scores, -3));
-  const int64_t tokens = probe.size(at).tokens;
-  const int64_t context = probe.size(at).past + tokens;
-  double scale = 0;
-  for (int64_t i = 0; i < zero.NumElements(); ++i) {
-    const int64_t t = i / context % tokens;
-    const int64_t s = i % context;
-    const bool visible = s <= probe.size(at).past + t;
-    if (visible && zero.floats[i] == 0 && scale == 0) {
-      scale = one.floats[i];
-    }
-    constexpr double kHidden = -1e4;  // exp of it is zero in every float type next to any real score
-    const bool linear = zero.floats[i] == 0 && one.floats[i] == scale &&
-                        std::abs(minus.floats[i] + 3 * scale) <= 1e-12 * scale;
-    const bool right = visible ? linear : one.floats[i] <= kHidden && minus.floats[i] <= kHidden;
-    if (!right) {
-      return UserError(attention->softmax->Describe(), " has a mask that is not causal: token ", t, " of ", tokens,
-                       visible ? " cannot see position " : " sees position ", s, " of ", context,
-                       "; expected each token to see exactly itself and all before it");
+  const ProbeSize& size = probe.size(at);
+  std::optional<double> scale;
+  // Zero shows what is added, one the scale, the others that nothing is clipped or bent.
+  for (double score : {0.0, 1.0, -3.0, 300.0, -300.0}) {
+    ASSIGN_OR_RETURN(const Tensor path, EvaluateElementwise(module, probe, at, input, scores, score));
+    for (int64_t i = 0; i < path.NumElements(); ++i) {
+      const bool visible = IsVisible(size, i);
+      if (visible && score == 1 && !scale) {
+        scale = path.floats[i];
+      }
+      const double expected = score * scale.value_or(0);
+      const bool right = visible ? std::abs(path.floats[i] - expected) <= 1e-12 * std::abs(expected)
+                                 : path.floats[i] <= kHidden;
+      if (!right) {
+        return MaskError(*attention->softmax, size, i, score, path.floats[i]);
+      }
     }
   }
-  if (!(scale > 0)) {
+  if (!(scale.value_or(0) > 0)) {
     return UserError(attention->softmax->Describe(), " does not depend on its scores as expected: scale * score + mask");
   }
-  attention->scale *= at == 0 ? scale : 1;
+  attention->scale *= at == 0 ? *scale : 1;
   return absl::OkStatus();
 }
 
 /// The path from the softmax to the product with v must not change probabilities.
 absl::Status CheckProbabilities(const Module& module, const Probe& probe, size_t at, const Attention& attention) {
-  ASSIGN_OR_RETURN(const Tensor after,
-                   EvaluateElementwise(module, probe, at, attention.mixed->operand(size_t{0}),
-                                       attention.softmax->result(), 0.25));
-  for (double value : after.floats) {
-    if (value != 0.25) {
-      return UserError(attention.mixed->Describe(), " reads probabilities that are changed after the softmax");
+  for (double probability : {0.0, 0.25, 1.0}) {
+    ASSIGN_OR_RETURN(const Tensor after,
+                     EvaluateElementwise(module, probe, at, attention.mixed->operand(size_t{0}),
+                                         attention.softmax->result(), probability));
+    for (double value : after.floats) {
+      if (value != probability) {
+        return UserError(attention.mixed->Describe(), " reads probabilities that are changed after the softmax: ",
+                         probability, " becomes ", value);
+      }
     }
   }
   return absl::OkStatus();
@@ -202,6 +222,16 @@ absl::Status Rewrite(Function& function, const Attention& found, int64_t layer, 
   return absl::OkStatus();
 }
 
+/// Softmax must run over the last dimension. Before opset 13, `axis` was 1 by default and flattened all that follows.
+absl::Status CheckSoftmaxAxis(const Operation& softmax, int64_t opset) {
+  const auto rank = static_cast<int64_t>(softmax.operand(size_t{0})->type().rank());
+  const int64_t axis = softmax.GetAttribute<int64_t>("axis").value_or(opset >= 13 ? -1 : 1);
+  if (axis != -1 && axis != rank - 1) {
+    return UserError(softmax.Describe(), " runs over dimension ", axis, " of ", rank, "; attention's is the last");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LiftAttention(Module& module, PassContext& context) {
   for (const auto& function : module.functions()) {
     ASSIGN_OR_RETURN(const Probe probe, Probe::Run(module, *function, context.weights()));
@@ -209,6 +239,7 @@ absl::Status LiftAttention(Module& module, PassContext& context) {
     for (Operation* softmax : OpsOf(*function, "onnx.Softmax")) {
       Attention attention;
       attention.softmax = softmax;
+      RETURN_IF_ERROR(CheckSoftmaxAxis(*softmax, module.IntAttribute("opset", 17)));
       attention.scores = FindAbove(probe, softmax->operand(size_t{0}), "onnx.MatMul");
       if (attention.scores == nullptr) {
         return UserError(softmax->Describe(), " must work on the scaled and masked product of queries and keys");

@@ -60,7 +60,7 @@ absl::Status LiftMatMul(Module& module, Operation* op, PassContext& context) {
 absl::Status AbsorbBias(Operation* add, PassContext& context) {
   const auto split = SplitByWeight(*add, 1);
   Operation* linear = split ? ProducerIf(split->second, "model.linear") : nullptr;
-  if (linear == nullptr || linear->operand("bias") != nullptr || !linear->result()->has_one_use()) {
+  if (linear == nullptr || linear->operand("bias") != nullptr || !add->parent()->HasOneUse(linear->result())) {
     return absl::OkStatus();
   }
   Builder builder(add->parent(), add);

@@ -1,6 +1,7 @@
 #include "passes/lift/Probe.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "ir/interp/Interpreter.h"
@@ -86,12 +87,31 @@ absl::StatusOr<std::vector<Tensor>> Arguments(const Function& function, const st
   return arguments;
 }
 
-/// Descending, so that no run of positions looks like them.
-std::vector<int64_t> ProbeTokens(int64_t count) {
-  std::vector<int64_t> tokens(static_cast<size_t>(count));
-  for (int64_t t = 0; t < count; ++t) {
-    tokens[t] = count - t;
+/// The rows of the smallest and the largest table that is looked up: positions and vocabulary.
+std::pair<int64_t, int64_t> TableRows(const Function& function) {
+  int64_t smallest = 0;
+  int64_t largest = 0;
+  for (const auto& op : function.ops()) {
+    const bool lookup = op->Is("onnx.Gather") || op->Is("model.embed_tokens") || op->Is("model.embed_positions");
+    for (size_t i = 0; lookup && i < op->num_operands(); ++i) {
+      const Value* operand = op->operand(i);
+      if (operand != nullptr && operand->weight() != nullptr && operand->type().rank() == 2) {
+        const int64_t rows = operand->type().shape[0].size();
+        smallest = smallest == 0 ? rows : std::min(smallest, rows);
+        largest = std::max(largest, rows);
+      }
+    }
   }
+  return {smallest, largest};
+}
+
+/// Token ids over the whole vocabulary, the special ones first, in an order that no run of positions has.
+std::vector<int64_t> ProbeTokens(int64_t count, int64_t vocab) {
+  std::vector<int64_t> tokens = {3, 1, 0, 2};
+  for (int64_t t = 4; t < count; ++t) {
+    tokens.push_back((vocab - 1 + 7919 * t) % std::max<int64_t>(vocab, 4));
+  }
+  tokens.resize(static_cast<size_t>(count));
   return tokens;
 }
 
@@ -111,11 +131,20 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function,
   for (size_t i = 0; i < function.num_arguments(); ++i) {
     has_past = has_past || IsPastArgument(*function.argument(i));
   }
-  // Sizes whose sums and values all differ, so that every dimension has one explanation.
-  probe.sizes_ = {{{5, has_past ? 3 : 0}, {7, has_past ? 11 : 0}}};
+  // Sizes whose sums and values all differ, so that every dimension has one explanation; the last as long as the
+  // positions allow within reason, for masks that change with distance.
+  constexpr int64_t kLong = 131;
+  constexpr int64_t kReserved = 2;  // rows that no position of an OPT uses
+  const auto [positions, vocab] = TableRows(function);
+  const int64_t longest = std::clamp(positions - kReserved, int64_t{13}, kLong);
+  if (has_past) {
+    probe.sizes_ = {{{5, 3}, {7, 11}, {longest / 2, longest - longest / 2}}};
+  } else {
+    probe.sizes_ = {{{5, 0}, {7, 0}, {longest, 0}}};
+  }
   for (size_t i = 0; i < kCount; ++i) {
     const auto [tokens, past] = probe.sizes_[i];
-    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, Arguments(function, ProbeTokens(tokens), past, /*known=*/false));
+    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, Arguments(function, ProbeTokens(tokens, vocab), past, /*known=*/false));
     for (size_t a = 0; a < arguments.size(); ++a) {
       probe.values_[i][function.argument(a)] = arguments[a];
     }

@@ -25,7 +25,7 @@ struct ProbeSize {
 /// a float weight has only a shape. Holds pointers into the function: compute it anew after changing it.
 class Probe {
  public:
-  static constexpr size_t kCount = 2;
+  static constexpr size_t kCount = 3;
 
   /// Errors name the node that could not be evaluated or the input that is not an OPT decoder's.
   [[nodiscard]] static absl::StatusOr<Probe> Run(const Module& module, const Function& function,

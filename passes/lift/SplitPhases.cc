@@ -9,15 +9,18 @@ namespace {
 
 /// Keeps only the last token from the last place on after which tokens no longer meet: before the final layer norm and
 /// the head.
-void KeepLastToken(Function& function, size_t logits) {
+absl::Status KeepLastToken(Function& function, size_t logits) {
   Operation* op = function.returns()[logits]->producer();
   const auto is_row_by_row = [](const Operation* o) {
     return o != nullptr && (o->Is("model.linear") || o->Is("model.layer_norm"));
   };
   std::vector<Operation*> tail;
-  while (is_row_by_row(op) && (tail.empty() || op->result()->has_one_use())) {
+  while (is_row_by_row(op) && (tail.empty() || function.HasOneUse(op->result()))) {
     tail.push_back(op);
     op = op->operand("x")->producer();
+  }
+  if (tail.empty()) {
+    return UserError("split-phases expects the logits to come from a linear layer");
   }
   Operation* first = tail.back();
   Builder builder(&function, first);
@@ -27,6 +30,7 @@ void KeepLastToken(Function& function, size_t logits) {
     type.shape[0] = Dim(int64_t{1});
     (*it)->result()->set_type(std::move(type));
   }
+  return absl::OkStatus();
 }
 
 absl::Status SplitPhases(Module& module, PassContext& context) {
@@ -35,10 +39,13 @@ absl::Status SplitPhases(Module& module, PassContext& context) {
     return UserError("split-phases expects a function @forward");
   }
   size_t logits = 0;
-  while (forward->return_names()[logits] != "logits") {
+  while (logits < forward->return_names().size() && forward->return_names()[logits] != "logits") {
     ++logits;
   }
-  KeepLastToken(*CloneFunction(module, *forward, "prefill", {}), logits);
+  if (logits == forward->return_names().size()) {
+    return UserError("split-phases expects @forward to return a value as \"logits\"");
+  }
+  RETURN_IF_ERROR(KeepLastToken(*CloneFunction(module, *forward, "prefill", {}), logits));
   CloneFunction(module, *forward, "decode", {{"tokens", Dim(int64_t{1})}});
   module.EraseFunction(forward);
   context.Count("functions", 2);

@@ -6,10 +6,10 @@ namespace dejavu {
 namespace {
 
 /// The launch behind `value` that could add a residual, if nothing else reads its result.
-Operation* Fusable(const Value* value) {
+Operation* Fusable(const Function& function, const Value* value) {
   Operation* op = value->producer();
   if (op == nullptr || op->schema().OperandIndex("residual") < 0 || op->operand("residual") != nullptr ||
-      !value->has_one_use()) {
+      !function.HasOneUse(value)) {
     return nullptr;
   }
   return op;
@@ -25,7 +25,7 @@ absl::Status FuseResidual(Module& module, PassContext& context) {
     }
     for (Operation* add : adds) {
       for (size_t side : {1, 0}) {
-        Operation* launch = Fusable(add->operand(side));
+        Operation* launch = Fusable(*function, add->operand(side));
         if (launch == nullptr) {
           continue;
         }

@@ -7,6 +7,7 @@
 #include "ir/ops/ModelOps.h"
 #include "ir/ops/SchedOps.h"
 #include "ir/ops/SparseOps.h"
+#include "ir/verify/Verifier.h"
 #include "passes/schedule/SchedulePasses.h"
 
 namespace dejavu {
@@ -196,6 +197,7 @@ absl::Status LowerToSched(Module& module, PassContext& context) {
     if (function == nullptr) {
       return UserError("lower-to-sched expects the functions @prefill and @decode; run split-phases before it");
     }
+    RETURN_IF_ERROR(RequireWeights(*function));
     RETURN_IF_ERROR(Lowering(module, *function, context).Run());
   }
   module.EraseDeadWeights();

@@ -2,6 +2,7 @@
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/SparseOps.h"
+#include "ir/verify/Verifier.h"
 #include "passes/sparsity/SparsityPasses.h"
 
 namespace dejavu {
@@ -23,6 +24,7 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
   if (decode == nullptr) {
     return UserError("sparsify-mlp expects a function @decode; run split-phases before it");
   }
+  RETURN_IF_ERROR(RequireWeights(*decode));
   std::vector<Operation*> mlps;
   for (const auto& op : decode->ops()) {
     if (op->Is("model.mlp")) {

@@ -9,6 +9,7 @@
 #include "ir/base/FileUtil.h"
 #include "ir/import/HuggingFaceReader.h"
 #include "ir/import/OnnxReader.h"
+#include "ir/import/WeightTransforms.h"
 #include "ir/ops/Registry.h"
 #include "ir/text/Parser.h"
 #include "ir/text/Printer.h"
@@ -89,9 +90,10 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   }
   std::string text = options.pipeline;
   // .dv text is printed as it is unless something is asked of it; a model is compiled.
-  const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to == "sched";
+  const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
   if (!has_pipeline && !as_is) {
-    ASSIGN_OR_RETURN(text, PipelineBetween(module, options.compile_to, options.sparsity));
+    const std::string stratum = options.compile_to.empty() ? "sched" : options.compile_to;
+    ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity));
   }
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   RETURN_IF_ERROR(RunPipeline(module, store, pipeline, options.passes, std::cerr));
@@ -120,6 +122,7 @@ absl::Status TransformText(const std::string& text, const OptOptions& options, b
   const std::string name = options.input == "-" ? "<stdin>" : options.input;
   ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ParseModule(text, name));
   RETURN_IF_ERROR(VerifyModule(*module, name));
+  RETURN_IF_ERROR(WithContext(VerifyDerivedWeights(*module), name));
   return Transform(*module, store, options, has_pipeline, out);
 }
 

@@ -80,10 +80,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
   }
-  if (options.compile_to.empty()) {
-    options.compile_to = "sched";
-  }
-  if (options.emit != "ir" && options.compile_to != "sched") {
+  if (options.emit != "ir" && !options.compile_to.empty() && options.compile_to != "sched") {
     return UsageError("--emit=", options.emit, " needs the module at sched; leave out --compile-to");
   }
   for (const std::string& pass : options.print_ir_after) {

@@ -18,7 +18,7 @@ struct OptOptions {
   std::string tokenizer;
   std::string sparsity = "exact";
   std::string pipeline;    // instead of the preset
-  std::string compile_to;
+  std::string compile_to;  // empty: sched for a model, as it is for .dv text that is only printed
   std::vector<std::string> print_ir_after;
   bool split_input_file = false;
   bool verify_diagnostics = false;

@@ -218,4 +218,35 @@ def _(model):
     model.after("logits", make("Div", ["logits_before", "temperature"], "logits"))
 
 
+# What shows only at more tokens, or with other tokens, than a first look takes.
+
+def limit_ids(op):
+    def change(model):
+        lookup = next(n for n in model.graph.node if n.op_type == "Gather" and "lm_head" in n.input[0])
+        model.weight("limit", np.array(20, np.int64))
+        at = list(model.graph.node).index(lookup)
+        model.graph.node.insert(at, make(op, [lookup.input[1], "limit"], "limited"))
+        model.graph.node[at + 1].input[1] = "limited"
+    return change
+
+
+refused("ids-clipped", "learned embedding whose rows are not")(limit_ids("Min"))
+refused("ids-mod", "learned embedding whose rows are not")(limit_ids("Mod"))
+
+
+@refused("positions-clipped", "learned embedding whose rows are not")
+def _(model):
+    model.weight("limit", np.array(14, np.int64))
+    model.after("add_2", make("Min", ["add_2_before", "limit"], "add_2"))
+
+
+@refused("mask-every-9th", "not causal")
+def _(model):
+    model.weight("limit", np.array(9, np.int64))
+    model.after("le", make("Sub", ["unsqueeze_8", "unsqueeze_11"], "distance"),
+                make("Mod", ["distance", "limit"], "rest"), make("Sub", ["distance", "rest"], "whole"),
+                make("Equal", ["whole", "limit"], "hit"), make("Not", ["hit"], "missed"),
+                make("And", ["le_before", "missed"], "le"))
+
+
 (here / "expected.txt").write_text("\n".join(sorted(expected)) + "\n")

@@ -111,5 +111,19 @@ TEST(WeightTransforms, TransposingTwiceIsTheWeightItself) {
   EXPECT_EQ(AddDerivedWeight(module, "w.T.T", "transpose", {turned}), w);
 }
 
+TEST(WeightTransforms, ATakenNameIsNotTakenForTheWeight) {
+  Module module("m");
+  Weight file;
+  file.name = "w";
+  file.type = {DType::kF32, {int64_t{3}, int64_t{3}}};
+  Weight* w = module.AddWeight(file);
+  file.name = "w.T";
+  Weight* unrelated = module.AddWeight(file);
+  Weight* turned = AddDerivedWeight(module, "w.T", "transpose", {w});
+  EXPECT_NE(turned, unrelated);
+  EXPECT_EQ(turned->transform, "transpose");
+  EXPECT_EQ(AddDerivedWeight(module, "w.T", "transpose", {w}), turned) << "asked for again, it is the same";
+}
+
 }  // namespace
 }  // namespace dejavu
