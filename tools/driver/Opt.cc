@@ -121,8 +121,8 @@ absl::Status TransformText(const std::string& text, const OptOptions& options, b
   WeightStore store;
   const std::string name = options.input == "-" ? "<stdin>" : options.input;
   ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ParseModule(text, name));
-  RETURN_IF_ERROR(VerifyModule(*module, name));
   RETURN_IF_ERROR(WithContext(VerifyDerivedWeights(*module), name));
+  RETURN_IF_ERROR(VerifyModule(*module, name));
   return Transform(*module, store, options, has_pipeline, out);
 }
 
