@@ -93,7 +93,7 @@ def _(model):
     window(model, 20)
 
 
-@refused("mask-additive", "causal")
+@refused("mask-additive", "reads scores that are changed")
 def _(model):
     model.weight("slope", np.array(-0.5, np.float32))
     model.after("where", make("Sub", ["unsqueeze_8", "unsqueeze_11"], "distance"),
@@ -172,7 +172,7 @@ def _(model):
     model.node("mul_21").input[1] = model.weight("scales", np.linspace(0.1, 0.5, 16).astype(np.float32))
 
 
-@refused("attention-softmax-axis", "axis")
+@refused("attention-softmax-axis", "runs over dimension 2 of 4")
 def _(model):
     next(a for a in model.node("val_169").attribute if a.name == "axis").i = 2
 
