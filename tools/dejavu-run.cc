@@ -83,9 +83,7 @@ void PrintJsonResult(const RunResult& result) {
   nlohmann::ordered_json json;
   json["prompt_tokens"] = result.prompt.size();
   json["tokens"] = result.generation.tokens;
-  if (result.text.has_value()) {
-    json["text"] = *result.text;
-  }
+  json["text"] = result.text.has_value() ? nlohmann::ordered_json(*result.text) : nlohmann::ordered_json(nullptr);
   json["finish_reason"] = std::string(FinishReasonName(result.generation.finish_reason));
   json["ms_per_token"] = result.generation.ms_per_token;
   json["prefill_ms"] = result.prefill_ms;

@@ -1,5 +1,7 @@
 #include "tools/driver/Evaluate.h"
 
+#include <omp.h>
+
 #include <cmath>
 
 #include "absl/strings/str_format.h"
@@ -115,6 +117,8 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
     RETURN_IF_ERROR(CheckComparable(*model, *reference));
     ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = options.threads}));
   }
+  // The scoring loops use as many threads as the sessions: teams that change their size between calls are slow.
+  omp_set_num_threads(session->threads());
   Scorer scorer(reference != nullptr);
   ProgressBar bar("evaluating");
   for (int64_t window = 0; window < windows; ++window) {
