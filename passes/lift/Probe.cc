@@ -148,7 +148,9 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function,
     for (size_t a = 0; a < arguments.size(); ++a) {
       probe.values_[i][function.argument(a)] = arguments[a];
     }
-    Interpreter interpreter(module, weights, EvalOptions{});
+    // A hostile graph must not take the machine's memory; no mask of these sizes comes near it.
+    constexpr int64_t kMaxElements = int64_t{1} << 24;
+    Interpreter interpreter(module, weights, EvalOptions{.max_elements = kMaxElements});
     interpreter.set_abstract();
     interpreter.set_symbols({{"tokens", tokens}, {"past", past}, {"context", tokens + past}});
     interpreter.set_observer([&](const Operation& op, const std::vector<Tensor>& results) {

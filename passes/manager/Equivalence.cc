@@ -70,6 +70,10 @@ double RelativeError(const std::vector<double>& a, const std::vector<double>& b)
   double difference = 0;
   double norm = 0;
   for (size_t i = 0; i < a.size() && a.size() == b.size(); ++i) {
+    if (a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i]))) {
+      norm += std::isfinite(b[i]) ? b[i] * b[i] : 0;
+      continue;
+    }
     difference += (a[i] - b[i]) * (a[i] - b[i]);
     norm += b[i] * b[i];
   }

@@ -15,7 +15,7 @@ namespace dejavu {
                                                                                WeightStore& weights,
                                                                                const std::vector<int64_t>& tokens);
 
-/// ||a - b|| / ||b||; infinity if the lengths differ or a value is not finite.
+/// ||a - b|| / ||b||; infinity if the lengths differ or a value is not finite where the other is not the same.
 [[nodiscard]] double RelativeError(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace dejavu

@@ -81,7 +81,9 @@ TEST_F(EquivalenceTest, APassThatBreaksTheModuleIsNamedWithAWayToReplay) {
 TEST(RelativeError, IsInfiniteForWhatCannotBeCompared) {
   EXPECT_EQ(RelativeError({1, 2}, {1, 2}), 0);
   EXPECT_EQ(RelativeError({1}, {1, 2}), std::numeric_limits<double>::infinity());
-  EXPECT_EQ(RelativeError({std::numeric_limits<double>::quiet_NaN()}, {1}), std::numeric_limits<double>::infinity());
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(RelativeError({nan}, {1}), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(RelativeError({nan, 1}, {nan, 1}), 0) << "a model of NaNs stays one";
 }
 
 }  // namespace
