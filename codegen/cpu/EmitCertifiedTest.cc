@@ -255,8 +255,8 @@ class CertifiedTestEmitter {
     Value* sum = ir_.CreateFMul(ir_.CreateFMul(scale, splat(input.step)), ir_.CreateSIToFP(dots, b_.FloatVector(4)));
     Value* per_residual = ir_.CreateFAdd(input.norm, input.error);
     Value* per_norm = ir_.CreateFAdd(input.error, ir_.CreateFMul(input.norm, b_.Float(gamma_)));
-    Value* margin = ir_.CreateFAdd(ir_.CreateFMul(residual_norm, splat(per_residual)),
-                                   ir_.CreateFMul(norm, splat(per_norm)));
+    Value* margin =
+        ir_.CreateFAdd(ir_.CreateFMul(residual_norm, splat(per_residual)), ir_.CreateFMul(norm, splat(per_norm)));
     sum = ir_.CreateFAdd(sum, ir_.CreateFMul(margin, constant(kSlack)));
     Value* rest = ir_.CreateFAdd(ir_.CreateFMul(magnitude, constant(gamma_ * kSlack)), constant(kTiny));
     rest = ir_.CreateFAdd(bias, rest);

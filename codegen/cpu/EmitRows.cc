@@ -122,9 +122,8 @@ void EmitLastRow(EmitContext& context, const KernelSpec& spec) {
   Value* x = b.Arg(0);
   Value* y = b.Arg(1);
   Value* last = b.ir().CreateSub(b.Tokens(shape.tokens), b.I64(1));
-  b.If(b.ir().CreateICmpEQ(b.thread(), b.I64(0)), [&] {
-    CopyRow(b, b.At(x, last, 4 * shape.width), DType::kF32, y, shape.width);
-  });
+  b.If(b.ir().CreateICmpEQ(b.thread(), b.I64(0)),
+       [&] { CopyRow(b, b.At(x, last, 4 * shape.width), DType::kF32, y, shape.width); });
   b.Finish();
 }
 

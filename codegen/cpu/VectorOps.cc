@@ -28,8 +28,8 @@ Value* HalfBitsToFloat(KernelBuilder& b, Value* bits, int count) {
   // Extending the sign leaves copies of it above the exponent, which are masked out.
   Value* wide = ir.CreateShl(ir.CreateSExt(bits, IntVector(b, 32, count)), 13);
   wide = ir.CreateAnd(wide, constant(0x8FFFE000));
-  Value* scaled = ir.CreateFMul(ir.CreateBitCast(wide, b.FloatVector(count)),
-                                llvm::ConstantFP::get(b.FloatVector(count), 0x1p112));
+  Value* scaled =
+      ir.CreateFMul(ir.CreateBitCast(wide, b.FloatVector(count)), llvm::ConstantFP::get(b.FloatVector(count), 0x1p112));
   Value* special = ir.CreateICmpEQ(ir.CreateAnd(wide, constant(0x0F800000)), constant(0x0F800000));
   Value* exponent = ir.CreateAnd(ir.CreateSExt(special, IntVector(b, 32, count)), constant(0x7F800000));
   return ir.CreateBitCast(ir.CreateOr(ir.CreateBitCast(scaled, IntVector(b, 32, count)), exponent),
@@ -102,9 +102,8 @@ void ForColumns(KernelBuilder& b, int64_t width, llvm::function_ref<void(Value*,
 Values ForColumns(KernelBuilder& b, int64_t width, const Values& initial,
                   llvm::function_ref<Values(Value*, int, const Values&)> body) {
   const int64_t main = width / b.lanes() * b.lanes();
-  const Values sums = b.For(b.I64(0), b.I64(main), b.lanes(), initial, [&](Value* column, const Values& carried) {
-    return body(column, b.lanes(), carried);
-  });
+  const Values sums = b.For(b.I64(0), b.I64(main), b.lanes(), initial,
+                            [&](Value* column, const Values& carried) { return body(column, b.lanes(), carried); });
   return main == width ? sums : body(b.I64(main), static_cast<int>(width - main), sums);
 }
 
@@ -154,9 +153,7 @@ Value* SumLanes(KernelBuilder& b, Value* vector) {
   return FoldLanes(b, vector, [&](Value* x, Value* y) { return b.ir().CreateFAdd(x, y); });
 }
 
-Value* Max(KernelBuilder& b, Value* x, Value* y) {
-  return b.ir().CreateSelect(b.ir().CreateFCmpOGT(x, y), x, y);
-}
+Value* Max(KernelBuilder& b, Value* x, Value* y) { return b.ir().CreateSelect(b.ir().CreateFCmpOGT(x, y), x, y); }
 
 Value* ExpOfNegative(KernelBuilder& b, Value* x) {
   llvm::IRBuilder<>& ir = b.ir();

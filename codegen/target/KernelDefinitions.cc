@@ -109,9 +109,7 @@ KernelCost CertifiedTestCost(const KernelSpec& spec) {
   return {.bytes = s.n * (s.k + 16 + 1) + 4 * s.k, .flops = 2 * s.n * s.k};
 }
 
-std::string CompactSymbol(const KernelSpec& spec) {
-  return absl::StrCat("compact_u8_n", MatchCompact(spec).value().n);
-}
+std::string CompactSymbol(const KernelSpec& spec) { return absl::StrCat("compact_u8_n", MatchCompact(spec).value().n); }
 
 KernelCost CompactCost(const KernelSpec& spec) {
   return {.bytes = MatchCompact(spec).value().n + 4, .per_active_bytes = 4};

@@ -155,8 +155,8 @@ absl::Status HuggingFaceFolder::AddFile(const std::string& path) {
 absl::StatusOr<Weight> HuggingFaceFolder::Get(std::string_view name) const {
   const auto it = tensors_.find(name);
   if (it == tensors_.end()) {
-    const std::string_view prefix = name.starts_with("lm_head.") ? "" : prefix_;
-    return UserError(weights_path_, ": has no tensor '", std::string(prefix), std::string(name),
+    const std::string prefix = name.starts_with("lm_head.") ? "" : prefix_;
+    return UserError(weights_path_, ": has no tensor '", prefix, std::string(name),
                      "', which an OPT of this config.json has");
   }
   const TensorView& view = *it->second.view;

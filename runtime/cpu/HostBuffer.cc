@@ -7,11 +7,6 @@
 #include "ir/base/Status.h"
 
 namespace dejavu {
-namespace {
-
-constexpr size_t kHugePage = size_t{2} << 20;
-
-}  // namespace
 
 absl::StatusOr<HostBuffer> HostBuffer::Allocate(size_t bytes, const std::string& purpose) {
   if (bytes == 0) {
@@ -20,10 +15,6 @@ absl::StatusOr<HostBuffer> HostBuffer::Allocate(size_t bytes, const std::string&
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {
     return UserError("not enough memory for ", purpose, ", which needs ", (bytes + 999'999) / 1'000'000, " MB");
-  }
-  if (bytes >= kHugePage) {
-    // Advice only: a kernel without huge pages serves the buffer all the same.
-    (void)madvise(data, bytes, MADV_HUGEPAGE);
   }
   return HostBuffer(static_cast<std::byte*>(data), bytes);
 }

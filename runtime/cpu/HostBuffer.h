@@ -9,7 +9,8 @@
 
 namespace dejavu {
 
-/// Page-aligned memory, zero at first and given by the system page by page when touched; in huge pages where it helps.
+/// Page-aligned memory, zero at first and given by the system page by page when touched. Not in huge pages: a KV cache
+/// would then take all its memory with the first token.
 class HostBuffer {
  public:
   /// `purpose` names the buffer in the error that a failed allocation gives. No bytes give a null buffer.

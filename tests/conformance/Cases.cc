@@ -89,10 +89,8 @@ KernelSpec EmbedPositionsSpec(const Dim& tokens, int64_t positions, int64_t widt
 }
 
 KernelSpec LayerNormSpec(const Dim& tokens, int64_t width, double epsilon) {
-  return {"layer_norm",
-          {F32({tokens, width}), F32({width}), F32({width})},
-          {F32({tokens, width})},
-          {{"epsilon", epsilon}}};
+  return {
+      "layer_norm", {F32({tokens, width}), F32({width}), F32({width})}, {F32({tokens, width})}, {{"epsilon", epsilon}}};
 }
 
 KernelSpec AddSpec(const Dim& tokens, int64_t width) {
@@ -112,10 +110,7 @@ KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int
 }
 
 KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
-  return {"certified_test",
-          {F32({1, k}), Type{DType::kI8, {n, k}}, F32({n, 4})},
-          {Type{DType::kU8, {n}}},
-          {}};
+  return {"certified_test", {F32({1, k}), Type{DType::kI8, {n, k}}, F32({n, 4})}, {Type{DType::kU8, {n}}}, {}};
 }
 
 KernelSpec CompactSpec(int64_t n) {
@@ -130,11 +125,11 @@ KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
 }
 
 KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
-  KernelSpec spec{"sparse_fc2",
-                  {F32({"active"}), Type{DType::kIndex, {"active"}}, Type{dtype, {n, width}}, F32({width}),
-                   std::nullopt},
-                  {F32({1, width})},
-                  {}};
+  KernelSpec spec{
+      "sparse_fc2",
+      {F32({"active"}), Type{DType::kIndex, {"active"}}, Type{dtype, {n, width}}, F32({width}), std::nullopt},
+      {F32({1, width})},
+      {}};
   if (residual) {
     spec.operands[4] = F32({1, width});
   }

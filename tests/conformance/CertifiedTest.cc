@@ -87,8 +87,7 @@ class Tester {
 
   // Flags for each instruction set, after checking that no neuron that may be positive was dropped.
   std::vector<std::vector<bool>> Check(const Neurons& neurons, const std::string& what) {
-    const QuantizedRows rows =
-        QuantizeRows(neurons.weights, neurons.bias, static_cast<int64_t>(neurons.k()));
+    const QuantizedRows rows = QuantizeRows(neurons.weights, neurons.bias, static_cast<int64_t>(neurons.k()));
     Problem problem;
     problem.spec = spec_;
     problem.args = {ValuesArgument(DType::kF32, {neurons.x.begin(), neurons.x.end()}),
@@ -203,8 +202,8 @@ TEST_F(CertifiedTest, KeepsPositiveNeuronsThatCancelOrOverflow) {
     for (const float x_value : {1e-20F, 1.0F, 1e19F}) {
       Neurons neurons{std::vector<float>(64, x_value), std::vector<float>(64 * 64), std::vector<float>(64)};
       for (size_t i = 0; i < 64 * 64; ++i) {
-        neurons.weights[i] = i / 64 % 2 == 0 ? (i % 2 == 0 ? magnitude : -magnitude)
-                                             : (i % 64 < 31 ? magnitude : -magnitude);
+        neurons.weights[i] =
+            i / 64 % 2 == 0 ? (i % 2 == 0 ? magnitude : -magnitude) : (i % 64 < 31 ? magnitude : -magnitude);
       }
       for (size_t i = 0; i < 64; ++i) {
         neurons.bias[i] = static_cast<float>(static_cast<double>(i) - 32) * magnitude * 1e-7F;

@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
     kernel(args, dims, thread, threads);
   }
   for (int64_t i = 0; i < count; ++i) {
-    if (sizes[i] > 0 && (fseek(file, offsets[i], SEEK_SET) != 0 ||
-                         fwrite(args[i], 1, sizes[i], file) != (size_t)sizes[i])) {
+    if (sizes[i] > 0 &&
+        (fseek(file, offsets[i], SEEK_SET) != 0 || fwrite(args[i], 1, sizes[i], file) != (size_t)sizes[i])) {
       Fail("cannot write the arguments back");
     }
   }

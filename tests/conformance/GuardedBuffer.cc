@@ -14,8 +14,8 @@ GuardedBuffer::GuardedBuffer(const std::vector<std::byte>& content, Placement pl
   const size_t inner = (size_ + page - 1) / page * page;
   mapped_bytes_ = inner + 2 * page;
   void* mapping = mmap(nullptr, mapped_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapping == MAP_FAILED || (inner > 0 && mprotect(static_cast<std::byte*>(mapping) + page, inner,
-                                                      PROT_READ | PROT_WRITE) != 0)) {
+  if (mapping == MAP_FAILED ||
+      (inner > 0 && mprotect(static_cast<std::byte*>(mapping) + page, inner, PROT_READ | PROT_WRITE) != 0)) {
     std::abort();
   }
   mapping_ = static_cast<std::byte*>(mapping);

@@ -15,8 +15,7 @@ using Maker = void (*)(Problem&, Random&);
 void MakeLinear(Problem& problem, Random& random) {
   const LinearShape s = MatchLinear(problem.spec).value();
   const int64_t tokens = Count(problem, s.tokens);
-  problem.args = {F32(tokens * s.k, 1, random),
-                  RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
+  problem.args = {F32(tokens * s.k, 1, random), RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
                   s.bias ? F32(s.n, 1, random) : Absent(), s.residual ? F32(tokens * s.n, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.n))};
   std::vector<double> y;
@@ -143,16 +142,16 @@ Argument Absent() { return {DType::kF32, {}, false, -1}; }
 
 Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random& random) {
   static const std::map<std::string, Maker> makers = {{"embed_tokens", &MakeEmbedTokens},
-                                                     {"embed_positions", &MakeEmbedPositions},
-                                                     {"layer_norm", &MakeLayerNorm},
-                                                     {"linear", &MakeLinear},
-                                                     {"add", &MakeAdd},
-                                                     {"last_row", &MakeLastRow},
-                                                     {"attention", &MakeAttention},
-                                                     {"certified_test", &MakeCertifiedTest},
-                                                     {"compact", &MakeCompact},
-                                                     {"sparse_fc1", &MakeSparseFc1},
-                                                     {"sparse_fc2", &MakeSparseFc2}};
+                                                      {"embed_positions", &MakeEmbedPositions},
+                                                      {"layer_norm", &MakeLayerNorm},
+                                                      {"linear", &MakeLinear},
+                                                      {"add", &MakeAdd},
+                                                      {"last_row", &MakeLastRow},
+                                                      {"attention", &MakeAttention},
+                                                      {"certified_test", &MakeCertifiedTest},
+                                                      {"compact", &MakeCompact},
+                                                      {"sparse_fc1", &MakeSparseFc1},
+                                                      {"sparse_fc2", &MakeSparseFc2}};
   Problem problem;
   problem.spec = spec;
   problem.tokens = tokens;

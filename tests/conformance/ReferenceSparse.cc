@@ -86,8 +86,11 @@ void MakeSparseFc2(Problem& problem, Random& random) {
   Argument h_argument = PoisonedArgument(DType::kF32, static_cast<size_t>(s.n));
   const Argument h_active = ValuesArgument(DType::kF32, h);
   std::copy(h_active.bytes.begin(), h_active.bytes.end(), h_argument.bytes.begin());
-  problem.args = {h_argument, IndexArgument(numbers, static_cast<size_t>(s.n)), ValuesArgument(s.dtype, weights),
-                  F32(s.width, 1, random), s.residual ? F32(s.width, 1, random) : Absent(),
+  problem.args = {h_argument,
+                  IndexArgument(numbers, static_cast<size_t>(s.n)),
+                  ValuesArgument(s.dtype, weights),
+                  F32(s.width, 1, random),
+                  s.residual ? F32(s.width, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(s.width))};
   std::vector<double> y;
   for (int64_t column = 0; column < s.width; ++column) {

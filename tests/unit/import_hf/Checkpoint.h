@@ -40,7 +40,7 @@ class FakeTensors : public OptTensors {
 class Checkpoint {
  public:
   Checkpoint() : Checkpoint(SmallConfig()) {}
-  explicit Checkpoint(const OptConfig& config, const std::string& prefix = "model.decoder.", DType dtype = DType::kF32);
+  explicit Checkpoint(const OptConfig& model, const std::string& prefix = "model.decoder.", DType dtype = DType::kF32);
 
   /// What Write() writes: config.json, each file with its tensors, and model.safetensors.index.json unless it is null.
   nlohmann::json config;
