@@ -149,8 +149,8 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function,
       probe.values_[i][function.argument(a)] = arguments[a];
     }
     // A hostile graph must not take the machine's memory; no mask of these sizes comes near it.
-    constexpr int64_t kMaxElements = int64_t{1} << 24;
-    Interpreter interpreter(module, weights, EvalOptions{.max_elements = kMaxElements});
+    constexpr int64_t kMost = int64_t{1} << 24;
+    Interpreter interpreter(module, weights, EvalOptions{.max_elements = kMost});
     interpreter.set_abstract();
     interpreter.set_symbols({{"tokens", tokens}, {"past", past}, {"context", tokens + past}});
     interpreter.set_observer([&](const Operation& op, const std::vector<Tensor>& results) {
