@@ -154,7 +154,7 @@ class AttentionEmitter {
         Value* row = b_.At(b_.At(values, i, row_bytes_), 4 * column);
         Values next;
         for (size_t v = 0; v < widths.size(); ++v) {
-          Value* address = b_.At(row, 4 * b_.lanes() * static_cast<int64_t>(v));
+          Value* address = b_.At(row, int64_t{4} * b_.lanes() * static_cast<int64_t>(v));
           if (v * static_cast<size_t>(b_.lanes()) % 16 == 0) {
             Prefetch(b_, b_.At(address, kPrefetchBytes));
           }
