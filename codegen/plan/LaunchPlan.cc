@@ -200,7 +200,8 @@ class Planner {
     }
     for (size_t i = 0; i < launch->args.size(); ++i) {
       const bool operand = i < spec.operands.size();
-      const std::optional<Type> type = operand ? spec.operands[i] : std::optional<Type>(spec.results[i - spec.operands.size()]);
+      const std::optional<Type> type =
+          operand ? spec.operands[i] : std::optional<Type>(spec.results[i - spec.operands.size()]);
       if (type && type->dtype == DType::kIndex) {
         const auto arg = static_cast<int64_t>(i);
         launch->per_active = PerActive{arg, cost.per_active_bytes};

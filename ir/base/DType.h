@@ -20,10 +20,13 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8
 [[nodiscard]] size_t DTypeSize(DType dtype);
 [[nodiscard]] bool IsFloat(DType dtype);
 
-/// IEEE half and bfloat16 conversions. To half and bfloat16 rounds to nearest even; subnormals, infinities and NaNs are kept.
+/// IEEE half and bfloat16 conversions. To half and bfloat16 rounds to nearest even; subnormals, infinities and NaNs are
+/// kept.
 [[nodiscard]] float HalfToFloat(uint16_t bits);
 [[nodiscard]] uint16_t FloatToHalf(float value);
-[[nodiscard]] inline float BFloat16ToFloat(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16U); }
+[[nodiscard]] inline float BFloat16ToFloat(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16U);
+}
 [[nodiscard]] uint16_t FloatToBFloat16(float value);
 
 /// Reads element `index` of the packed array `data` of a float or integer `dtype` as a double. `data` may be unaligned.

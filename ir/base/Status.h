@@ -1,4 +1,5 @@
-// Errors as values. Every fallible function returns absl::Status or absl::StatusOr; nothing throws across a room's border.
+// Errors as values. Every fallible function returns absl::Status or absl::StatusOr; nothing throws across a room's
+// border.
 #ifndef DEJAVU_IR_BASE_STATUS_H_
 #define DEJAVU_IR_BASE_STATUS_H_
 
@@ -43,11 +44,11 @@ int ReportAndExitCode(absl::string_view tool, const absl::Status& status);
 #define DEJAVU_CONCAT(a, b) DEJAVU_CONCAT_INNER(a, b)
 
 /// Returns the status from the enclosing function unless it is OK.
-#define RETURN_IF_ERROR(expr)                    \
-  do {                                           \
+#define RETURN_IF_ERROR(expr)                           \
+  do {                                                  \
     if (absl::Status status_ = (expr); !status_.ok()) { \
-      return status_;                            \
-    }                                            \
+      return status_;                                   \
+    }                                                   \
   } while (false)
 
 #define ASSIGN_OR_RETURN_IMPL(result, lhs, expr) \

@@ -8,14 +8,12 @@ namespace {
 std::string OpName(const OpSchema& schema) { return absl::StrCat("'", std::string(schema.name), "' op"); }
 
 std::string_view AttrKindName(AttrKind kind) {
-  constexpr std::string_view kNames[] = {"true or false",      "an integer",  "a number",
+  constexpr std::string_view kNames[] = {"true or false",   "an integer",         "a number",
                                          "a quoted string", "a list of integers", "a tensor"};
   return kNames[static_cast<size_t>(kind)];
 }
 
-bool HasKind(const Attribute& attribute, AttrKind kind) {
-  return attribute.index() == static_cast<size_t>(kind);
-}
+bool HasKind(const Attribute& attribute, AttrKind kind) { return attribute.index() == static_cast<size_t>(kind); }
 
 absl::Status PortError(const OpSchema& schema, std::string_view what, size_t index, std::string_view port,
                        std::string_view expected, std::string_view actual) {

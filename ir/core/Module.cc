@@ -89,7 +89,7 @@ void Module::SetAttribute(std::string_view key, Attribute value) {
 int64_t Module::IntAttribute(std::string_view key, int64_t fallback) const {
   auto it = attributes_.find(key);
   return it != attributes_.end() && std::holds_alternative<int64_t>(it->second) ? std::get<int64_t>(it->second)
-                                                                                 : fallback;
+                                                                                : fallback;
 }
 
 Weight* Module::AddWeight(Weight weight) {

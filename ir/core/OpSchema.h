@@ -47,8 +47,9 @@ struct OpSchema {
   size_t num_operands = 0;
   size_t num_results = 0;
   size_t num_attrs = 0;
-  bool open_attributes = false;                          // further attributes are kept and not checked
-  absl::Status (*verifier)(const Operation&) = nullptr;  // constraints that patterns cannot say, labelled [c1], [c2] ...
+  bool open_attributes = false;  // further attributes are kept and not checked
+  absl::Status (*verifier)(const Operation&) =
+      nullptr;  // constraints that patterns cannot say, labelled [c1], [c2] ...
 
   constexpr OpSchema operand(std::string_view port, std::string_view type, std::string_view doc = "") const {
     OpSchema copy = *this;

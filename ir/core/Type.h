@@ -14,9 +14,9 @@ namespace dejavu {
 /// One dimension: a number, or a symbol that stands for one number in a whole function (tokens, past, context, active).
 class Dim {
  public:
-  Dim(int64_t size) : size_(size) {}                           // NOLINT(google-explicit-constructor): dims read as literals
-  Dim(std::string symbol) : symbol_(std::move(symbol)) {}      // NOLINT(google-explicit-constructor)
-  Dim(const char* symbol) : symbol_(symbol) {}                 // NOLINT(google-explicit-constructor)
+  Dim(int64_t size) : size_(size) {}                       // NOLINT(google-explicit-constructor): dims read as literals
+  Dim(std::string symbol) : symbol_(std::move(symbol)) {}  // NOLINT(google-explicit-constructor)
+  Dim(const char* symbol) : symbol_(symbol) {}             // NOLINT(google-explicit-constructor)
   [[nodiscard]] bool is_static() const { return symbol_.empty(); }
   /// The number; only for a static dimension.
   [[nodiscard]] int64_t size() const { return size_; }

@@ -251,7 +251,8 @@ Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_vi
     types.push_back(source->type);
   }
   const WeightTransform* spec = FindWeightTransform(transform);
-  absl::StatusOr<Type> type = spec == nullptr ? BugError("no transform '", std::string(transform), "'") : spec->infer(types);
+  absl::StatusOr<Type> type =
+      spec == nullptr ? BugError("no transform '", std::string(transform), "'") : spec->infer(types);
   if (!type.ok()) {
     std::fprintf(stderr, "dejavu: internal error: weight '%s': %s\nThis is a bug in DejaVu; please report it.\n",
                  name.c_str(), std::string(type.status().message()).c_str());

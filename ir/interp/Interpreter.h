@@ -30,7 +30,8 @@ class Interpreter {
   /// What symbolic dimensions stand for; needed only where model ops meet unknown contents.
   void set_symbols(std::map<std::string, int64_t, std::less<>> symbols) { symbols_ = std::move(symbols); }
 
-  /// Evaluates `function` on one tensor per argument; the returned tensors are those of its `return`. Errors name the op.
+  /// Evaluates `function` on one tensor per argument; the returned tensors are those of its `return`. Errors name the
+  /// op.
   [[nodiscard]] absl::StatusOr<std::vector<Tensor>> Run(const Function& function, std::vector<Tensor> arguments);
 
  private:

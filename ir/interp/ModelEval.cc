@@ -31,7 +31,8 @@ Results EvalEmbedTokens(const Operation& op, Inputs in, const EvalOptions& /*opt
     if (tokens.ints[t] < 0 || tokens.ints[t] >= in[1]->dims[0]) {
       return UserError(op.Describe(), ": token ", tokens.ints[t], " is outside the vocabulary of ", in[1]->dims[0]);
     }
-    std::copy_n(in[1]->floats.begin() + tokens.ints[t] * width, width, y.floats.begin() + static_cast<int64_t>(t) * width);
+    std::copy_n(in[1]->floats.begin() + tokens.ints[t] * width, width,
+                y.floats.begin() + static_cast<int64_t>(t) * width);
   }
   return std::vector<Tensor>{std::move(y)};
 }

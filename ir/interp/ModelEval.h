@@ -12,10 +12,9 @@
 
 namespace dejavu {
 
-/// Like OnnxEvalFn, for the ops of the other strata. All inputs must be known. A launch computes exactly what the ops it
-/// stands for compute, in the same order, so that without rounding a schedule pass keeps every bit.
-using ModelEvalFn = absl::StatusOr<std::vector<Tensor>> (*)(const Operation& op,
-                                                            absl::Span<const Tensor* const> inputs,
+/// Like OnnxEvalFn, for the ops of the other strata. All inputs must be known. A launch computes exactly what the ops
+/// it stands for compute, in the same order, so that without rounding a schedule pass keeps every bit.
+using ModelEvalFn = absl::StatusOr<std::vector<Tensor>> (*)(const Operation& op, absl::Span<const Tensor* const> inputs,
                                                             const EvalOptions& options);
 
 /// The function of the op called `name`, or null.

@@ -15,11 +15,10 @@ namespace dejavu {
 
 absl::Status VerifyAttentionHeads(const Operation& op);
 
-inline constexpr OpSchema kEmbedTokens =
-    DefineOp("model.embed_tokens", "Looks up the embedding of each token.")
-        .operand("tokens", "i32<T>", "token ids, each in [0, V)")
-        .operand("table", "float<V, E>")
-        .result("y", "f32<T, E>");
+inline constexpr OpSchema kEmbedTokens = DefineOp("model.embed_tokens", "Looks up the embedding of each token.")
+                                             .operand("tokens", "i32<T>", "token ids, each in [0, V)")
+                                             .operand("table", "float<V, E>")
+                                             .result("y", "f32<T, E>");
 
 inline constexpr OpSchema kEmbedPositions =
     DefineOp("model.embed_positions", "Adds the learned embedding of each token's position, row past + t + offset.")
@@ -68,8 +67,10 @@ inline constexpr OpSchema kMlp = DefineOp("model.mlp", "y = fc2 relu(fc1 x + fc1
                                      .optionalOperand("fc2_bias", "float<H>")
                                      .result("y", "f32<T, H>");
 
-inline constexpr OpSchema kAdd =
-    DefineOp("model.add", "Adds element by element.").operand("a", "f32<T, H>").operand("b", "f32<T, H>").result("y", "f32<T, H>");
+inline constexpr OpSchema kAdd = DefineOp("model.add", "Adds element by element.")
+                                     .operand("a", "f32<T, H>")
+                                     .operand("b", "f32<T, H>")
+                                     .result("y", "f32<T, H>");
 
 inline constexpr OpSchema kLastToken =
     DefineOp("model.last_token", "Keeps the last row.").operand("x", "f32<T, H>").result("y", "f32<1, H>");
@@ -80,8 +81,8 @@ inline constexpr OpSchema kView =
         .operand("x", "any<...>")
         .result("y", "any<...>");
 
-inline constexpr const OpSchema* kModelOps[] = {&kAdd,       &kAttention, &kEmbedPositions, &kEmbedTokens, &kLastToken,
-                                                &kLayerNorm, &kLinear,    &kMlp,            &kView};
+inline constexpr const OpSchema* kModelOps[] = {
+    &kAdd, &kAttention, &kEmbedPositions, &kEmbedTokens, &kLastToken, &kLayerNorm, &kLinear, &kMlp, &kView};
 
 }  // namespace dejavu
 

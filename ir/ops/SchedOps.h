@@ -112,9 +112,9 @@ inline constexpr OpSchema kLaunchSparseFc2 =
         .result("y", "f32<1, H>");
 
 inline constexpr const OpSchema* kSchedOps[] = {
-    &kLaunchAdd,     &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact,   &kLaunchEmbedPositions,
-    &kLaunchEmbedTokens, &kLaunchGemm,  &kLaunchGemmTransposed, &kLaunchLastRow,   &kLaunchLayerNorm,
-    &kLaunchLinear,  &kLaunchSparseFc1, &kLaunchSparseFc2};
+    &kLaunchAdd,         &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact, &kLaunchEmbedPositions,
+    &kLaunchEmbedTokens, &kLaunchGemm,      &kLaunchGemmTransposed, &kLaunchLastRow, &kLaunchLayerNorm,
+    &kLaunchLinear,      &kLaunchSparseFc1, &kLaunchSparseFc2};
 
 }  // namespace dejavu
 

@@ -22,22 +22,22 @@ namespace dejavu {
 /// zero. So no neuron with a positive ReLU output is ever left out; the others in the list only cost their bytes.
 /// (One scale a row is enough: scales and norms per block of 32 to 128 columns tightened a trained OPT's list by 3%.)
 inline constexpr OpSchema kCertifiedActive =
-    DefineOp("sparse.certified_active", "Lists, in ascending order, every neuron not certain to have a zero ReLU output.")
+    DefineOp("sparse.certified_active",
+             "Lists, in ascending order, every neuron not certain to have a zero ReLU output.")
         .operand("x", "f32<1, H>")
         .operand("q8", "i8<F, H>", "fc1 rounded to integers, one scale a row")
         .operand("rows", "f32<F, 4>", "scale, norm of the rounding residual, norm, bias of each row; norms rounded up")
         .result("active", "index<active>");
 
 /// Rows of fc1 and fc2 outside `active` are never read; rows of fc2 only where the neuron is found positive.
-inline constexpr OpSchema kSparseMlp =
-    DefineOp("sparse.mlp", "MLP over the neurons listed in `active`.")
-        .operand("x", "f32<1, H>")
-        .operand("fc1", "float<F, H>", "a neuron is one contiguous row")
-        .optionalOperand("fc1_bias", "float<F>")
-        .operand("fc2", "float<F, H>", "transposed: a neuron is one contiguous row")
-        .optionalOperand("fc2_bias", "float<H>")
-        .operand("active", "index<active>", "ascending, no duplicates, each below F")
-        .result("y", "f32<1, H>");
+inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neurons listed in `active`.")
+                                           .operand("x", "f32<1, H>")
+                                           .operand("fc1", "float<F, H>", "a neuron is one contiguous row")
+                                           .optionalOperand("fc1_bias", "float<F>")
+                                           .operand("fc2", "float<F, H>", "transposed: a neuron is one contiguous row")
+                                           .optionalOperand("fc2_bias", "float<H>")
+                                           .operand("active", "index<active>", "ascending, no duplicates, each below F")
+                                           .result("y", "f32<1, H>");
 
 inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kSparseMlp};
 

@@ -73,7 +73,8 @@ void Lexer::Advance() {
     LexNumber();
   } else {
     Take();
-    token_.kind = std::string_view("(){}[]<>,:=").find(c) != std::string_view::npos ? TokenKind::kPunct : TokenKind::kError;
+    token_.kind =
+        std::string_view("(){}[]<>,:=").find(c) != std::string_view::npos ? TokenKind::kPunct : TokenKind::kError;
     token_.text = c;
   }
 }
@@ -156,8 +157,7 @@ std::string Lexer::Found() const {
   if (token_.kind == TokenKind::kError) {
     return "a malformed token";
   }
-  const std::string_view prefix =
-      token_.kind == TokenKind::kPercent ? "%" : (token_.kind == TokenKind::kAt ? "@" : "");
+  const std::string_view prefix = token_.kind == TokenKind::kPercent ? "%" : (token_.kind == TokenKind::kAt ? "@" : "");
   return absl::StrCat("'", std::string(prefix), token_.text, "'");
 }
 
@@ -174,7 +174,8 @@ bool IsPlainName(std::string_view name) {
 }
 
 std::string Quote(std::string_view name) {
-  constexpr std::array<char, 16> kHex = {'0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
+  constexpr std::array<char, 16> kHex = {'0', '1', '2', '3', '4', '5', '6', '7',
+                                         '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
   std::string quoted = "\"";
   for (char c : name) {
     const auto byte = static_cast<unsigned char>(c);

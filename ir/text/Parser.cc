@@ -8,9 +8,7 @@
 namespace dejavu {
 namespace {
 
-bool IsStage(std::string_view word) {
-  return word == "onnx" || word == "model" || word == "sparse" || word == "sched";
-}
+bool IsStage(std::string_view word) { return word == "onnx" || word == "model" || word == "sparse" || word == "sched"; }
 
 class ModuleParser {
  public:
@@ -129,7 +127,8 @@ absl::Status ModuleParser::ParseWeight() {
       ASSIGN_OR_RETURN(std::string source, ParseName(TokenKind::kAt, "a weight"));
       auto it = weights_.find(source);
       if (it == weights_.end()) {
-        return lexer_.ErrorAt(source_at.line, source_at.column, absl::StrCat("weight '", source, "' is not defined above"));
+        return lexer_.ErrorAt(source_at.line, source_at.column,
+                              absl::StrCat("weight '", source, "' is not defined above"));
       }
       weight.sources.push_back(it->second);
     } while (lexer_.Accept(","));

@@ -10,8 +10,8 @@
 
 namespace dejavu {
 
-/// Parses one module. Errors read `FILE:LINE:COLUMN: error: ...`. Checks syntax, names and op names; the verifier checks
-/// the rest. Operations keep their line and column for later messages. `file` is only for messages.
+/// Parses one module. Errors read `FILE:LINE:COLUMN: error: ...`. Checks syntax, names and op names; the verifier
+/// checks the rest. Operations keep their line and column for later messages. `file` is only for messages.
 [[nodiscard]] absl::StatusOr<std::unique_ptr<Module>> ParseModule(std::string_view text, std::string_view file);
 
 /// Parses one attribute value at the lexer's position.

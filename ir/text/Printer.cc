@@ -29,18 +29,15 @@ std::string PrintNumber(double value) {
 std::string PrintLiteral(const TensorLiteral& literal) {
   std::string text = absl::StrCat(std::string(DTypeName(literal.dtype)), "<", absl::StrJoin(literal.dims, ", "), ">[");
   if (IsFloat(literal.dtype)) {
-    absl::StrAppend(&text, absl::StrJoin(literal.floats, ", ", [](std::string* out, double value) {
-                      out->append(PrintNumber(value));
-                    }));
+    absl::StrAppend(&text, absl::StrJoin(literal.floats, ", ",
+                                         [](std::string* out, double value) { out->append(PrintNumber(value)); }));
   } else {
     absl::StrAppend(&text, absl::StrJoin(literal.ints, ", "));
   }
   return text + "]";
 }
 
-std::string AtName(std::string_view name) {
-  return "@" + (IsPlainName(name) ? std::string(name) : Quote(name));
-}
+std::string AtName(std::string_view name) { return "@" + (IsPlainName(name) ? std::string(name) : Quote(name)); }
 
 /// Unique printed names for the values of one function.
 class Names {
@@ -107,10 +104,10 @@ std::string PrintOp(const Operation& op, const Names& names) {
   for (size_t i = 0; i < op.num_results(); ++i) {
     absl::StrAppend(&text, i > 0 ? ", " : "", names.Get(op.result(i)));
   }
-  absl::StrAppend(&text, op.num_results() > 0 ? " = " : "", std::string(op.name()), "(",
-                  absl::StrJoin(op.operands(), ", ",
-                                [&](std::string* out, const Value* value) { out->append(names.Get(value)); }),
-                  ")");
+  absl::StrAppend(
+      &text, op.num_results() > 0 ? " = " : "", std::string(op.name()), "(",
+      absl::StrJoin(op.operands(), ", ", [&](std::string* out, const Value* value) { out->append(names.Get(value)); }),
+      ")");
   AttributeMap attributes = op.attributes();
   if (auto stream = op.GetAttribute<int64_t>("stream"); stream && op.schema().family() == "sched") {
     absl::StrAppend(&text, " on stream", *stream);
@@ -174,10 +171,11 @@ std::string PrintAttributes(const AttributeMap& attributes) {
   if (attributes.empty()) {
     return "";
   }
-  return absl::StrCat("{", absl::StrJoin(attributes, ", ",
-                                         [](std::string* out, const auto& entry) {
-                                           absl::StrAppend(out, entry.first, " = ", PrintAttribute(entry.second));
-                                         }),
+  return absl::StrCat("{",
+                      absl::StrJoin(attributes, ", ",
+                                    [](std::string* out, const auto& entry) {
+                                      absl::StrAppend(out, entry.first, " = ", PrintAttribute(entry.second));
+                                    }),
                       "}");
 }
 

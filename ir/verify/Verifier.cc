@@ -39,9 +39,9 @@ void VerifyFunction(const Module& module, const Function& function, std::vector<
   }
   for (const auto& op : function.ops()) {
     if (!IsLegalAt(module.stage(), op->schema().family())) {
-      errors->push_back(At(*op, absl::StrCat("'", std::string(op->name()), "' op is illegal at stratum '",
-                                             module.stage(), "', which holds ",
-                                             std::string(StageNeeds(module.stage())), " only")));
+      errors->push_back(
+          At(*op, absl::StrCat("'", std::string(op->name()), "' op is illegal at stratum '", module.stage(),
+                               "', which holds ", std::string(StageNeeds(module.stage())), " only")));
     }
     for (size_t i = 0; i < op->num_operands(); ++i) {
       const Value* operand = op->operand(i);
@@ -59,7 +59,8 @@ void VerifyFunction(const Module& module, const Function& function, std::vector<
   }
   for (const Value* value : function.returns()) {
     if (value == nullptr || !defined.contains(value)) {
-      errors->push_back({0, 0, absl::StrCat("function '@", function.name(), "' returns a value that it does not define")});
+      errors->push_back(
+          {0, 0, absl::StrCat("function '@", function.name(), "' returns a value that it does not define")});
     }
   }
 }

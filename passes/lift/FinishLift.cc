@@ -34,7 +34,8 @@ absl::Status SetReturns(Function& function) {
     if (name == "logits") {
       value = Through(value);
       if (value->type().rank() != 2) {
-        return UserError("output 'logits' must be (batch, tokens, vocabulary), but comes from ", value->type().ToString());
+        return UserError("output 'logits' must be (batch, tokens, vocabulary), but comes from ",
+                         value->type().ToString());
       }
     } else if (!name.starts_with("kv")) {
       continue;  // present keys and values: the lifted function returns caches instead
@@ -62,7 +63,8 @@ absl::Status RefuseLeftovers(const Function& function) {
     }
   }
   if (first != nullptr) {
-    return UserError(first->Describe(), " is not part of an OPT decoder as DejaVu knows it: ", std::string(Hint(*first)));
+    return UserError(first->Describe(),
+                     " is not part of an OPT decoder as DejaVu knows it: ", std::string(Hint(*first)));
   }
   for (const Operation* view : OpsOf(function, "model.view")) {
     return UserError(view->Describe(), " regroups ", view->operand(size_t{0})->type().ToString(), " as ",

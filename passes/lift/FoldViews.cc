@@ -27,7 +27,8 @@ absl::Status FoldViews(Module& module, PassContext& context) {
 const PassInfo kFoldViewsPass = {
     .name = "fold-views",
     .summary = "Joins chains of views and drops those that end in the type they began with.",
-    .example = R"(before  %a = model.view(%x) : f32<1, tokens, 64>   %b = model.view(%a) : f32<tokens, 64>   with %x : f32<tokens, 64>
+    .example =
+        R"(before  %a = model.view(%x) : f32<1, tokens, 64>   %b = model.view(%a) : f32<tokens, 64>   with %x : f32<tokens, 64>
 after   users of %b read %x)",
     .promise = Promise::kReal,
     .options = {},

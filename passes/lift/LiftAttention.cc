@@ -1,7 +1,7 @@
 // LiftAttention.cc: recognises causal multi-head attention around each softmax.
 //
-// What happens around the softmax is not matched by form but tried out: the scores' path with chosen scores, which shows
-// mask and scale; the paths of q, k, v and the output with numbered elements, which shows how heads are laid out.
+// What happens around the softmax is not matched by form but tried out: the scores' path with chosen scores, which
+// shows mask and scale; the paths of q, k, v and the output with numbered elements, which shows how heads are laid out.
 #include <cmath>
 
 #include "ir/ops/ModelOps.h"
@@ -48,8 +48,8 @@ absl::Status CheckHeadLayout(const Operation& at, const Tensor& codes, const Lay
   for (int64_t h = 0; h < layout.heads; ++h) {
     for (int64_t r = 0; r < layout.rows; ++r) {
       for (int64_t c = 0; c < layout.columns; ++c) {
-        const int64_t index = layout.transposed ? (h * layout.columns + c) * layout.rows + r
-                                                : (h * layout.rows + r) * layout.columns + c;
+        const int64_t index =
+            layout.transposed ? (h * layout.columns + c) * layout.rows + r : (h * layout.rows + r) * layout.columns + c;
         const int64_t from_past = -1 - ((h * layout.past + r) * layout.columns + c);
         const int64_t from_new = 1 + (r - layout.past) * layout.heads * layout.columns + h * layout.columns + c;
         if (codes.floats[index] != static_cast<double>(r < layout.past ? from_past : from_new)) {
@@ -98,15 +98,16 @@ absl::Status CheckMask(const Module& module, const Probe& probe, size_t at, Atte
         scale = path.floats[i];
       }
       const double expected = score * scale.value_or(0);
-      const bool right = visible ? std::abs(path.floats[i] - expected) <= 1e-12 * std::abs(expected)
-                                 : path.floats[i] <= kHidden;
+      const bool right =
+          visible ? std::abs(path.floats[i] - expected) <= 1e-12 * std::abs(expected) : path.floats[i] <= kHidden;
       if (!right) {
         return MaskError(*attention->softmax, size, i, score, path.floats[i]);
       }
     }
   }
   if (!(scale.value_or(0) > 0)) {
-    return UserError(attention->softmax->Describe(), " does not depend on its scores as expected: scale * score + mask");
+    return UserError(attention->softmax->Describe(),
+                     " does not depend on its scores as expected: scale * score + mask");
   }
   attention->scale *= at == 0 ? *scale : 1;
   return absl::OkStatus();
@@ -115,13 +116,12 @@ absl::Status CheckMask(const Module& module, const Probe& probe, size_t at, Atte
 /// The path from the softmax to the product with v must not change probabilities.
 absl::Status CheckProbabilities(const Module& module, const Probe& probe, size_t at, const Attention& attention) {
   for (double probability : {0.0, 0.25, 1.0}) {
-    ASSIGN_OR_RETURN(const Tensor after,
-                     EvaluateElementwise(module, probe, at, attention.mixed->operand(size_t{0}),
-                                         attention.softmax->result(), probability));
+    ASSIGN_OR_RETURN(const Tensor after, EvaluateElementwise(module, probe, at, attention.mixed->operand(size_t{0}),
+                                                             attention.softmax->result(), probability));
     for (double value : after.floats) {
       if (value != probability) {
-        return UserError(attention.mixed->Describe(), " reads probabilities that are changed after the softmax: ",
-                         probability, " becomes ", value);
+        return UserError(attention.mixed->Describe(),
+                         " reads probabilities that are changed after the softmax: ", probability, " becomes ", value);
       }
     }
   }
@@ -149,7 +149,8 @@ absl::Status FindUsers(const Probe& probe, const Function& function, Attention* 
     }
   }
   if (attention->mixed == nullptr || attention->out == nullptr) {
-    return UserError(attention->softmax->Describe(), " must be followed by a product with the values and by attention's "
+    return UserError(attention->softmax->Describe(),
+                     " must be followed by a product with the values and by attention's "
                      "output projection");
   }
   return absl::OkStatus();
@@ -203,15 +204,15 @@ absl::Status Rewrite(Function& function, const Attention& found, int64_t layer, 
   Value* cache = function.AddArgument(
       {DType::kF32, {Dim(int64_t{2}), Dim(found.heads), Dim("past"), Dim(found.head_dim)}}, absl::StrCat("kv", layer));
   Builder builder(&function, found.out);
-  Operation* attention = builder.CreateTyped(
-      kAttention,
-      {x, found.q->operand("weight"), found.q->operand("bias"), found.k->operand("weight"), found.k->operand("bias"),
-       found.v->operand("weight"), found.v->operand("bias"), found.out->operand("weight"), found.out->operand("bias"),
-       cache},
-      {{"scale", found.scale}},
-      {found.out->result()->type(),
-       Type{DType::kF32, {Dim(int64_t{2}), Dim(found.heads), Dim("context"), Dim(found.head_dim)}}},
-      found.softmax->location());
+  Operation* attention =
+      builder.CreateTyped(kAttention,
+                          {x, found.q->operand("weight"), found.q->operand("bias"), found.k->operand("weight"),
+                           found.k->operand("bias"), found.v->operand("weight"), found.v->operand("bias"),
+                           found.out->operand("weight"), found.out->operand("bias"), cache},
+                          {{"scale", found.scale}},
+                          {found.out->result()->type(),
+                           Type{DType::kF32, {Dim(int64_t{2}), Dim(found.heads), Dim("context"), Dim(found.head_dim)}}},
+                          found.softmax->location());
   function.ReplaceAllUses(found.out->result(), attention->result());
   std::vector<Value*> returns = function.returns();
   std::vector<std::string> names = function.return_names();
@@ -264,8 +265,10 @@ absl::Status LiftAttention(Module& module, PassContext& context) {
 
 const PassInfo kLiftAttentionPass = {
     .name = "lift-attention",
-    .summary = "Recognises causal attention around each softmax, in eager, sdpa and past-key forms; adds a cache a layer.",
-    .example = R"(before  %s = onnx.MatMul(%q, %kt)  %m = onnx.Add(%s, %mask)  %p = onnx.Softmax(%m)  %o = onnx.MatMul(%p, %v)  ...
+    .summary =
+        "Recognises causal attention around each softmax, in eager, sdpa and past-key forms; adds a cache a layer.",
+    .example =
+        R"(before  %s = onnx.MatMul(%q, %kt)  %m = onnx.Add(%s, %mask)  %p = onnx.Softmax(%m)  %o = onnx.MatMul(%p, %v)  ...
 after   %y, %c = model.attention(%x, @q, @qb, @k, @kb, @v, @vb, @o, @ob, %kv0) {scale = 0.25})",
     .promise = Promise::kReal,
     .options = {},

@@ -15,7 +15,8 @@ Value* FindOrAddArgument(Function& function, const std::string& name, const Type
 /// A lookup of rows of a table that is a weight, giving the table.
 const Weight* TableOf(const Operation* gather) {
   const Weight* table = gather == nullptr ? nullptr : WeightOf(gather->operand(size_t{0}));
-  const bool rows = table != nullptr && table->type.rank() == 2 && gather->GetAttribute<int64_t>("axis").value_or(0) == 0;
+  const bool rows =
+      table != nullptr && table->type.rank() == 2 && gather->GetAttribute<int64_t>("axis").value_or(0) == 0;
   return rows ? table : nullptr;
 }
 
@@ -79,7 +80,8 @@ absl::Status LiftPositions(Function& function, const Probe& probe, PassContext& 
     Value* past = FindOrAddArgument(function, "past", {DType::kI64, {}});
     Builder builder(&function, op);
     ASSIGN_OR_RETURN(Value * rows, AsRows(builder, split->second, *op));
-    Operation* embed = builder.Create(kEmbedPositions, {rows, past, table->value}, {{"offset", *offset}}, op->location());
+    Operation* embed =
+        builder.Create(kEmbedPositions, {rows, past, table->value}, {{"offset", *offset}}, op->location());
     ReplaceByView(builder, op, embed->result());
     context.Count("position embeddings");
   }
@@ -100,7 +102,8 @@ absl::Status LiftEmbeddings(Module& module, PassContext& context) {
 
 const PassInfo kLiftEmbeddingsPass = {
     .name = "lift-embeddings",
-    .summary = "Recognises token and position embeddings by probing their indices; adds the arguments %tokens and %past.",
+    .summary =
+        "Recognises token and position embeddings by probing their indices; adds the arguments %tokens and %past.",
     .example = R"(before  %e = onnx.Gather(@wte, %ids)   %p = onnx.Gather(@wpe, %positions)   %x = onnx.Add(%e, %p)
 after   %e = model.embed_tokens(%tokens, @wte)   %x = model.embed_positions(%e, %past, @wpe) {offset = 2})",
     .promise = Promise::kReal,

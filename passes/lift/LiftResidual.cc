@@ -31,13 +31,12 @@ absl::Status LiftResidual(Module& module, PassContext& context) {
 
 }  // namespace
 
-const PassInfo kLiftResidualPass = {
-    .name = "lift-residual",
-    .summary = "Turns additions of two activations into model.add.",
-    .example = R"(before  %y = onnx.Add(%x, %a) : f16<1, tokens, 64>
+const PassInfo kLiftResidualPass = {.name = "lift-residual",
+                                    .summary = "Turns additions of two activations into model.add.",
+                                    .example = R"(before  %y = onnx.Add(%x, %a) : f16<1, tokens, 64>
 after   %r = model.add(%xr, %ar) : f32<tokens, 64>   with %xr, %ar = model.view of %x, %a)",
-    .promise = Promise::kReal,
-    .options = {},
-    .run = LiftResidual};
+                                    .promise = Promise::kReal,
+                                    .options = {},
+                                    .run = LiftResidual};
 
 }  // namespace dejavu

@@ -58,7 +58,8 @@ class OptWalk {
                        " position embeddings; expected one of each, added to each other");
     }
     vocab_ = tokens[0]->operand("table")->type();
-    positions_ = positions[0]->operand("table")->type().shape[0].size() - *positions[0]->GetAttribute<int64_t>("offset");
+    positions_ =
+        positions[0]->operand("table")->type().shape[0].size() - *positions[0]->GetAttribute<int64_t>("offset");
     x_ = tokens[0]->result();
     if (const Operation* project = UserOf(x_, "model.linear")) {
       x_ = project->result();
@@ -88,7 +89,8 @@ class OptWalk {
     if (!norm_first) {
       const Operation* norm = UserOf(x_, "model.layer_norm");
       if (norm == nullptr) {
-        return UserError(sum->Describe(), " must be followed by a layer norm, as none precedes the ", std::string(what));
+        return UserError(sum->Describe(), " must be followed by a layer norm, as none precedes the ",
+                         std::string(what));
       }
       x_ = norm->result();
     }

@@ -26,8 +26,9 @@ absl::StatusOr<Tensor> PastArgument(const Value& argument, int64_t past, bool kn
   std::vector<int64_t> dims;
   const Shape& shape = argument.type().shape;
   if (shape.size() != 4 || !shape[1].is_static() || !shape[3].is_static()) {
-    return UserError("input '", argument.name(), "' must be (batch, heads, past, head size) with fixed heads and size, ",
-                     "but is ", argument.type().ToString());
+    return UserError("input '", argument.name(),
+                     "' must be (batch, heads, past, head size) with fixed heads and size, ", "but is ",
+                     argument.type().ToString());
   }
   Tensor tensor = Tensor::Unknown(argument.type().dtype, {1, shape[1].size(), past, shape[3].size()});
   if (known) {
@@ -57,7 +58,8 @@ absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t
     return PastArgument(argument, past, known);
   }
   if (IsFloat(dtype)) {
-    return UserError("input '", name, "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
+    return UserError("input '", name,
+                     "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
                      "past_key_values.N.key and .value");
   }
   if (name == "tokens" || name == "token" || name == "input_ids") {
@@ -73,7 +75,8 @@ absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t
     }
     return IntTensor(dtype, RowDims(argument, count), std::move(positions));
   }
-  return UserError("input '", name, "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
+  return UserError("input '", name,
+                   "' is not one of an OPT decoder: input_ids, attention_mask, position_ids and "
                    "past_key_values.N.key and .value");
 }
 
@@ -144,7 +147,8 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function,
   }
   for (size_t i = 0; i < kCount; ++i) {
     const auto [tokens, past] = probe.sizes_[i];
-    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, Arguments(function, ProbeTokens(tokens, vocab), past, /*known=*/false));
+    ASSIGN_OR_RETURN(std::vector<Tensor> arguments,
+                     Arguments(function, ProbeTokens(tokens, vocab), past, /*known=*/false));
     for (size_t a = 0; a < arguments.size(); ++a) {
       probe.values_[i][function.argument(a)] = arguments[a];
     }

@@ -21,15 +21,14 @@ struct ProbeSize {
   int64_t past;
 };
 
-/// What each value of a function is at several sizes. Sizes, integers and masks have known contents; whatever depends on
-/// a float weight has only a shape. Holds pointers into the function: compute it anew after changing it.
+/// What each value of a function is at several sizes. Sizes, integers and masks have known contents; whatever depends
+/// on a float weight has only a shape. Holds pointers into the function: compute it anew after changing it.
 class Probe {
  public:
   static constexpr size_t kCount = 3;
 
   /// Errors name the node that could not be evaluated or the input that is not an OPT decoder's.
-  [[nodiscard]] static absl::StatusOr<Probe> Run(const Module& module, const Function& function,
-                                                 WeightStore* weights);
+  [[nodiscard]] static absl::StatusOr<Probe> Run(const Module& module, const Function& function, WeightStore* weights);
 
   [[nodiscard]] const ProbeSize& size(size_t probe) const { return sizes_[probe]; }
   /// The value at that size; weights too. Null if it was not evaluated.

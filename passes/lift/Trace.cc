@@ -10,9 +10,9 @@
 namespace dejavu {
 namespace {
 
-constexpr std::array kMovements = std::to_array<std::string_view>(
-    {"onnx.Cast", "onnx.Concat", "onnx.Dropout", "onnx.Flatten", "onnx.Identity", "onnx.Reshape", "onnx.Squeeze",
-     "onnx.Transpose", "onnx.Unsqueeze", "model.view"});
+constexpr std::array kMovements =
+    std::to_array<std::string_view>({"onnx.Cast", "onnx.Concat", "onnx.Dropout", "onnx.Flatten", "onnx.Identity",
+                                     "onnx.Reshape", "onnx.Squeeze", "onnx.Transpose", "onnx.Unsqueeze", "model.view"});
 
 constexpr std::array kElementwise = std::to_array<std::string_view>(
     {"onnx.Add", "onnx.Cast", "onnx.Clip", "onnx.Div", "onnx.Dropout", "onnx.Identity", "onnx.IsNaN", "onnx.Max",

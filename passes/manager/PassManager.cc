@@ -63,8 +63,8 @@ class Runner {
     if (options_.verify_each) {
       // What the user wrote was verified before the pipeline, so a fault here is the pass's.
       if (absl::Status broken = VerifyModule(module_); !broken.ok()) {
-        return WriteReproducer(BugError("pass '", std::string(step.pass->name), "' broke the module: ",
-                                        std::string(broken.message()), Replay(number)),
+        return WriteReproducer(BugError("pass '", std::string(step.pass->name),
+                                        "' broke the module: ", std::string(broken.message()), Replay(number)),
                                before, number);
       }
     }
@@ -75,7 +75,8 @@ class Runner {
 
   std::string Replay(size_t number) const {
     return absl::StrCat("\nreplay with: dejavu-opt ", options_.input_name, " --pipeline='", PrintPipeline(pipeline_),
-                        "' --stop-after-pass=", number + 1, options_.reproducer.empty() ? " --reproducer=before.dv" : "");
+                        "' --stop-after-pass=", number + 1,
+                        options_.reproducer.empty() ? " --reproducer=before.dv" : "");
   }
 
   absl::Status WriteReproducer(const absl::Status& status, const std::string& before, size_t number) const {

@@ -56,8 +56,8 @@ std::string PassesMarkdown() {
                     pass->promise == Promise::kBits ? "every bit" : "results equal in exact arithmetic", ".\n\n```\n",
                     std::string(pass->example), "\n```\n");
     for (const PassOption& option : pass->options) {
-      absl::StrAppend(&out, "\n- `", std::string(option.name), "` (", std::string(option.default_value), "): ",
-                      std::string(option.doc), "\n");
+      absl::StrAppend(&out, "\n- `", std::string(option.name), "` (", std::string(option.default_value),
+                      "): ", std::string(option.doc), "\n");
     }
   }
   return out;

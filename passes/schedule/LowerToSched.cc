@@ -1,7 +1,7 @@
 // LowerToSched.cc: replaces each model and sparse op by launches of kernels.
 //
-// One token goes through linear (a matrix is read once, row by row), many through gemm. q, k and v become one matrix, so
-// that one launch reads them. An fc2 that @decode stores neuron by neuron serves @prefill in the same form.
+// One token goes through linear (a matrix is read once, row by row), many through gemm. q, k and v become one matrix,
+// so that one launch reads them. An fc2 that @decode stores neuron by neuron serves @prefill in the same form.
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/ModelOps.h"
@@ -78,9 +78,7 @@ class Lowering {
   void Add(const Operation& op) { Replace(op, Launch(op, kLaunchAdd, op.operands())); }
   void EmbedTokens(const Operation& op) { Replace(op, Launch(op, kLaunchEmbedTokens, op.operands())); }
   void LastToken(const Operation& op) { Replace(op, Launch(op, kLaunchLastRow, op.operands())); }
-  void LayerNorm(const Operation& op) {
-    Replace(op, Launch(op, kLaunchLayerNorm, op.operands(), op.attributes()));
-  }
+  void LayerNorm(const Operation& op) { Replace(op, Launch(op, kLaunchLayerNorm, op.operands(), op.attributes())); }
   void EmbedPositions(const Operation& op) {
     Replace(op, Launch(op, kLaunchEmbedPositions, {op.operand("x"), op.operand("table"), op.operand("past")},
                        op.attributes()));

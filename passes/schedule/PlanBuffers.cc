@@ -62,7 +62,8 @@ class Planner {
     if (op.Is("sched.launch @sparse_fc1")) {
       return op.operand("fc1")->type().shape[0].size();
     }
-    return UserError(op.Describe(), " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
+    return UserError(op.Describe(),
+                     " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
   }
 
   absl::StatusOr<int64_t> Bytes(const Operation& op, const Value& value) const {

@@ -55,7 +55,8 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
 const PassInfo kSparsifyMlpPass = {
     .name = "sparsify-mlp",
     .summary = "Makes each MLP that has a predictor read only the listed neurons, fc2 neuron by neuron.",
-    .example = R"(before  %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows)   %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
+    .example =
+        R"(before  %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows)   %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
 after   %active = ...   %y = sparse.mlp(%x, @fc1, @b1, @fc2.T, @b2, %active)   with @fc2.T = transpose(@fc2))",
     .promise = Promise::kReal,
     .options = {},

@@ -1,4 +1,5 @@
-// From a model file through every pass, compiled kernels and the runtime to logits, against PyTorch's and onnxruntime's.
+// From a model file through every pass, compiled kernels and the runtime to logits, against PyTorch's and
+// onnxruntime's.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -202,8 +203,7 @@ TEST_P(Demo, LogitsArePyTorchsOnEveryInstructionSet) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sparsity, Demo, testing::Values("none", "exact"),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Sparsity, Demo, testing::Values("none", "exact"), [](const auto& test) { return test.param; });
 
 TEST(Exact, GivesTheTokensOfDenseDecoding) {
   const std::string model = kModels + "opt-demo-7m/model.onnx";

@@ -20,8 +20,8 @@ struct TargetChoice {
 [[nodiscard]] absl::StatusOr<std::vector<TargetChoice>> ParseTargets(const std::string& text);
 
 struct ArtifactOptions {
-  std::string path;            // NAME.dejavu
-  std::string tokenizer;       // folder of vocab.json and merges.txt; empty for none
+  std::string path;       // NAME.dejavu
+  std::string tokenizer;  // folder of vocab.json and merges.txt; empty for none
   std::vector<TargetChoice> targets;
 };
 

@@ -6,7 +6,8 @@
 
 namespace dejavu {
 
-/// Runs the tool: reads the input, runs the pipeline, writes the output. `has_pipeline`: --pipeline was given, if empty.
+/// Runs the tool: reads the input, runs the pipeline, writes the output. `has_pipeline`: --pipeline was given, if
+/// empty.
 [[nodiscard]] absl::Status RunOpt(const OptOptions& options, bool has_pipeline);
 
 }  // namespace dejavu

@@ -1,6 +1,4 @@
 // The equivalence check must be able to fail.
-#include "passes/manager/Equivalence.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +6,7 @@
 #include <sstream>
 
 #include "ir/import/OnnxReader.h"
+#include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
 
 namespace dejavu {

@@ -12,7 +12,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(Pipeline, PrintsWhatItParses) {
-  const absl::StatusOr<Pipeline> pipeline = ParsePipeline("fold-views,insert-predictors{kind=none},plan-buffers{max-tokens=7}");
+  const absl::StatusOr<Pipeline> pipeline =
+      ParsePipeline("fold-views,insert-predictors{kind=none},plan-buffers{max-tokens=7}");
   ASSERT_TRUE(pipeline.ok()) << pipeline.status();
   EXPECT_EQ(PrintPipeline(*pipeline), "fold-views,insert-predictors{kind=none},plan-buffers{max-tokens=7}");
 }

@@ -1,12 +1,12 @@
 // Derived weights: layouts, and the certified copy's bounds.
-#include "ir/import/WeightTransforms.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+
+#include "ir/import/WeightTransforms.h"
 
 namespace dejavu {
 namespace {
@@ -80,7 +80,8 @@ TEST(WeightTransforms, QuantizedRowsBoundTheRounding) {
 
 TEST(WeightTransforms, RowsThatCannotBeScaledSayNothing) {
   const float inf = std::numeric_limits<float>::infinity();
-  const std::vector<WeightData> sources = {FloatData({3, 2}, {0, 0, 1e-42F, -1e-42F, inf, 1}), FloatData({3}, {0, 0, 0})};
+  const std::vector<WeightData> sources = {FloatData({3, 2}, {0, 0, 1e-42F, -1e-42F, inf, 1}),
+                                           FloatData({3}, {0, 0, 0})};
   const WeightData rows = Compute("quantized_rows", sources);
   EXPECT_EQ(FloatAt(rows, 0), 0);
   EXPECT_EQ(FloatAt(rows, 4), 0) << "a scale of subnormals would be too coarse";
