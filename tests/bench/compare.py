@@ -85,10 +85,17 @@ def dejavu_round(args, sparsity):
     return json.loads(done.stdout)
 
 
+def load_config(args):
+    with open(os.path.join(args.model, "config.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
 def plan(args):
-    """(name, stored dtype, function of one round), ours first."""
-    rows = [("DejaVu, dense", "as in the file", lambda: dejavu_round(args, "none")),
-            ("DejaVu, exact", "as in the file", lambda: dejavu_round(args, "exact"))]
+    """(name, stored dtype, function of one round), ours first: it stores matrices as the checkpoint does."""
+    config = load_config(args)
+    stored = config.get("dtype") or config.get("torch_dtype", "float32")
+    rows = [("DejaVu, dense", stored, lambda: dejavu_round(args, "none")),
+            ("DejaVu, exact", stored, lambda: dejavu_round(args, "exact"))]
     engines = [("torch_eager", t) for t in ("float16", "bfloat16", "float32")]
     engines += [("onnxruntime", t) for t in ("float16", "float32", "int8")]
     engines += [("ctranslate2", t) for t in peers.ctranslate2_types()]
@@ -122,7 +129,7 @@ def versions():
 
 
 def table(args, rows, results):
-    config = json.load(open(os.path.join(args.model, "config.json"), encoding="utf-8"))
+    config = load_config(args)
     lines = [
         f"Model `{os.path.basename(args.model.rstrip('/'))}` ({config['num_hidden_layers']} layers, hidden "
         f"{config['hidden_size']}), batch 1, {args.threads} threads, {args.prompt_tokens} prompt tokens, "
@@ -141,9 +148,10 @@ def table(args, rows, results):
         density = "" if density is None else f"{density:.3f}"
         lines.append(f"| {name} | {dtype} | {statistics.median(times):.2f} | {min(times):.2f} to {max(times):.2f} | "
                      f"{prefill:.0f} | {rate} | {density} |")
-    copies = [r["copy_gb_per_s"] for result in results for r in result if "copy_gb_per_s" in r]
-    if copies:
-        lines += ["", f"Read bandwidth measured beside ours: {statistics.median(copies):.1f} GB/s."]
+    reads = [r["read_gb_per_s"] for result in results for r in result if "read_gb_per_s" in r]
+    if reads:
+        lines += ["", f"Reading a buffer as large as one token's reads, measured beside ours: "
+                      f"{statistics.median(reads):.1f} GB/s ({min(reads):.1f} to {max(reads):.1f})."]
     streams = {tuple(r["tokens"]) for result in results for r in result if "tokens" in r}
     if len(streams) == 1:
         lines += ["", "All other engines generated the same first tokens."]
