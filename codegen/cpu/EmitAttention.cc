@@ -26,7 +26,8 @@ class AttentionEmitter {
         b_(context, CpuSymbol(spec)),
         ir_(b_.ir()),
         row_bytes_(4 * shape_.head_dim),
-        scores_(b_.Scratch(4 * kBlock)),
+        scores_(b_.Scratch(8 * kBlock)),
+        weights_(b_.Scratch(4 * kBlock)),
         sums_(b_.Scratch(4 * shape_.head_dim)) {}
 
   void Emit() {
@@ -69,12 +70,13 @@ class AttentionEmitter {
     ForColumns(b_, shape_.head_dim, [&](Value* column, int count) {
       StoreFloats(b_, ZeroVector(b_, count), b_.At(sums_, column, 4), count);
     });
-    const Values initial = {b_.Float(-std::numeric_limits<double>::infinity()), b_.Float(0)};
+    const Values initial = {llvm::ConstantFP::get(ir_.getDoubleTy(), -std::numeric_limits<double>::infinity()),
+                            b_.Float(0)};
     const Values state = b_.For(b_.I64(0), context, kBlock, initial, [&](Value* start, const Values& carried) {
       Value* count = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, ir_.CreateSub(context, start), b_.I64(kBlock));
       Scores(query, b_.At(keys, start, row_bytes_), count);
       Value* maximum = Maximum(carried[0]);
-      Value* correction = ExpOfNegative(b_, ir_.CreateFSub(carried[0], maximum));
+      Value* correction = ExpOfNegative(b_, ir_.CreateFPTrunc(ir_.CreateFSub(carried[0], maximum), ir_.getFloatTy()));
       Value* total = MulAdd(b_, carried[1], correction, Exponentiate(maximum));
       AddValues(b_.At(values, start, row_bytes_), count, correction);
       return Values{maximum, total};
@@ -86,14 +88,25 @@ class AttentionEmitter {
     });
   }
 
-  // scores_[i] = scale * query . keys[i] for i < count, minus infinity up to kBlock.
+  llvm::FixedVectorType* Doubles(int count) {
+    return llvm::FixedVectorType::get(ir_.getDoubleTy(), static_cast<unsigned>(count));
+  }
+
+  Value* LoadScores(Value* first, int count) {
+    return ir_.CreateAlignedLoad(Doubles(count), b_.At(scores_, first, 8), llvm::Align(8));
+  }
+
+  void StoreScores(Value* scores, Value* first) {
+    ir_.CreateAlignedStore(scores, b_.At(scores_, first, 8), llvm::Align(8));
+  }
+
+  // scores_[i] = scale * query . keys[i] for i < count, minus infinity up to kBlock. Trained models have heads whose
+  // scores are in the hundreds, where exp makes a rounding to f32 the largest error of a forward pass; so scores are
+  // double until the maximum is subtracted. That costs no time, as reading the keys takes longer.
   void Scores(Value* query, Value* keys, Value* count) {
-    llvm::Constant* absent = b_.Float(-std::numeric_limits<double>::infinity());
-    ForColumns(b_, kBlock, [&](Value* column, int lanes) {
-      StoreFloats(b_, Splat(b_, absent, lanes), b_.At(scores_, column, 4), lanes);
-    });
+    ForColumns(b_, kBlock, [&](Value* column, int lanes) { StoreScores(Absent(lanes), column); });
     Value* last = ir_.CreateSub(count, b_.I64(1));
-    const RowLayout layout{shape_.head_dim, DType::kF32};
+    const RowLayout layout{shape_.head_dim, DType::kF32, /*in_double=*/true};
     b_.For(b_.I64(0), count, 4, [&](Value* first) {
       Values rows;
       Value* valid = llvm::PoisonValue::get(llvm::FixedVectorType::get(ir_.getInt1Ty(), 4));
@@ -107,34 +120,38 @@ class AttentionEmitter {
         return b_.At(ir_.CreateGEP(ir_.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
       };
       Value* dots = DotFourRows(b_, rows, query, layout, prefetch);
-      Value* scaled = ir_.CreateFMul(dots, Splat(b_, b_.Float(shape_.scale), 4));
-      StoreFloats(b_, ir_.CreateSelect(valid, scaled, Splat(b_, absent, 4)), b_.At(scores_, first, 4), 4);
+      Value* scaled = ir_.CreateFMul(dots, llvm::ConstantFP::get(dots->getType(), double{shape_.scale}));
+      StoreScores(ir_.CreateSelect(valid, scaled, Absent(4)), first);
     });
+  }
+
+  // What positions without a score have.
+  llvm::Constant* Absent(int count) {
+    return llvm::ConstantFP::get(Doubles(count), -std::numeric_limits<double>::infinity());
   }
 
   // The largest of the scores and `before`.
   Value* Maximum(Value* before) {
     const Values initial = {Splat(b_, before, b_.lanes())};
     const Values largest = ForColumns(b_, kBlock, initial, [&](Value* column, int lanes, const Values& carried) {
-      return Values{Max(b_, LoadFloats(b_, b_.At(scores_, column, 4), DType::kF32, lanes), carried[0])};
+      return Values{Max(b_, LoadScores(column, lanes), carried[0])};
     });
     return FoldLanes(b_, largest[0], [&](Value* x, Value* y) { return Max(b_, x, y); });
   }
 
-  // scores_ = exp(scores_ - maximum); returns their sum.
+  // weights_ = exp(scores_ - maximum); returns their sum.
   Value* Exponentiate(Value* maximum) {
     const Values zero = {ZeroVector(b_, b_.lanes())};
     const Values sum = ForColumns(b_, kBlock, zero, [&](Value* column, int lanes, const Values& carried) {
-      Value* address = b_.At(scores_, column, 4);
-      Value* score = LoadFloats(b_, address, DType::kF32, lanes);
-      Value* weight = ExpOfNegative(b_, ir_.CreateFSub(score, Splat(b_, maximum, lanes)));
-      StoreFloats(b_, weight, address, lanes);
+      Value* below = ir_.CreateFSub(LoadScores(column, lanes), Splat(b_, maximum, lanes));
+      Value* weight = ExpOfNegative(b_, ir_.CreateFPTrunc(below, b_.FloatVector(lanes)));
+      StoreFloats(b_, weight, b_.At(weights_, column, 4), lanes);
       return Values{ir_.CreateFAdd(carried[0], weight)};
     });
     return SumLanes(b_, sum[0]);
   }
 
-  // sums_ = sums_ * correction + sum over i < count of scores_[i] * values[i].
+  // sums_ = sums_ * correction + sum over i < count of weights_[i] * values[i].
   void AddValues(Value* values, Value* count, Value* correction) {
     const int64_t most = b_.isa().registers / 2;
     int64_t column = 0;
@@ -150,7 +167,7 @@ class AttentionEmitter {
         sums.push_back(ir_.CreateFMul(sum, Splat(b_, correction, widths.back())));
       }
       sums = b_.For(b_.I64(0), count, 1, sums, [&](Value* i, const Values& carried) {
-        Value* weight = b_.LoadFloat(scores_, i);
+        Value* weight = b_.LoadFloat(weights_, i);
         Value* row = b_.At(b_.At(values, i, row_bytes_), 4 * column);
         Values next;
         for (size_t v = 0; v < widths.size(); ++v) {
@@ -174,8 +191,9 @@ class AttentionEmitter {
   KernelBuilder b_;
   llvm::IRBuilder<>& ir_;
   const int64_t row_bytes_;
-  Value* scores_;  // f32 (kBlock)
-  Value* sums_;    // f32 (head_dim)
+  Value* scores_;   // f64 (kBlock)
+  Value* weights_;  // f32 (kBlock)
+  Value* sums_;     // f32 (head_dim)
 };
 
 }  // namespace

@@ -195,10 +195,15 @@ Value* DotRow(KernelBuilder& b, Value* row, Value* x, const RowLayout& layout,
   const int lanes = b.lanes();
   const int64_t size = layout.element_bytes();
   // Enough partial sums to hide the latency of a multiply-add.
-  const int64_t unroll = std::clamp<int64_t>(layout.width / lanes, 1, 8);
+  const int64_t unroll = std::clamp<int64_t>(layout.width / lanes, 1, layout.in_double ? 4 : 8);
   const auto product = [&](Value* k, int64_t extra, int count, Value* sum) {
     Value* x_vector = LoadPadded(b, b.At(b.At(x, k, 4), extra * 4), DType::kF32, count);
     Value* w = LoadPadded(b, b.At(b.At(row, k, size), extra * size), layout.dtype, count);
+    if (layout.in_double) {
+      auto* type = FixedVectorType::get(b.ir().getDoubleTy(), static_cast<unsigned>(lanes));
+      x_vector = b.ir().CreateFPExt(x_vector, type);
+      w = b.ir().CreateFPExt(w, type);
+    }
     return sum == nullptr ? b.ir().CreateFMul(w, x_vector) : MulAdd(b, w, x_vector, sum);
   };
   const int64_t step = unroll * lanes;

@@ -48,12 +48,14 @@ Values ForColumns(KernelBuilder& b, int64_t width, const Values& initial,
 struct RowLayout {
   int64_t width;
   DType dtype;
+  bool in_double = false;  // whether products are taken and added up as double
   [[nodiscard]] int64_t element_bytes() const { return static_cast<int64_t>(DTypeSize(dtype)); }
   [[nodiscard]] int64_t bytes() const { return width * element_bytes(); }
 };
 
-/// <4 x float>: the dot products of four rows with x (f32). The order of summation depends on the layout only, and
-/// is the same for each row. `prefetch` gives the address to ask for when row r is read at a byte offset.
+/// <4 x float>, or <4 x double> if the layout says so: the dot products of four rows with x (f32). The order of
+/// summation depends on the layout only, and is the same for each row. `prefetch` gives the address to ask for when row
+/// r is read at a byte offset.
 [[nodiscard]] llvm::Value* DotFourRows(KernelBuilder& b, const Values& rows, llvm::Value* x, const RowLayout& layout,
                                        llvm::function_ref<llvm::Value*(int r, llvm::Value* offset)> prefetch);
 

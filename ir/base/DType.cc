@@ -116,4 +116,8 @@ double LoadAsDouble(DType dtype, const void* data, size_t index) {
   return 0;
 }
 
+int64_t LoadAsInteger(DType dtype, const void* data, size_t index) {
+  return dtype == DType::kI64 ? Load<int64_t>(data, index) : static_cast<int64_t>(LoadAsDouble(dtype, data, index));
+}
+
 }  // namespace dejavu

@@ -31,6 +31,8 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8
 
 /// Reads element `index` of the packed array `data` of a float or integer `dtype` as a double. `data` may be unaligned.
 [[nodiscard]] double LoadAsDouble(DType dtype, const void* data, size_t index);
+/// The same of an integer `dtype`; a double would not hold every 64-bit integer.
+[[nodiscard]] int64_t LoadAsInteger(DType dtype, const void* data, size_t index);
 
 }  // namespace dejavu
 

@@ -60,15 +60,16 @@ InputFile::~InputFile() {
   }
 }
 
-absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path) {
+absl::StatusOr<OutputFile> OutputFile::Create(const std::string& path, const std::string& name) {
   const int descriptor = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor < 0) {
-    return FileError(path, "cannot create the file", errno);
+    return FileError(name, "cannot create the file", errno);
   }
-  return OutputFile(path, descriptor);
+  return OutputFile(path, name, descriptor);
 }
 
-OutputFile::OutputFile(std::string path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {
+OutputFile::OutputFile(std::string path, std::string name, int descriptor)
+    : path_(std::move(path)), name_(std::move(name)), descriptor_(descriptor) {
   struct stat info = {};
   // A device such as /dev/full must outlive a failed write to it.
   remove_ = fstat(descriptor_, &info) == 0 && S_ISREG(info.st_mode);
@@ -76,6 +77,7 @@ OutputFile::OutputFile(std::string path, int descriptor) : path_(std::move(path)
 
 OutputFile::OutputFile(OutputFile&& other) noexcept
     : path_(std::move(other.path_)),
+      name_(std::move(other.name_)),
       descriptor_(std::exchange(other.descriptor_, -1)),
       remove_(std::exchange(other.remove_, false)) {}
 
@@ -95,7 +97,7 @@ absl::Status OutputFile::Write(std::span<const std::byte> bytes) {
       if (errno == EINTR) {
         continue;
       }
-      return FileError(path_, "cannot write", errno);
+      return FileError(name_, "cannot write", errno);
     }
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
@@ -106,7 +108,7 @@ absl::Status OutputFile::Write(std::string_view text) { return Write(std::as_byt
 
 absl::Status OutputFile::Finish() {
   if (fsync(descriptor_) != 0) {
-    return FileError(path_, "cannot write to disk", errno);
+    return FileError(name_, "cannot write to disk", errno);
   }
   RETURN_IF_ERROR(Close());
   remove_ = false;
@@ -115,7 +117,7 @@ absl::Status OutputFile::Finish() {
 
 absl::Status OutputFile::Close() {
   if (close(std::exchange(descriptor_, -1)) != 0) {
-    return FileError(path_, "cannot close", errno);
+    return FileError(name_, "cannot close", errno);
   }
   return absl::OkStatus();
 }
@@ -174,7 +176,7 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   static std::atomic<unsigned> counter = 0;
   const std::string temporary = absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
   {
-    ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary));
+    ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary, path));
     RETURN_IF_ERROR(file.Write(contents));
     RETURN_IF_ERROR(file.Finish());
   }

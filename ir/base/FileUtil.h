@@ -40,7 +40,9 @@ class InputFile {
 class OutputFile {
  public:
   /// Creates `path`, or empties it where it exists.
-  [[nodiscard]] static absl::StatusOr<OutputFile> Create(const std::string& path);
+  [[nodiscard]] static absl::StatusOr<OutputFile> Create(const std::string& path) { return Create(path, path); }
+  /// The same; errors call the file `name`, as the user knows it.
+  [[nodiscard]] static absl::StatusOr<OutputFile> Create(const std::string& path, const std::string& name);
 
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
@@ -55,10 +57,11 @@ class OutputFile {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  OutputFile(std::string path, int descriptor);
+  OutputFile(std::string path, std::string name, int descriptor);
   absl::Status Close();
 
   std::string path_;
+  std::string name_;  // in errors
   int descriptor_;
   bool remove_ = true;
 };

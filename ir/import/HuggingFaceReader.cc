@@ -42,6 +42,10 @@ absl::Status HashWeights(Module& module, WeightStore& store) {
 absl::StatusOr<std::unique_ptr<Module>> ReadHuggingFace(const std::string& folder, WeightStore* store) {
   ASSIGN_OR_RETURN(const std::string name, FolderName(folder));
   const std::string config_path = absl::StrCat(folder, folder.ends_with("/") ? "" : "/", "config.json");
+  std::error_code ignored;
+  if (!std::filesystem::exists(config_path, ignored)) {
+    return UserError(folder, ": has no config.json; expected the folder of a Hugging Face OPT checkpoint");
+  }
   ASSIGN_OR_RETURN(const OptConfig config, ReadOptConfig(config_path));
   ASSIGN_OR_RETURN(const HuggingFaceFolder tensors, HuggingFaceFolder::Open(folder));
   ASSIGN_OR_RETURN(std::unique_ptr<Module> module, BuildOptModule(config, name, tensors));

@@ -2,7 +2,6 @@
 
 #include <google/protobuf/io/coded_stream.h>
 
-#include <cstring>
 #include <limits>
 
 #include "ir/base/FileUtil.h"
@@ -114,12 +113,8 @@ TensorLiteral ToLiteral(const WeightData& data) {
   for (size_t i = 0; i < count; ++i) {
     if (IsFloat(data.dtype)) {
       literal.floats.push_back(LoadAsDouble(data.dtype, data.data, i));
-    } else if (data.dtype == DType::kI64) {
-      int64_t value = 0;  // a double would not hold every 64-bit integer
-      std::memcpy(&value, data.data + i * sizeof(value), sizeof(value));
-      literal.ints.push_back(value);
     } else {
-      const auto value = static_cast<int64_t>(LoadAsDouble(data.dtype, data.data, i));
+      const int64_t value = LoadAsInteger(data.dtype, data.data, i);
       literal.ints.push_back(data.dtype == DType::kBool && value != 0 ? 1 : value);
     }
   }

@@ -30,7 +30,7 @@ Tensor ToTensor(const WeightData& data) {
   } else {
     tensor.ints.resize(count);
     for (size_t i = 0; i < count; ++i) {
-      tensor.ints[i] = static_cast<int64_t>(LoadAsDouble(data.dtype, data.data, i));
+      tensor.ints[i] = LoadAsInteger(data.dtype, data.data, i);
     }
   }
   return tensor;

@@ -98,9 +98,9 @@ class OptWalk {
   }
 
   absl::Status Biases() const {
-    const Operation* with = nullptr;
     const Operation* without = nullptr;
     std::string missing;
+    std::string present;
     for (const auto& op : function_.ops()) {
       if (!op->Is("model.attention") && !op->Is("model.mlp")) {
         continue;
@@ -114,13 +114,13 @@ class OptWalk {
           without = op.get();
           missing = port;
         } else {
-          with = op.get();
+          present = absl::StrCat("'", std::string(port), "' of ", op->Describe());
         }
       }
     }
-    if (with != nullptr && without != nullptr) {
-      return UserError(without->Describe(), " has no '", missing, "', but ", with->Describe(),
-                       " has biases; expected biases in all attention and MLP blocks or in none");
+    if (!present.empty() && without != nullptr) {
+      return UserError(without->Describe(), " has no '", missing, "', but there is ", present,
+                       "; expected biases in all attention and MLP blocks or in none");
     }
     return absl::OkStatus();
   }

@@ -19,15 +19,17 @@ class PipelineReader {
       if (pos_ == text_.size()) {
         return pipeline;
       }
-      if (text_[pos_++] != ',') {
-        return Error("expected ',' between passes");
+      if (text_[pos_] != ',') {
+        return Error(pos_, "expected ',' between passes");
       }
+      ++pos_;
     }
   }
 
  private:
-  absl::Status Error(std::string_view message) const {
-    return UsageError("--pipeline: at character ", pos_, " of '", std::string(text_), "': ", std::string(message));
+  absl::Status Error(size_t at, std::string_view message) const {
+    const std::string where = at < text_.size() ? absl::StrCat("at character ", at + 1) : "at the end";
+    return UsageError("--pipeline: ", where, " of '", std::string(text_), "': ", std::string(message));
   }
 
   std::string_view Word(std::string_view stop) {
@@ -39,11 +41,15 @@ class PipelineReader {
   }
 
   absl::Status ReadStep(Pipeline* pipeline) {
+    const size_t start = pos_;
     const std::string_view name = Word(",{}=");
     if (name.empty()) {
-      return Error("expected a pass or pipeline");
+      return Error(start, "expected a pass or pipeline");
     }
     if (const NamedPipeline* named = FindPipeline(name)) {
+      if (pos_ < text_.size() && text_[pos_] == '{') {
+        return Error(pos_, absl::StrCat("pipeline '", std::string(name), "' takes no options; its passes do"));
+      }
       for (const auto& [step, why] : named->steps) {
         ASSIGN_OR_RETURN(Pipeline inner, PipelineReader(step).Read());
         pipeline->insert(pipeline->end(), inner.begin(), inner.end());
@@ -52,7 +58,7 @@ class PipelineReader {
     }
     const PassInfo* pass = FindPass(name);
     if (pass == nullptr) {
-      return Error(absl::StrCat("there is no pass '", std::string(name), "'; --list-passes shows them all"));
+      return Error(start, absl::StrCat("there is no pass '", std::string(name), "'; --list-passes shows them all"));
     }
     PipelineStep step{pass, {}};
     for (const PassOption& option : pass->options) {
@@ -68,14 +74,15 @@ class PipelineReader {
   absl::Status ReadOptions(PipelineStep* step) {
     ++pos_;
     while (pos_ < text_.size() && text_[pos_] != '}') {
+      const size_t start = pos_;
       const std::string_view key = Word(" ,{}=");
       auto it = step->options.find(key);
       if (it == step->options.end()) {
-        return Error(absl::StrCat("pass '", std::string(step->pass->name), "' has no option '", std::string(key), "'",
-                                  OptionList(*step->pass)));
+        return Error(start, absl::StrCat("pass '", std::string(step->pass->name), "' has no option '", std::string(key),
+                                         "'", OptionList(*step->pass)));
       }
       if (pos_ == text_.size() || text_[pos_] != '=') {
-        return Error("expected '=' after the option's name");
+        return Error(pos_, "expected '=' after the option's name");
       }
       ++pos_;
       it->second = Word(" ,{}");
@@ -84,7 +91,7 @@ class PipelineReader {
       }
     }
     if (pos_ == text_.size()) {
-      return Error("expected '}'");
+      return Error(pos_, "expected '}'");
     }
     ++pos_;
     return absl::OkStatus();

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <sstream>
 #include <string>
@@ -19,6 +18,7 @@
 #include "passes/manager/PassManager.h"
 #include "runtime/engine/Session.h"
 #include "tests/support/Npz.h"
+#include "tests/support/SharedModels.h"
 #include "tools/driver/Compile.h"
 
 namespace dejavu {
@@ -108,6 +108,27 @@ void CheckRows(Session& session, const Tensor& ids, const Tensor& logits, double
     ASSERT_TRUE(last.ok()) << last.status();
     EXPECT_LT(RelativeError(*last, &logits.floats[((row + 1) * tokens - 1) * vocab]), tolerance) << "prefill";
   }
+}
+
+/// Decodes the trained models' text: PyTorch's best token everywhere, and its logits at the last positions.
+void CheckText(Session& session, const std::map<std::string, Tensor>& arrays) {
+  const Tensor& last = arrays.at("text_last_logits");
+  const std::vector<int64_t>& ids = arrays.at("text_ids").ints;
+  const auto vocab = static_cast<size_t>(last.dims[1]);
+  const size_t first = ids.size() - static_cast<size_t>(last.dims[0]);
+  std::vector<float> logits;
+  session.Reset();
+  for (size_t t = 0; t < ids.size(); ++t) {
+    const auto actual = session.Decode(static_cast<int32_t>(ids[t]));
+    ASSERT_TRUE(actual.ok()) << actual.status();
+    const auto best = std::max_element(actual->begin(), actual->end()) - actual->begin();
+    EXPECT_EQ(best, arrays.at("text_argmax").ints[t]) << "token " << t;
+    if (t >= first) {
+      logits.insert(logits.end(), actual->begin(), actual->end());
+    }
+  }
+  ASSERT_EQ(logits.size(), vocab * (ids.size() - first));
+  EXPECT_LT(RelativeError(logits, last.floats.data()), 1e-4);
 }
 
 /// For a graph whose stored outputs follow a past that no runtime call can give: the interpreter, which agrees with
@@ -200,6 +221,7 @@ TEST_P(Demo, LogitsArePyTorchsOnEveryInstructionSet) {
                             absl::StrCat("demo-", GetParam()));
     ASSERT_NE(compiled.session(), nullptr);
     CheckRows(*compiled.session(), arrays->at("input_ids"), arrays->at("logits"), 1e-4);
+    CheckText(*compiled.session(), *arrays);
   }
 }
 
@@ -236,27 +258,19 @@ TEST(Threads, DoNotChangeALogit) {
 }
 
 TEST(ReferenceModel, LogitsArePyTorchs) {
-  const char* variable = std::getenv("DEJAVU_SHARED");
-  const std::string shared = variable != nullptr ? variable : DEJAVU_SOURCE_DIR "/../shared";
-  const std::string folder = shared + "/models/opt-ref-92m";
-  if (!std::filesystem::exists(folder + "/model.safetensors.xz")) {
-    GTEST_SKIP() << "opt-ref-92m is not beside this project; set DEJAVU_SHARED to the folder that holds it";
+  const SharedModel model("opt-ref-92m");
+  if (!model.missing().empty()) {
+    GTEST_SKIP() << model.missing();
   }
-  const std::string unpacked = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-ref");
-  std::filesystem::create_directories(unpacked);
-  std::filesystem::copy(folder + "/config.json", unpacked);
-  const std::string unpack =
-      absl::StrCat("xz -dc ", folder, "/model.safetensors.xz > ", unpacked, "/model.safetensors");
-  ASSERT_EQ(std::system(unpack.c_str()), 0) << "xz is needed to unpack the reference model";
-  const auto arrays = ReadNpz(folder + "/expected.npz");
+  const auto arrays = ReadNpz(model.path() + "/expected.npz");
   ASSERT_TRUE(arrays.ok()) << arrays.status();
   for (const std::string sparsity : {"none", "exact"}) {
     SCOPED_TRACE(sparsity);
-    const Compiled compiled(unpacked, sparsity, BestIsa(), "ref-" + sparsity);
+    const Compiled compiled(model.path(), sparsity, BestIsa(), "ref-" + sparsity);
     ASSERT_NE(compiled.session(), nullptr);
     CheckRows(*compiled.session(), arrays->at("input_ids"), arrays->at("logits"), 1e-4);
+    CheckText(*compiled.session(), *arrays);
   }
-  std::filesystem::remove_all(unpacked);
 }
 
 }  // namespace

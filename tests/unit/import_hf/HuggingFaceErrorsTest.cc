@@ -59,7 +59,8 @@ std::function<void(const Checkpoint&)> Truncate(const std::string& file) {
 }
 
 const Case kMissing[] = {
-    {"NoConfig", &Nothing, "$/config.json: cannot open the file: No such file or directory", Remove("config.json")},
+    {"NoConfig", &Nothing, "$: has no config.json; expected the folder of a Hugging Face OPT checkpoint",
+     Remove("config.json")},
     {"NoWeights", &Nothing,
      "$: has neither model.safetensors nor model.safetensors.index.json; expected the folder of a Hugging Face OPT "
      "checkpoint",

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -13,6 +12,7 @@
 #include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
 #include "tests/support/Npz.h"
+#include "tests/support/SharedModels.h"
 
 namespace dejavu {
 namespace {
@@ -115,17 +115,14 @@ INSTANTIATE_TEST_SUITE_P(Random, HuggingFaceModels, testing::ValuesIn(RandomMode
 class TrainedModels : public testing::TestWithParam<std::string> {};
 
 TEST_P(TrainedModels, ComputeTheirLogits) {
-  const char* shared = std::getenv("DEJAVU_SHARED");
-  const std::string folder =
-      absl::StrCat(shared != nullptr ? shared : DEJAVU_SOURCE_DIR "/../shared", "/models/", GetParam());
-  if (!fs::exists(folder + "/model.safetensors")) {
-    GTEST_SKIP() << folder << "/model.safetensors is not there; set DEJAVU_SHARED to the folder that has models/"
-                 << GetParam() << " with its unpacked model.safetensors";
+  const SharedModel model(GetParam());
+  if (!model.missing().empty()) {
+    GTEST_SKIP() << model.missing();
   }
   WeightStore weights;
-  const auto module = ReadHuggingFace(folder, &weights);
+  const auto module = ReadHuggingFace(model.path(), &weights);
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto arrays = ReadNpz(folder + "/expected.npz");
+  const auto arrays = ReadNpz(model.path() + "/expected.npz");
   ASSERT_TRUE(arrays.ok()) << arrays.status();
   ExpectLogits(**module, weights, Prefix(*arrays, 0, 8), 1e-4);
   ExpectLogits(**module, weights, Prefix(*arrays, 1, 5), 1e-4);
