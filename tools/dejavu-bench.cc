@@ -56,6 +56,10 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
 }
 
 absl::StatusOr<std::vector<int32_t>> Prompt(const Model& model, const BenchFlags& flags) {
+  if (flags.prompt_tokens > model.info().positions) {
+    return UserError("--prompt-tokens=", flags.prompt_tokens, " is more than the model's ", model.info().positions,
+                     " positions");
+  }
   if (flags.text.empty()) {
     return RandomTokens(flags.prompt_tokens, model.info().vocab);
   }

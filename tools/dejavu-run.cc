@@ -4,6 +4,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
+#include "ir/base/FileUtil.h"
 #include "ir/base/Status.h"
 #include "runtime/artifact/Json.h"
 #include "tools/driver/CommandLine.h"
@@ -72,10 +73,13 @@ void PrintStats(const RunResult& result) {
   };
   std::cerr << "\n";
   line("prompt", absl::StrFormat("%d tokens in %.1f ms", result.prompt.size(), result.prefill_ms));
-  line("new",
-       absl::StrFormat("%d tokens, %.3f ms each", result.generation.tokens.size(), result.generation.ms_per_token));
-  line("bytes per token", absl::StrFormat("%.3f MB", result.bytes_per_token / 1e6));
-  line("MLP density", absl::StrFormat("%.2f %%", result.mlp_density * 100));
+  const std::optional<double> ms = result.generation.ms_per_token;
+  line("new", absl::StrFormat("%d tokens%s", result.generation.tokens.size(),
+                              ms.has_value() ? absl::StrFormat(", %.3f ms each", *ms) : ""));
+  if (result.bytes_per_token.has_value()) {
+    line("bytes per token", absl::StrFormat("%.3f MB", *result.bytes_per_token / 1e6));
+    line("MLP density", absl::StrFormat("%.2f %%", *result.mlp_density * 100));
+  }
   line("ended by", std::string(FinishReasonName(result.generation.finish_reason)));
 }
 
@@ -85,10 +89,14 @@ void PrintJsonResult(const RunResult& result) {
   json["tokens"] = result.generation.tokens;
   json["text"] = result.text.has_value() ? nlohmann::ordered_json(*result.text) : nlohmann::ordered_json(nullptr);
   json["finish_reason"] = std::string(FinishReasonName(result.generation.finish_reason));
-  json["ms_per_token"] = result.generation.ms_per_token;
+  // What no token was decoded for is not known.
+  const auto known = [](const std::optional<double>& value) {
+    return value.has_value() ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+  };
+  json["ms_per_token"] = known(result.generation.ms_per_token);
   json["prefill_ms"] = result.prefill_ms;
-  json["bytes_per_token"] = result.bytes_per_token;
-  json["mlp_density"] = result.mlp_density;
+  json["bytes_per_token"] = known(result.bytes_per_token);
+  json["mlp_density"] = known(result.mlp_density);
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
 }
 
@@ -97,7 +105,7 @@ absl::StatusOr<std::vector<int32_t>> ParseTokens(const std::string& text) {
   for (const absl::string_view word : absl::StrSplit(text, ',')) {
     int32_t token = 0;
     if (!absl::SimpleAtoi(word, &token)) {
-      return UserError("--tokens: '", word, "' is not a token id; give numbers separated by commas");
+      return UsageError("--tokens: '", word, "' is not a token id; give numbers separated by commas");
     }
     tokens.push_back(token);
   }
@@ -128,6 +136,9 @@ absl::Status Run(const RunFlags& flags) {
   }
   if (!flags.prompt.empty()) {
     ASSIGN_OR_RETURN(request.tokens, tokenizer->EncodePrompt(flags.prompt));
+  }
+  if (!flags.logits.empty()) {
+    RETURN_IF_ERROR(WithContext(CheckCanCreate(flags.logits), "--logits"));
   }
   if (!flags.json) {
     request.on_text = [](const std::string& text) { std::cout << text << std::flush; };

@@ -166,15 +166,28 @@ absl::Status WriteInPlace(const std::string& path, std::string_view contents) {
   return close(descriptor) == 0 ? absl::OkStatus() : FileError(path, "cannot write", errno);
 }
 
+/// Devices and pipes must not become files.
+bool IsSpecialFile(const std::string& path) {
+  struct stat existing = {};
+  return stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode);
+}
+
+std::string TemporaryName(const std::string& path) {
+  static std::atomic<unsigned> counter = 0;
+  return absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
+}
+
 }  // namespace
 
+absl::Status CheckCanCreate(const std::string& path) {
+  return IsSpecialFile(path) ? absl::OkStatus() : OutputFile::Create(TemporaryName(path), path).status();
+}
+
 absl::Status WriteFileAtomically(const std::string& path, std::string_view contents) {
-  struct stat existing = {};
-  if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
-    return WriteInPlace(path, contents);  // a device or pipe must not become a file
+  if (IsSpecialFile(path)) {
+    return WriteInPlace(path, contents);
   }
-  static std::atomic<unsigned> counter = 0;
-  const std::string temporary = absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
+  const std::string temporary = TemporaryName(path);
   {
     ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary, path));
     RETURN_IF_ERROR(file.Write(contents));

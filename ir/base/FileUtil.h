@@ -72,6 +72,9 @@ class OutputFile {
 /// Replaces `path` by `contents`: readers see the old file or the new one, also after a crash.
 [[nodiscard]] absl::Status WriteFileAtomically(const std::string& path, std::string_view contents);
 
+/// An error if WriteFileAtomically(path) would fail to create its file: to be asked before long work.
+[[nodiscard]] absl::Status CheckCanCreate(const std::string& path);
+
 /// Syncs the entries of directory `path`, after which files created in it or renamed into it survive a crash.
 [[nodiscard]] absl::Status SyncDirectory(const std::string& path);
 

@@ -205,7 +205,7 @@ dejavu_status dejavu_generate(dejavu_session* session, const int32_t* prompt, si
     RETURN_IF_ERROR(RequireAll(session, options));
     RETURN_IF_ERROR(RequireArray(prompt, count));
     const dejavu::GenerateOptions wanted = dejavu::FromC(*options);
-    RETURN_IF_ERROR(dejavu::ValidateSamplingOptions(wanted.sampling));
+    RETURN_IF_ERROR(dejavu::ValidateGenerateOptions(wanted));
     ASSIGN_OR_RETURN(const std::span<const float> logits, session->session->Prefill({prompt, count}));
     ASSIGN_OR_RETURN(const dejavu::Generation generation,
                      dejavu::Generate(*session->session, logits, wanted, [&](int32_t token) {

@@ -112,7 +112,16 @@ absl::Status ReadTargets(const JsonObject& root, Manifest& manifest) {
   return absl::OkStatus();
 }
 
+constexpr char kSeal[] = "xxh3";
+
+std::string SealOf(Json manifest) {
+  manifest.erase(kSeal);
+  return HashText(Hash64(PrintJson(manifest)));
+}
+
 }  // namespace
+
+void SealManifest(nlohmann::json& manifest) { manifest[kSeal] = SealOf(manifest); }
 
 const TargetInfo* Manifest::FindTarget(std::string_view name) const {
   const auto found = std::find_if(targets.begin(), targets.end(), [&](const TargetInfo& t) { return t.name == name; });
@@ -126,6 +135,11 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   if (format != kArtifactFormat) {
     return UserError("has artifact format ", format, ", but this program reads format ", kArtifactFormat,
                      "; build the artifact again with this version's dejavu-opt");
+  }
+  ASSIGN_OR_RETURN(const std::string seal, root.String(kSeal));
+  if (seal != SealOf(json)) {
+    return UserError("is damaged: its field 'xxh3' says ", seal, ", but its other fields have ", SealOf(json),
+                     "; copy or build the artifact again");
   }
   Manifest manifest;
   ASSIGN_OR_RETURN(manifest.producer, root.String("producer"));
@@ -177,6 +191,7 @@ Json ManifestToJson(const Manifest& manifest) {
   for (const auto& [name, hash] : manifest.tensors) {
     json["tensors"][name] = HashText(hash);
   }
+  SealManifest(json);
   return json;
 }
 

@@ -67,11 +67,15 @@ struct Manifest {
   [[nodiscard]] const TargetInfo* FindTarget(std::string_view name) const;
 };
 
-/// Parses and checks the text of a manifest: version, required fields, ranges, file names that stay inside the
+/// Parses and checks the text of a manifest: version, seal, required fields, ranges, file names that stay inside the
 /// artifact, and that every file that a target names is listed. Errors name the field, not the file.
 [[nodiscard]] absl::StatusOr<Manifest> ParseManifest(std::string_view text);
 
+/// The sealed JSON of a manifest.
 [[nodiscard]] nlohmann::json ManifestToJson(const Manifest& manifest);
+
+/// Writes the field 'xxh3': the hash of all other fields, as one line with sorted keys. ParseManifest compares it.
+void SealManifest(nlohmann::json& manifest);
 
 /// True for relative names without "..", ".", empty or hidden components, such as "tokenizer/vocab.json".
 [[nodiscard]] bool IsSafeFileName(std::string_view name);

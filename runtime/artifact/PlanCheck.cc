@@ -98,6 +98,10 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
   }
   RETURN_IF_ERROR(CheckBuffer(plan, function.tokens, tokens * 4, name + ".tokens"));
   RETURN_IF_ERROR(CheckBuffer(plan, function.logits, vocab * 4, name + ".logits"));
+  if (function.logits.bytes != 0 && function.logits.bytes != vocab * 4) {
+    return UserError("field '", name, ".logits' has ", function.logits.bytes,
+                     " bytes, but the manifest's vocabulary of ", vocab, " needs ", vocab * 4);
+  }
   for (size_t i = 0; i < function.launches.size(); ++i) {
     const Launch& launch = function.launches[i];
     const std::string path = absl::StrCat(name, ".launches[", i, "]");

@@ -50,11 +50,16 @@ std::string_view FinishReasonName(FinishReason reason) {
   return "";
 }
 
-absl::StatusOr<Generation> Generate(Session& session, std::span<const float> logits, const GenerateOptions& options,
-                                    const std::function<bool(int32_t)>& on_token) {
+absl::Status ValidateGenerateOptions(const GenerateOptions& options) {
   if (options.max_new_tokens < 0) {
     return UsageError("the number of new tokens must not be negative, but is ", options.max_new_tokens);
   }
+  return ValidateSamplingOptions(options.sampling);
+}
+
+absl::StatusOr<Generation> Generate(Session& session, std::span<const float> logits, const GenerateOptions& options,
+                                    const std::function<bool(int32_t)>& on_token) {
+  RETURN_IF_ERROR(ValidateGenerateOptions(options));
   ASSIGN_OR_RETURN(Sampler sampler, Sampler::Create(options.sampling));
   Generation generation;
   const int64_t before = session.position();

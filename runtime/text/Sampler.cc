@@ -34,14 +34,14 @@ absl::StatusOr<int32_t> FindHighest(std::span<const float> logits) {
 
 absl::Status ValidateSamplingOptions(const SamplingOptions& options) {
   if (!std::isfinite(options.temperature) || options.temperature < 0) {
-    return UserError("--temperature must be a number of at least 0, but is ", options.temperature);
+    return UsageError("--temperature must be a number of at least 0, but is ", options.temperature);
   }
   if (options.top_k < 0) {
-    return UserError("--top-k must be at least 0 (0 keeps all tokens), but is ", options.top_k);
+    return UsageError("--top-k must be at least 0 (0 keeps all tokens), but is ", options.top_k);
   }
   const bool is_share = options.top_p > 0 && options.top_p <= 1;
   if (!is_share) {
-    return UserError("--top-p must be above 0 and at most 1, but is ", options.top_p);
+    return UsageError("--top-p must be above 0 and at most 1, but is ", options.top_p);
   }
   return absl::OkStatus();
 }

@@ -70,16 +70,15 @@ def peer_round(args, engine, dtype):
 
 def dejavu_artifact(args, sparsity):
     path = os.path.join(args.work, f"{os.path.basename(args.model.rstrip('/'))}-{sparsity}.dejavu")
-    if not os.path.exists(path):
-        os.makedirs(args.work, exist_ok=True)
-        subprocess.run([os.path.join(args.bin, "dejavu-opt"), args.model, "-o", path, f"--sparsity={sparsity}"],
-                       check=True)
+    os.makedirs(args.work, exist_ok=True)
+    subprocess.run([os.path.join(args.bin, "dejavu-opt"), args.model, "-o", path, f"--sparsity={sparsity}"],
+                   check=True)
     return path
 
 
-def dejavu_round(args, sparsity):
-    command = [os.path.join(args.bin, "dejavu-bench"), dejavu_artifact(args, sparsity), "--json",
-               f"--prompt-tokens={args.prompt_tokens}", f"--new-tokens={args.new_tokens}",
+def dejavu_round(args, artifact):
+    command = [os.path.join(args.bin, "dejavu-bench"), artifact, "--json",
+               f"--text={args.prompt}", f"--prompt-tokens={args.prompt_tokens}", f"--new-tokens={args.new_tokens}",
                f"--repeats={args.repeats}", f"--threads={args.threads}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
@@ -94,8 +93,9 @@ def plan(args):
     """(name, stored dtype, function of one round), ours first: it stores matrices as the checkpoint does."""
     config = load_config(args)
     stored = config.get("dtype") or config.get("torch_dtype", "float32")
-    rows = [("DejaVu, dense", stored, lambda: dejavu_round(args, "none")),
-            ("DejaVu, exact", stored, lambda: dejavu_round(args, "exact"))]
+    dense, exact = (dejavu_artifact(args, sparsity) for sparsity in ("none", "exact"))
+    rows = [("DejaVu, dense", stored, lambda: dejavu_round(args, dense)),
+            ("DejaVu, exact", stored, lambda: dejavu_round(args, exact))]
     engines = [("torch_eager", t) for t in ("float16", "bfloat16", "float32")]
     engines += [("onnxruntime", t) for t in ("float16", "float32", "int8")]
     engines += [("ctranslate2", t) for t in peers.ctranslate2_types()]

@@ -14,9 +14,11 @@
 namespace dejavu::testing {
 namespace {
 
-constexpr const char* kQemu = DEJAVU_QEMU_AARCH64;
-constexpr const char* kDriver = DEJAVU_AARCH64_DRIVER;
-constexpr const char* kSysroot = DEJAVU_AARCH64_SYSROOT;
+/// Which of the two was not found when the tests were configured, if any.
+std::string Missing(std::string_view qemu, std::string_view driver, const char* qemu_name, const char* compiler) {
+  const char* missing = qemu.empty() ? qemu_name : driver.empty() ? compiler : nullptr;
+  return missing == nullptr ? "" : absl::StrCat(missing, " was not found when the tests were configured");
+}
 
 void AppendInt(std::string& bytes, int64_t value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
@@ -43,15 +45,24 @@ std::pair<std::string, std::vector<size_t>> Pack(const Problem& problem) {
 
 }  // namespace
 
-std::string WhyNoEmulation() {
-  if (std::strlen(kDriver) == 0) {
-    return "aarch64-linux-gnu-gcc was not found when the tests were configured";
-  }
-  return std::strlen(kQemu) == 0 ? "qemu-aarch64 was not found when the tests were configured" : "";
+const std::vector<Emulator>& Emulators() {
+  static const std::vector<Emulator> emulators = {
+      {"aarch64", DEJAVU_QEMU_AARCH64 " -L /usr/aarch64-linux-gnu", DEJAVU_AARCH64_DRIVER,
+       Missing(DEJAVU_QEMU_AARCH64, DEJAVU_AARCH64_DRIVER, "qemu-aarch64", "aarch64-linux-gnu-gcc")},
+      // Nehalem has SSE4.2, but no AVX, F16C or FMA.
+      {"x86-64-v2", DEJAVU_QEMU_X86_64 " -cpu Nehalem", DEJAVU_X86_64_DRIVER,
+       Missing(DEJAVU_QEMU_X86_64, DEJAVU_X86_64_DRIVER, "qemu-x86_64", "a compiler for x86-64")}};
+  return emulators;
 }
 
-EmulatedKernels::EmulatedKernels(const std::vector<std::byte>& object)
-    : folder_((std::filesystem::temp_directory_path() / "dejavu-emulate-XXXXXX").string()) {
+const Emulator* FindEmulator(std::string_view isa) {
+  const auto found =
+      std::find_if(Emulators().begin(), Emulators().end(), [&](const Emulator& e) { return e.isa == isa; });
+  return found == Emulators().end() ? nullptr : &*found;
+}
+
+EmulatedKernels::EmulatedKernels(const Emulator& emulator, const std::vector<std::byte>& object)
+    : emulator_(emulator), folder_((std::filesystem::temp_directory_path() / "dejavu-emulate-XXXXXX").string()) {
   if (mkdtemp(folder_.data()) != nullptr) {
     std::ofstream file(folder_ + "/kernels.so", std::ios::binary);
     file.write(reinterpret_cast<const char*>(object.data()), static_cast<std::streamsize>(object.size()));
@@ -68,8 +79,8 @@ absl::StatusOr<std::vector<Argument>> EmulatedKernels::Call(const std::string& s
   const auto [bytes, offsets] = Pack(problem);
   const std::string path = folder_ + "/arguments";
   std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  const std::string command = absl::StrCat(kQemu, " -L ", kSysroot, " ", kDriver, " ", folder_, "/kernels.so ", symbol,
-                                           " ", threads, " ", placement == Placement::kEnd ? 1 : 0, " ", path);
+  const std::string command = absl::StrCat(emulator_.command, " ", emulator_.driver, " ", folder_, "/kernels.so ",
+                                           symbol, " ", threads, " ", placement == Placement::kEnd ? 1 : 0, " ", path);
   const int code = std::system(command.c_str());
   if (code != 0) {
     return absl::InternalError(absl::StrCat("'", command, "' ended with status ", code));

@@ -37,12 +37,14 @@ class Numerics : public ::testing::TestWithParam<const CpuTarget*> {
     if (HostRuns(*GetParam())) {
       return Call(LoadedKernels(object).Find(symbol), problem, 1, Placement::kEnd);
     }
-    return EmulatedKernels(object).Call(symbol, problem, 1, Placement::kEnd).value();
+    return EmulatedKernels(*FindEmulator(GetParam()->name), object).Call(symbol, problem, 1, Placement::kEnd).value();
   }
 
   void SetUp() override {
-    if (!HostRuns(*GetParam()) && (GetParam()->x86 || !WhyNoEmulation().empty())) {
-      GTEST_SKIP() << "this CPU does not run " << GetParam()->name << "; " << WhyNoEmulation();
+    const Emulator* emulator = FindEmulator(GetParam()->name);
+    if (!HostRuns(*GetParam()) && (emulator == nullptr || !emulator->missing.empty())) {
+      GTEST_SKIP() << "this CPU does not run " << GetParam()->name << "; "
+                   << (emulator == nullptr ? "nothing emulates it" : emulator->missing);
     }
   }
 

@@ -89,6 +89,18 @@ absl::StatusOr<int64_t> CountWindows(int64_t ids, int64_t positions, int64_t max
   return std::min(windows, max_tokens / positions);
 }
 
+/// Targets are looked up in the logits, so all are checked before the first token.
+absl::Status CheckIds(std::span<const int32_t> ids, const Model& model) {
+  const int64_t vocab = model.info().vocab;
+  for (const int32_t id : ids) {
+    if (id < 0 || id >= vocab) {
+      return UserError("the text has the token id ", id, ", but ", model.artifact().path(), " knows 0 to ", vocab - 1,
+                       "; is the tokenizer another model's?");
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<int32_t>> EncodeDocuments(const Tokenizer& tokenizer, std::string_view text) {
@@ -110,6 +122,7 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   const int64_t positions = model->info().positions;
   ASSIGN_OR_RETURN(const int64_t windows,
                    CountWindows(static_cast<int64_t>(ids.size()), positions, options.max_tokens));
+  RETURN_IF_ERROR(CheckIds(ids, *model));
   ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                    Session::Create(model, {.threads = options.threads, .statistics = true}));
   std::unique_ptr<Session> other;
@@ -134,6 +147,10 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
         ASSIGN_OR_RETURN(reference_logits, other->Decode(token));
       }
       scorer.Add(logits, reference_logits, ids[static_cast<size_t>(i + 1)]);
+      if (!std::isfinite(scorer.MeanNll())) {
+        return UserError("the logits after token ", scorer.tokens(), " give no probability: the weights of ",
+                         model->artifact().path(), " are damaged or its numbers overflow");
+      }
       bar.Update(scorer.tokens(), windows * positions, absl::StrFormat("perplexity %.3f", std::exp(scorer.MeanNll())));
     }
   }

@@ -84,8 +84,10 @@ absl::StatusOr<RunResult> RunModel(const std::shared_ptr<const Model>& model, co
                      return true;
                    }));
   result.text = stream.Finish();
-  result.bytes_per_token = session->statistics().BytesPerToken();
-  result.mlp_density = session->statistics().MeanMlpDensity();
+  if (session->statistics().tokens() > 0) {
+    result.bytes_per_token = session->statistics().BytesPerToken();
+    result.mlp_density = session->statistics().MeanMlpDensity();
+  }
   return result;
 }
 

@@ -32,8 +32,8 @@ struct RunResult {
   std::optional<std::string> text;  ///< The new tokens' text; nothing without a tokenizer.
   std::vector<float> logits;        ///< (prompt tokens, vocab), if asked for.
   double prefill_ms = 0;
-  double bytes_per_token = 0;  ///< Of the tokens that went through the decode kernels; 0 if none did.
-  double mlp_density = 0;
+  std::optional<double> bytes_per_token;  ///< Of the tokens that went through the decode kernels; none if none did.
+  std::optional<double> mlp_density;
 };
 
 /// `tokenizer` may be null.

@@ -22,7 +22,20 @@ template <typename Change>
 std::string MessageAfter(const Change& change) {
   nlohmann::json json = Valid();
   change(json);
+  SealManifest(json);
   return std::string(ParseManifest(json.dump()).status().message());
+}
+
+TEST(ManifestTest, AnyChangeBreaksTheSeal) {
+  const std::string text = Valid().dump();
+  for (size_t i = 0; i < text.size(); ++i) {
+    for (const char other : {'0', '7', 'x'}) {
+      std::string damaged = text;
+      damaged[i] = other;
+      // Another number with the same value is the only change that may pass.
+      EXPECT_TRUE(!ParseManifest(damaged).ok() || nlohmann::json::parse(damaged) == Valid()) << damaged;
+    }
+  }
 }
 
 TEST(ManifestTest, RoundTrips) {

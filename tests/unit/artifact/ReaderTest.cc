@@ -36,6 +36,7 @@ class ReaderTest : public ::testing::Test {
   void EditManifest(const std::function<void(nlohmann::json&)>& change) const {
     nlohmann::json json = nlohmann::json::parse(ReadTextFile(File(kManifestFile)).value());
     change(json);
+    SealManifest(json);
     Overwrite(kManifestFile, json.dump());
   }
 

@@ -122,6 +122,7 @@ TEST(ApiTest, BadSamplingOptionsAreErrors) {
   options = dejavu_default_generate_options();
   options.max_new_tokens = -1;
   EXPECT_THROW((void)session.Generate({2}, options), Error);
+  EXPECT_EQ(session.position(), 0);  // a failed call leaves the session as it was
 }
 
 }  // namespace

@@ -80,6 +80,14 @@ TEST_F(ToolsTest, RunPrintsTextThatIsTheJsonsText) {
   EXPECT_EQ(std::count(json.out.begin(), json.out.end(), '\n'), 1);
 }
 
+TEST_F(ToolsTest, WhatNoTokenWasDecodedForIsNull) {
+  const ToolOutput json = RunOnToy("dejavu-run", "--prompt=cab --max-new-tokens=0 --json");
+  ASSERT_EQ(json.code, 0) << json.err;
+  for (const char* key : {"ms_per_token", "bytes_per_token", "mlp_density"}) {
+    EXPECT_TRUE(nlohmann::json::parse(json.out)[key].is_null()) << key;
+  }
+}
+
 TEST_F(ToolsTest, RunIsReproducibleForASeed) {
   const std::string flags = "--tokens=2,5 --max-new-tokens=20 --temperature=2 --top-k=20 --top-p=0.9 --json --seed=";
   const auto tokens = [&](const std::string& seed) {
@@ -112,14 +120,13 @@ TEST_F(ToolsTest, RunRefusesBadInput) {
   ExpectError(RunOnToy("dejavu-run", ""), 1, "the prompt is empty");
   ExpectError(RunOnToy("dejavu-run", "--prompt="), 1, "the prompt is empty");
   ExpectError(RunOnToy("dejavu-run", "--tokens="), 1, "the prompt is empty");
-  ExpectError(RunOnToy("dejavu-run", "--tokens=1,,2"), 1, "--tokens: '' is not a token id");
-  ExpectError(RunOnToy("dejavu-run", "--tokens=1,99999999999"), 1, "'99999999999' is not a token id");
   ExpectError(RunOnToy("dejavu-run", "--tokens=24"), 1, "outside the vocabulary, whose ids are 0 to 23");
   ExpectError(RunOnToy("dejavu-run", "--prompt=" + std::string(40, 'a')), 1, "41 tokens long");
-  ExpectError(RunOnToy("dejavu-run", "--prompt=a --temperature=-1"), 1, "--temperature");
+  ExpectError(RunOnToy("dejavu-run", "--tokens=1 --logits=/no/such/l.npy"), 1, "--logits: /no/such/l.npy");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --tokenizer=/no/such"), 1, "/no/such");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=cuda"), 1, "no CUDA target in this artifact");
   ExpectError(RunTool("dejavu-run", "no.dejavu --prompt=a"), 1, "no.dejavu: no such artifact");
+  ExpectError(RunOnToy("dejavu-bench", "--prompt-tokens=900000000"), 1, "is more than the model's 32 positions");
 }
 
 TEST_F(ToolsTest, WrongUseExitsWithTwo) {
@@ -129,6 +136,10 @@ TEST_F(ToolsTest, WrongUseExitsWithTwo) {
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --max-new-tokens=-1"), 2, "'-1' is not an integer of at least 0");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=tpu"), 2, "unknown device 'tpu'");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --threads=-1"), 2, "number of threads");
+  ExpectError(RunOnToy("dejavu-run", "--prompt=a --temperature=-1"), 2, "--temperature");
+  ExpectError(RunOnToy("dejavu-run", "--prompt=a --temperature=nan"), 2, "--temperature");
+  ExpectError(RunOnToy("dejavu-run", "--tokens=1,,2"), 2, "--tokens: '' is not a token id");
+  ExpectError(RunOnToy("dejavu-run", "--tokens=1,99999999999"), 2, "'99999999999' is not a token id");
   ExpectError(RunOnToy("dejavu-bench", "--batch=2"), 2, "only --batch=1 works");
   ExpectError(RunOnToy("dejavu-bench", "--repeats=0"), 2, "at least 1");
   ExpectError(RunOnToy("dejavu-eval", ""), 2, "--text is required");

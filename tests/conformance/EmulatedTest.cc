@@ -1,8 +1,11 @@
-// Every kernel of the CPU target as AArch64 code, under emulation, against the references of the conformance suite.
+// Every kernel of the CPU target under emulation, as AArch64 code and as code for the oldest x86-64 that DejaVu knows,
+// against the references of the conformance suite.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
+#include <tuple>
 
 #include "codegen/cpu/CpuBackend.h"
 #include "tests/conformance/Cases.h"
@@ -12,22 +15,22 @@
 namespace dejavu::testing {
 namespace {
 
-class AArch64Conformance : public ::testing::TestWithParam<Case> {};
+class EmulatedConformance : public ::testing::TestWithParam<std::tuple<Emulator, Case>> {};
 
-TEST_P(AArch64Conformance, MatchesReference) {
-  if (!WhyNoEmulation().empty()) {
-    GTEST_SKIP() << WhyNoEmulation();
+TEST_P(EmulatedConformance, MatchesReference) {
+  const auto& [emulator, test_case] = GetParam();
+  if (!emulator.missing.empty()) {
+    GTEST_SKIP() << emulator.missing;
   }
-  const Case& test_case = GetParam();
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   Random random(seed);
   const Problem problem = MakeProblem(test_case.spec, test_case.tokens, test_case.past, random);
-  const absl::StatusOr<const CpuTarget*> isa = FindCpuTarget("aarch64");
+  const absl::StatusOr<const CpuTarget*> isa = FindCpuTarget(emulator.isa);
   ASSERT_TRUE(isa.ok()) << isa.status();
   const absl::StatusOr<std::vector<std::byte>> object = CompileCpu({test_case.spec}, **isa);
   ASSERT_TRUE(object.ok()) << object.status();
-  const EmulatedKernels kernels(*object);
+  const EmulatedKernels kernels(emulator, *object);
   const std::string symbol = CpuKernels().Symbol(test_case.spec).value();
 
   const absl::StatusOr<std::vector<Argument>> first = kernels.Call(symbol, problem, 1, Placement::kEnd);
@@ -40,8 +43,13 @@ TEST_P(AArch64Conformance, MatchesReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, AArch64Conformance, ::testing::ValuesIn(Cases()),
-                         [](const ::testing::TestParamInfo<Case>& test) { return CaseName(test.param); });
+INSTANTIATE_TEST_SUITE_P(Kernels, EmulatedConformance,
+                         ::testing::Combine(::testing::ValuesIn(Emulators()), ::testing::ValuesIn(Cases())),
+                         [](const ::testing::TestParamInfo<std::tuple<Emulator, Case>>& test) {
+                           std::string name = std::get<0>(test.param).isa + "_" + CaseName(std::get<1>(test.param));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace dejavu::testing
