@@ -6,21 +6,6 @@
 
 namespace dejavu {
 
-absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text) {
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) {
-    return UserError("is not valid JSON");
-  }
-  if (!value.is_object()) {
-    return UserError("must hold a JSON object, but holds ", value.type_name());
-  }
-  return value;
-}
-
-std::string PrintJson(const nlohmann::json& value) {
-  return value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 absl::Status JsonObject::Check() const {
   if (!value_->is_object()) {
     return UserError(path_.empty() ? "the top level" : absl::StrCat("field '", path_, "'"),

@@ -9,14 +9,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "ir/base/JsonText.h"
 
 namespace dejavu {
-
-/// Parses `text`; the top level must be an object. Never throws.
-[[nodiscard]] absl::StatusOr<nlohmann::json> ParseJsonObject(std::string_view text);
-
-/// Prints on one line; bytes that are not UTF-8 become U+FFFD instead of an exception.
-[[nodiscard]] std::string PrintJson(const nlohmann::json& value);
 
 /// A view of one JSON object and the path that leads to it, as in "functions.decode.launches[3]". The object must
 /// outlive the view.

@@ -1,5 +1,5 @@
-// A manifest, a plan and a weights file (separated by 0x1e) as an artifact. Sizes and hashes are made right first, so
-// that mutations reach what lies behind those checks.
+// A manifest, a plan and a weights file (separated by 0x1e) as an artifact. Sizes, hashes and the seal are made right
+// first, so that mutations reach what lies behind those checks.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "ir/base/Hash.h"
+#include "ir/base/JsonText.h"
 #include "ir/base/Safetensors.h"
 #include "runtime/artifact/ArtifactReader.h"
 #include "tests/fuzz/Parts.h"
@@ -93,7 +94,12 @@ void ReadArtifact(const std::filesystem::path& folder) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Folder folder;
   const auto [manifest_text, plan, weights] = dejavu::SplitParts<3>(data, size);
-  const auto manifest = dejavu::ParseManifest(manifest_text);
+  absl::StatusOr<nlohmann::json> json = dejavu::ParseJsonObject(manifest_text);
+  if (!json.ok()) {
+    return 0;
+  }
+  dejavu::SealManifest(*json);
+  const auto manifest = dejavu::ParseManifest(dejavu::PrintJson(*json));
   if (!manifest.ok()) {
     return 0;
   }

@@ -81,6 +81,9 @@ TEST(ManifestTest, ValuesAreChecked) {
 TEST(ManifestTest, TextThatIsNoObjectIsRefused) {
   EXPECT_THAT(ParseManifest("").status().message(), HasSubstr("is not valid JSON"));
   EXPECT_THAT(ParseManifest("{\"format\":1").status().message(), HasSubstr("is not valid JSON"));
+  EXPECT_THAT(ParseManifest("{\"format\":1,\"format\":1}").status().message(), HasSubstr("'format' twice"));
+  const std::string deep = "{\"a\":" + std::string(100000, '[') + std::string(100000, ']') + "}";
+  EXPECT_THAT(ParseManifest(deep).status().message(), HasSubstr("nested deeper than 64 levels"));
   EXPECT_THAT(ParseManifest("[1]").status().message(), HasSubstr("must hold a JSON object"));
   EXPECT_FALSE(ParseManifest(std::string(100000, '[')).ok());
 }

@@ -132,8 +132,8 @@ std::string MessageOf(const std::string& text) {
 TEST(OptConfig, RefusesWhatIsNotAnObject) {
   EXPECT_EQ(MessageOf("{\"a\": 1"), "x/config.json: is not valid JSON at byte 8");
   EXPECT_EQ(MessageOf(""), "x/config.json: is not valid JSON at byte 1");
-  EXPECT_EQ(MessageOf("[1]"), "x/config.json: must be a JSON object, but is an array");
-  EXPECT_EQ(MessageOf("\"opt\""), "x/config.json: must be a JSON object, but is 'opt'");
+  EXPECT_EQ(MessageOf("[1]"), "x/config.json: must hold a JSON object, but holds array");
+  EXPECT_EQ(MessageOf("\"opt\""), "x/config.json: must hold a JSON object, but holds string");
   EXPECT_EQ(MessageOf("{\"a\": 1e999}"), "x/config.json: has a number that is too large");
   EXPECT_THAT(MessageOf("{\"a\": \"\xff\"}"), HasSubstr("is not valid JSON at byte"));
 }
