@@ -75,10 +75,10 @@ struct Launch {
   std::string kernel;            ///< The kernel's name in the IR, such as "linear".
   std::string symbol;            ///< The function in the code file; empty for a builtin.
   std::optional<GemmSpec> gemm;  ///< Set for the builtin "gemm".
-  int64_t stream = 0;
-  std::vector<int64_t> waits;
-  std::vector<BufferRef> args;  ///< Operands, then results.
-  int64_t bytes = 0;            ///< Read and written whatever the data are.
+  int64_t stream = 0;            ///< Launches of one stream follow each other; those of others may run beside them.
+  std::vector<int64_t> waits;    ///< Numbers of earlier launches of the function, of any stream, that must have ended.
+  std::vector<BufferRef> args;   ///< Operands, then results.
+  int64_t bytes = 0;             ///< Read and written whatever the data are.
   int64_t bytes_per_context_token = 0;
   int64_t flops = 0;
   std::optional<PerActive> per_active;
