@@ -4,7 +4,7 @@
 #include "runtime/cpu/CpuFeatures.h"
 #include "runtime/cpu/CpuMemoryMeter.h"
 #include "runtime/cpu/CpuSession.h"
-#include "runtime/cpu/Gemm.h"
+#include "runtime/cpu/Sgemm.h"
 
 namespace dejavu {
 
@@ -16,7 +16,7 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CpuModel::Load(const ArtifactReader
                                                      .advice = "build the artifact again for this processor"}));
   ASSIGN_OR_RETURN(KernelLibrary kernels, KernelLibrary::Load(artifact.FilePath(code.file)));
   ASSIGN_OR_RETURN(Weights weights, artifact.OpenWeights(plan, options));
-  UseSerialBlas();
+  UseSerialSgemm();
   return std::unique_ptr<DeviceModel>(
       new CpuModel(std::move(weights), std::move(kernels), code.isa, artifact.manifest().model.vocab));
 }

@@ -118,7 +118,8 @@ TEST_F(ToolsTest, RunRefusesBadInput) {
   ExpectError(RunOnToy("dejavu-run", "--prompt=" + std::string(40, 'a')), 1, "41 tokens long");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --temperature=-1"), 1, "--temperature");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --tokenizer=/no/such"), 1, "/no/such");
-  ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=cuda"), 1, "has no code for the device 'cuda', only for: cpu");
+  ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=cuda"), 1,
+              "has no code for the device 'cuda', only for: cpu");
   ExpectError(RunTool("dejavu-run", "no.dejavu --prompt=a"), 1, "no.dejavu: no such artifact");
 }
 
