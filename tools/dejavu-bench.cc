@@ -5,7 +5,6 @@
 #include "absl/strings/str_format.h"
 #include "ir/base/FileUtil.h"
 #include "ir/base/Status.h"
-#include "runtime/cpu/CpuFeatures.h"
 #include "tools/driver/Bench.h"
 #include "tools/driver/CommandLine.h"
 
@@ -30,8 +29,9 @@ constexpr char kExamples[] = R"(Examples:
 
 Takes a prompt through the model and decodes greedily, several times; the times are medians of single steps. Which
 neurons a token needs depends on the text, so the speed of a sparse artifact does too: without --text, the prompt is
-random tokens. The memory's speed is measured in the same run, over buffers as large as one token's reads: a copy
-(bytes read and written count) and a sum (bytes read).)";
+random tokens. The memory's speed is measured in the same run: a copy (bytes read and written count) and, on a CPU, a
+sum (bytes read), there over buffers as large as one token's reads. --per-kernel times every launch by itself, one after
+the other: on a GPU, where launches overlap, the sum is more than a token takes.)";
 
 void AddFlags(CLI::App& app, BenchFlags& flags) {
   app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
@@ -73,8 +73,19 @@ absl::StatusOr<std::vector<int32_t>> Prompt(const Model& model, const BenchFlags
   return tokens;
 }
 
-std::string DeviceText(const BenchResult& result) {
-  return absl::StrFormat("%s, %d thread%s", CpuName(), result.threads, result.threads == 1 ? "" : "s");
+/// GB/s; 0 for a kernel that took no time that can be measured.
+double Rate(const KernelTime& kernel) {
+  return kernel.microseconds > 0 ? kernel.bytes / 1e3 / kernel.microseconds : 0.0;
+}
+
+std::string SpeedText(const BenchResult& result) {
+  const double speed = result.gb_per_s();
+  if (!result.read_gb_per_s.has_value()) {
+    return absl::StrFormat("%.2f GB/s (%.0f %% of a copy's %.2f)", speed, 100 * speed / result.copy_gb_per_s,
+                           result.copy_gb_per_s);
+  }
+  return absl::StrFormat("%.2f GB/s (%.0f %% of a read's %.2f; a copy has %.2f)", speed,
+                         100 * speed / *result.read_gb_per_s, *result.read_gb_per_s, result.copy_gb_per_s);
 }
 
 void PrintJson(const BenchResult& result, const Model& model, bool per_kernel) {
@@ -85,12 +96,15 @@ void PrintJson(const BenchResult& result, const Model& model, bool per_kernel) {
                                  {"bytes_per_token", result.bytes_per_token},
                                  {"gb_per_s", result.gb_per_s()},
                                  {"copy_gb_per_s", result.copy_gb_per_s},
-                                 {"read_gb_per_s", result.read_gb_per_s},
+                                 {"read_gb_per_s", nullptr},
                                  {"mlp_density", result.mlp_density},
                                  {"head_density", result.head_density},
-                                 {"device", DeviceText(result)},
+                                 {"device", model.device().DeviceName(result.threads)},
                                  {"model", model.info().name},
                                  {"target", model.isa()}};
+  if (result.read_gb_per_s.has_value()) {
+    json["read_gb_per_s"] = *result.read_gb_per_s;
+  }
   if (per_kernel) {
     json["kernels"] = nlohmann::ordered_json::array();
     for (const KernelTime& kernel : result.kernels) {
@@ -98,7 +112,8 @@ void PrintJson(const BenchResult& result, const Model& model, bool per_kernel) {
                                  {"launches", kernel.launches},
                                  {"us", kernel.microseconds},
                                  {"bytes", kernel.bytes},
-                                 {"gb_per_s", kernel.bytes / 1e3 / kernel.microseconds}});
+                                 {"gb_per_s", Rate(kernel)},
+                                 {"of_copy", Rate(kernel) / result.copy_gb_per_s}});
     }
   }
   std::cout << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
@@ -109,14 +124,12 @@ void PrintTable(const BenchResult& result, const Model& model) {
     std::cout << absl::StreamFormat("%-18s%s\n", name, value);
   };
   line("model", absl::StrFormat("%s, %s", model.info().name, model.artifact().manifest().sparsity));
-  line("device", absl::StrFormat("%s, %s", DeviceText(result), model.isa()));
+  line("device", absl::StrFormat("%s, %s", model.device().DeviceName(result.threads), model.isa()));
   line("decode", absl::StrFormat("%.3f ms per token (10th to 90th percentile: %.3f to %.3f)", result.ms_per_token,
                                  result.ms_per_token_p10, result.ms_per_token_p90));
   line("prefill", absl::StrFormat("%.2f ms", result.prefill_ms));
   line("bytes per token", absl::StrFormat("%.3f MB", result.bytes_per_token / 1e6));
-  line("speed",
-       absl::StrFormat("%.2f GB/s (%.0f %% of a read's %.2f; a copy has %.2f)", result.gb_per_s(),
-                       100 * result.gb_per_s() / result.read_gb_per_s, result.read_gb_per_s, result.copy_gb_per_s));
+  line("speed", SpeedText(result));
   line("MLP density", absl::StrFormat("%.2f %%", result.mlp_density * 100));
   line("head density", absl::StrFormat("%.2f %%", result.head_density * 100));
 }
@@ -129,8 +142,8 @@ void PrintKernels(const BenchResult& result) {
   std::cout << absl::StreamFormat("\n%-*s %9s %9s %11s %8s %8s\n", width, "kernel", "launches", "us", "bytes", "GB/s",
                                   "of copy");
   for (const KernelTime& kernel : result.kernels) {
-    const double rate = kernel.bytes / 1e3 / kernel.microseconds;
-    std::cout << absl::StreamFormat("%-*s %9.0f %9.1f %11.0f %8.2f %7.0f%%\n", width, kernel.symbol, kernel.launches,
+    const double rate = Rate(kernel);
+    std::cout << absl::StreamFormat("%-*s %9d %9.1f %11.0f %8.2f %7.0f%%\n", width, kernel.symbol, kernel.launches,
                                     kernel.microseconds, kernel.bytes, rate, 100 * rate / result.copy_gb_per_s);
   }
 }

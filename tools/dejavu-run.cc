@@ -130,6 +130,7 @@ absl::Status Run(const RunFlags& flags) {
   request.threads = flags.device.threads;
   request.generate = flags.generate;
   request.keep_logits = !flags.logits.empty();
+  request.statistics = flags.stats || flags.json;
   std::optional<Tokenizer> tokenizer;
   if (!flags.prompt.empty() || HasTokenizer(*model, flags.tokenizer)) {
     ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(*model, flags.tokenizer));

@@ -29,10 +29,20 @@ class CpuBackendImpl final : public Target {
     return code;
   }
 
-  [[nodiscard]] absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs,
-                                                     std::string_view isa) const override {
+  [[nodiscard]] std::vector<std::string> formats() const override { return {"llvm"}; }
+
+  [[nodiscard]] absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs, std::string_view isa,
+                                                     std::string_view format) const override {
+    if (format != "llvm") {
+      return BugError("the target cpu does not print ", std::string(format));
+    }
     ASSIGN_OR_RETURN(const CpuTarget* target, FindCpuTarget(isa));
     return EmitCpuLlvmText(specs, *target);
+  }
+
+  [[nodiscard]] bool Runs(std::string_view function) const override {
+    static_cast<void>(function);
+    return true;
   }
 };
 

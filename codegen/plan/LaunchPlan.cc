@@ -40,7 +40,9 @@ class Planner {
     }
     RETURN_IF_ERROR(AddCaches());
     for (const auto& function : module_.functions()) {
-      RETURN_IF_ERROR(AddFunction(*function));
+      if (target_.Runs(function->name())) {
+        RETURN_IF_ERROR(AddFunction(*function));
+      }
     }
     plan.arena_bytes = arena_;
     return std::move(result_);
@@ -190,6 +192,7 @@ class Planner {
     const KernelTable& table = target_.kernels();
     RETURN_IF_ERROR(WithContext(table.Supports(spec), op.Describe()));
     ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
+    ASSIGN_OR_RETURN(launch->grid, table.Grid(spec));
     ASSIGN_OR_RETURN(const KernelCost cost, table.Cost(spec));
     launch->bytes = cost.bytes;
     launch->flops = cost.flops;

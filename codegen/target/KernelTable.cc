@@ -2,14 +2,14 @@
 
 namespace dejavu {
 
-KernelTable::KernelTable(std::string_view target, const std::vector<Emitter>& emitters) : target_(target) {
+KernelTable::KernelTable(std::string_view target, const std::vector<KernelEmitter>& emitters) : target_(target) {
   for (const KernelDefinition& definition : KernelDefinitions()) {
     if (definition.builtin) {
-      entries_.push_back({&definition, nullptr});
+      entries_.push_back({&definition, {}});
     }
-    for (const Emitter& emitter : emitters) {
+    for (const KernelEmitter& emitter : emitters) {
       if (emitter.kernel == definition.name) {
-        entries_.push_back({&definition, emitter.emit});
+        entries_.push_back({&definition, emitter});
       }
     }
   }
@@ -29,7 +29,8 @@ absl::Status KernelTable::Supports(const KernelSpec& spec) const {
   if (entry == nullptr) {
     return absl::UnimplementedError(absl::StrCat("target '", target_, "' has no kernel '", spec.kernel, "'"));
   }
-  return entry->definition->supports(spec);
+  RETURN_IF_ERROR(entry->definition->supports(spec));
+  return entry->emitter.limits == nullptr ? absl::OkStatus() : entry->emitter.limits(spec);
 }
 
 absl::StatusOr<std::string> KernelTable::Symbol(const KernelSpec& spec) const {
@@ -43,11 +44,17 @@ absl::StatusOr<KernelCost> KernelTable::Cost(const KernelSpec& spec) const {
   return Find(spec.kernel)->definition->cost(spec);
 }
 
+absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& spec) const {
+  RETURN_IF_ERROR(Supports(spec));
+  const KernelEntry* entry = Find(spec.kernel);
+  return entry->emitter.grid == nullptr ? std::nullopt : std::optional(entry->emitter.grid(spec));
+}
+
 absl::Status KernelTable::Emit(EmitContext& context, const KernelSpec& spec) const {
   RETURN_IF_ERROR(Supports(spec));
   const KernelEntry* entry = Find(spec.kernel);
   if (!entry->builtin()) {
-    entry->emit(context, spec);
+    entry->emitter.emit(context, spec);
   }
   return absl::OkStatus();
 }

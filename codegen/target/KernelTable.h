@@ -1,13 +1,16 @@
-// One kernel table per target: it alone answers "supported?", names the symbols, emits the code and states the cost.
+// One kernel table per target: it alone answers "supported?", names the symbols, emits the code, states the cost and,
+// on a device with grids of threads, the grid.
 #ifndef DEJAVU_CODEGEN_TARGET_KERNELTABLE_H_
 #define DEJAVU_CODEGEN_TARGET_KERNELTABLE_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "codegen/target/KernelSpec.h"
 #include "ir/base/Status.h"
+#include "runtime/artifact/Plan.h"
 
 namespace dejavu {
 
@@ -32,10 +35,20 @@ struct KernelDefinition {
 /// All kernels, in the order of the forward pass.
 [[nodiscard]] const std::vector<KernelDefinition>& KernelDefinitions();
 
-/// A definition with a target's emitter, which is null for a builtin.
+/// What a target has for one kernel. `emit` and `grid` take a spec that the definition and `limits` accept.
+struct KernelEmitter {
+  std::string_view kernel;
+  void (*emit)(EmitContext& context, const KernelSpec& spec);
+  /// How a launch is spread over a device; null for a CPU, whose threads share any launch.
+  LaunchGrid (*grid)(const KernelSpec& spec) = nullptr;
+  /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
+  absl::Status (*limits)(const KernelSpec& spec) = nullptr;
+};
+
+/// A definition with a target's emitter, which is empty for a builtin.
 struct KernelEntry {
   const KernelDefinition* definition;
-  void (*emit)(EmitContext& context, const KernelSpec& spec);
+  KernelEmitter emitter;
 
   [[nodiscard]] std::string_view name() const { return definition->name; }
   [[nodiscard]] bool builtin() const { return definition->builtin; }
@@ -44,21 +57,19 @@ struct KernelEntry {
 /// Immutable after construction, so threads may share it.
 class KernelTable {
  public:
-  struct Emitter {
-    std::string_view kernel;
-    void (*emit)(EmitContext& context, const KernelSpec& spec);
-  };
   /// Entries for the builtins and for each kernel that has an emitter.
-  KernelTable(std::string_view target, const std::vector<Emitter>& emitters);
+  KernelTable(std::string_view target, const std::vector<KernelEmitter>& emitters);
 
   [[nodiscard]] const std::vector<KernelEntry>& entries() const { return entries_; }
   /// The entry of the kernel, or null.
   [[nodiscard]] const KernelEntry* Find(std::string_view kernel) const;
   /// OK if Emit can emit `spec`, or if it is a builtin's; otherwise says why not.
   [[nodiscard]] absl::Status Supports(const KernelSpec& spec) const;
-  /// The symbol; empty for a builtin. An error if the spec is not supported. The same holds for Cost and Emit.
+  /// The symbol; empty for a builtin. An error if the spec is not supported. The same holds for Cost, Grid and Emit.
   [[nodiscard]] absl::StatusOr<std::string> Symbol(const KernelSpec& spec) const;
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
+  /// Nothing for a builtin, and on targets without grids.
+  [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec) const;
   /// Emits nothing for a builtin.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;
 

@@ -1,12 +1,13 @@
 #include "codegen/target/TargetRegistry.h"
 
 #include "codegen/cpu/CpuBackend.h"
+#include "codegen/cuda/CudaBackend.h"
 
 namespace dejavu {
 
 const std::vector<const Target*>& Targets() {
   // A target is one folder and one line here.
-  static const std::vector<const Target*> targets = {&CpuBackend()};
+  static const std::vector<const Target*> targets = {&CpuBackend(), &CudaBackend()};
   return targets;
 }
 

@@ -73,7 +73,8 @@ absl::StatusOr<const TargetInfo*> ArtifactReader::RequireTarget(const std::strin
   if (found == nullptr) {
     const std::string names = absl::StrJoin(
         manifest_.targets, ", ", [](std::string* out, const TargetInfo& info) { absl::StrAppend(out, info.name); });
-    return UserError(path_, ": has no code for the device '", target, "', only for: ", names.empty() ? "none" : names);
+    return UserError(path_, ": has no code for the device '", target, "', only for: ", names.empty() ? "none" : names,
+                     "; dejavu-opt's flag --target names the devices to build for");
   }
   return found;
 }
@@ -93,10 +94,9 @@ absl::StatusOr<Plan> ArtifactReader::ReadPlan(const std::string& target) const {
   return plan;
 }
 
-absl::StatusOr<CodeFile> ArtifactReader::ChooseCode(const std::string& target,
-                                                    const std::vector<std::string>& supported) const {
+absl::StatusOr<CodeFile> ArtifactReader::ChooseCode(const std::string& target, const Machine& machine) const {
   ASSIGN_OR_RETURN(const TargetInfo* info, RequireTarget(target));
-  for (const std::string& isa : supported) {
+  for (const std::string& isa : machine.isas) {
     for (const CodeFile& code : info->code) {
       if (code.isa == isa) {
         return code;
@@ -105,11 +105,12 @@ absl::StatusOr<CodeFile> ArtifactReader::ChooseCode(const std::string& target,
   }
   const std::string offered =
       absl::StrJoin(info->code, ", ", [](std::string* out, const CodeFile& code) { absl::StrAppend(out, code.isa); });
-  return UserError(path_, ": holds code for ", offered.empty() ? "no processor" : offered, ", but this processor runs ",
-                   absl::StrJoin(supported, ", "), "; build the artifact again for this processor");
+  return UserError(path_, ": holds code for ", offered.empty() ? "no processor" : offered, ", but ", machine.name,
+                   " runs ", absl::StrJoin(machine.isas, ", "), "; ", machine.advice);
 }
 
-absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const WeightOptions& options) const {
+absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const WeightOptions& options,
+                                                    HashCheck check) const {
   if (!manifest_.files.contains(kWeightsFile)) {
     return UserError(FilePath(kManifestFile), ": field 'files' doesn't list ", kWeightsFile);
   }
@@ -124,14 +125,25 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
       return UserError(file.path(), ": tensor '", name, "' does not start at a multiple of ", kBufferAlignment,
                        " bytes");
     }
-    weights.tensors_.emplace_back(tensor->data, tensor->bytes);
+    const auto hash = manifest_.tensors.find(name);
+    if (hash == manifest_.tensors.end()) {
+      return UserError(file.path(), ": '", name, "' is a filler, not a tensor");
+    }
+    weights.tensors_.push_back({name, {tensor->data, tensor->bytes}, hash->second});
     sizes.push_back(static_cast<int64_t>(tensor->bytes));
   }
   RETURN_IF_ERROR(WithContext(CheckWeightSizes(plan, sizes), FilePath(manifest_.FindTarget(plan.target)->plan)));
-  if (options.verify_hashes) {
-    RETURN_IF_ERROR(VerifyTensorHashes(file, manifest_, options.progress));
+  if (options.verify_hashes && check == HashCheck::kOnOpening) {
+    RETURN_IF_ERROR(VerifyTensorHashes(file, manifest_, {}, options.progress));
+  } else if (options.verify_hashes) {
+    RETURN_IF_ERROR(VerifyTensorHashes(file, manifest_, {plan.weights.begin(), plan.weights.end()}, nullptr));
   }
   return weights;
+}
+
+absl::Status Weights::CheckHash(size_t index, uint64_t hash) const {
+  const Tensor& tensor = tensors_[index];
+  return hash == tensor.hash ? absl::OkStatus() : DamagedTensorError(file_.path(), tensor.name, tensor.hash, hash);
 }
 
 }  // namespace dejavu

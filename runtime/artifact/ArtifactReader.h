@@ -24,19 +24,37 @@ struct WeightOptions {
   HashProgress progress = nullptr;
 };
 
+/// What is to run an artifact's code.
+struct Machine {
+  std::string name;               ///< For messages: "this processor", "NVIDIA H200".
+  std::vector<std::string> isas;  ///< Best first.
+  std::string advice;             ///< How to get code for it.
+};
+
+/// Who compares the plan's tensors with their hashes, where WeightOptions wants it: OpenWeights(), or the caller by
+/// Weights::CheckHash() while it reads them for its own purpose.
+enum class HashCheck { kOnOpening, kByCaller };
+
 /// The mapped weights of one plan. Immutable; any number of threads may read.
 class Weights {
  public:
   /// The tensor Plan::weights[index], 64-byte aligned; lives as long as this object.
-  [[nodiscard]] std::span<const std::byte> tensor(size_t index) const { return tensors_[index]; }
+  [[nodiscard]] std::span<const std::byte> tensor(size_t index) const { return tensors_[index].bytes; }
   [[nodiscard]] size_t size() const { return tensors_.size(); }
+  /// Compares the hash of a tensor's bytes with the manifest's.
+  [[nodiscard]] absl::Status CheckHash(size_t index, uint64_t hash) const;
 
  private:
   friend class ArtifactReader;
+  struct Tensor {
+    std::string name;
+    std::span<const std::byte> bytes;
+    uint64_t hash = 0;
+  };
   explicit Weights(Safetensors file) : file_(std::move(file)) {}
 
   Safetensors file_;
-  std::vector<std::span<const std::byte>> tensors_;
+  std::vector<Tensor> tensors_;
 };
 
 /// An opened artifact: its manifest, and access to its parts. Immutable; any number of threads may read. The files must
@@ -54,11 +72,11 @@ class ArtifactReader {
 
   /// The checked plan of the target called `target`; an artifact without such a target is a user error.
   [[nodiscard]] absl::StatusOr<Plan> ReadPlan(const std::string& target) const;
-  /// The first code file of `target` whose instruction set is among `supported`, in the order of `supported`.
-  [[nodiscard]] absl::StatusOr<CodeFile> ChooseCode(const std::string& target,
-                                                    const std::vector<std::string>& supported) const;
+  /// The first code file of `target` whose instruction set `machine` has, in the machine's order.
+  [[nodiscard]] absl::StatusOr<CodeFile> ChooseCode(const std::string& target, const Machine& machine) const;
   /// Maps the weights, compares them with the manifest and the plan, and with their hashes where asked to.
-  [[nodiscard]] absl::StatusOr<Weights> OpenWeights(const Plan& plan, const WeightOptions& options) const;
+  [[nodiscard]] absl::StatusOr<Weights> OpenWeights(const Plan& plan, const WeightOptions& options,
+                                                    HashCheck check = HashCheck::kOnOpening) const;
 
  private:
   ArtifactReader(std::string path, Manifest manifest) : path_(std::move(path)), manifest_(std::move(manifest)) {}

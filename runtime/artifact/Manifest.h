@@ -34,7 +34,7 @@ struct ModelInfo {
   std::string dtype;      ///< Of the stored matrices: f32, f16 or bf16.
 };
 
-/// Object code of one target for one instruction set (x86-64-v2, x86-64-v3, x86-64-v4 or aarch64).
+/// Object code of one target for one instruction set (x86-64-v2, x86-64-v3, x86-64-v4, aarch64, sm_80 or sm_90).
 struct CodeFile {
   std::string isa;
   std::string file;

@@ -13,6 +13,11 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxCount = 1 << 24;
+// What no CUDA device exceeds.
+constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
+constexpr int64_t kMaxBlocksPerSm = 32;
+constexpr int64_t kMaxBlockThreads = 1024;
+constexpr int64_t kMaxBlockShared = 227 * 1024;
 // x, w, bias, residual, y.
 constexpr int64_t kGemmArguments = 5;
 
@@ -58,10 +63,28 @@ absl::StatusOr<GemmSpec> ReadGemm(const JsonObject& params) {
   return spec;
 }
 
+absl::StatusOr<LaunchGrid> ReadGrid(const JsonObject& object) {
+  LaunchGrid grid;
+  ASSIGN_OR_RETURN(grid.blocks, object.Integer("blocks", 1, kMaxBlocks));
+  ASSIGN_OR_RETURN(grid.per_sm, object.IntegerOr("per_sm", 0, kMaxBlocksPerSm, 0));
+  ASSIGN_OR_RETURN(grid.threads, object.Integer("threads", 1, kMaxBlockThreads));
+  ASSIGN_OR_RETURN(grid.shared, object.IntegerOr("shared", 0, kMaxBlockShared, 0));
+  ASSIGN_OR_RETURN(grid.scratch, object.IntegerOr("scratch", 0, kMaxJsonBytes, 0));
+  ASSIGN_OR_RETURN(grid.early, object.BoolOr("early", false));
+  return grid;
+}
+
 absl::Status ReadCode(const JsonObject& object, Launch& launch) {
   if (object.Has("params")) {
     ASSIGN_OR_RETURN(const Json* params, object.Member("params"));
     launch.params = *params;
+  }
+  if (object.Has("grid")) {
+    if (object.Has("builtin")) {
+      return UserError(object.Name("grid"), " does not belong to a builtin");
+    }
+    ASSIGN_OR_RETURN(const JsonObject grid, object.Object("grid"));
+    ASSIGN_OR_RETURN(launch.grid, ReadGrid(grid));
   }
   if (!object.Has("builtin")) {
     ASSIGN_OR_RETURN(launch.symbol, object.String("symbol"));
@@ -181,6 +204,22 @@ Json BufferToJson(const BufferRef& ref) {
   return json;
 }
 
+Json GridToJson(const LaunchGrid& grid) {
+  Json json = {{"blocks", grid.blocks}, {"threads", grid.threads}};
+  const auto put = [&](const char* key, int64_t value) {
+    if (value != 0) {
+      json[key] = value;
+    }
+  };
+  put("per_sm", grid.per_sm);
+  put("shared", grid.shared);
+  put("scratch", grid.scratch);
+  if (grid.early) {
+    json["early"] = true;
+  }
+  return json;
+}
+
 Json LaunchToJson(const Launch& launch) {
   Json json = {{"kernel", launch.kernel}, {"stream", launch.stream}, {"waits", launch.waits},
                {"args", Json::array()},   {"bytes", launch.bytes},   {"flops", launch.flops}};
@@ -203,6 +242,9 @@ Json LaunchToJson(const Launch& launch) {
                       {"tokens", spec.tokens}};
   } else {
     json["symbol"] = launch.symbol;
+  }
+  if (launch.grid.has_value()) {
+    json["grid"] = GridToJson(*launch.grid);
   }
   if (launch.bytes_per_context_token != 0) {
     json["bytes_per_context_token"] = launch.bytes_per_context_token;

@@ -54,22 +54,40 @@ struct PerPositive {
   int64_t bytes = 0;
 };
 
+/// A launch's scratch memory starts with this many bytes of counters: zero before the first launch, and zero again
+/// after every launch. What follows may hold anything, so launches that never overlap can share one scratch memory.
+inline constexpr int64_t kScratchCounterBytes = 16384;
+
+/// How many threads of a device run a launch, and what memory they share; the compiler decides it, a device's runtime
+/// follows it.
+struct LaunchGrid {
+  int64_t blocks = 1;
+  /// At most this many blocks for each multiprocessor are launched: the kernel is then right for any number of blocks
+  /// from 1 to `blocks`. 0: exactly `blocks`.
+  int64_t per_sm = 0;
+  int64_t threads = 0;  ///< Of a block.
+  int64_t shared = 0;   ///< Bytes of dynamic shared memory of a block.
+  int64_t scratch = 0;  ///< Bytes of device memory for the kernel's own use; 0: the kernel has no such argument.
+  bool early = false;   ///< The kernel may be started before those ahead of it end, and waits for them by itself.
+};
+
 struct Launch {
   std::string kernel;            ///< The kernel's name in the IR, such as "linear".
   std::string symbol;            ///< The function in the code file; empty for a builtin.
   std::optional<GemmSpec> gemm;  ///< Set for the builtin "gemm".
-  int64_t stream = 0;
-  std::vector<int64_t> waits;
-  std::vector<BufferRef> args;  ///< Operands, then results.
-  int64_t bytes = 0;            ///< Read and written whatever the data are.
+  int64_t stream = 0;            ///< Launches of one stream follow each other; those of others may run beside them.
+  std::vector<int64_t> waits;    ///< Numbers of earlier launches of the function, of any stream, that must have ended.
+  std::vector<BufferRef> args;   ///< Operands, then results.
+  int64_t bytes = 0;             ///< Read and written whatever the data are.
   int64_t bytes_per_context_token = 0;
   int64_t flops = 0;
   std::optional<PerActive> per_active;
   std::optional<PerPositive> per_positive;
-  int64_t layer = -1;      ///< -1: belongs to no layer.
-  int64_t neurons = 0;     ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
-  bool predictor = false;  ///< Whether the bytes count as the predictor's.
-  nlohmann::json params;   ///< The kernel's attributes as the compiler wrote them; null where there are none.
+  int64_t layer = -1;              ///< -1: belongs to no layer.
+  int64_t neurons = 0;             ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
+  bool predictor = false;          ///< Whether the bytes count as the predictor's.
+  std::optional<LaunchGrid> grid;  ///< Set for a device with grids of threads; the CPU has none.
+  nlohmann::json params;           ///< The kernel's attributes as the compiler wrote them; null where there are none.
 };
 
 struct PlanFunction {

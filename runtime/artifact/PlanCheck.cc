@@ -111,6 +111,11 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
     if (launch.gemm.has_value()) {
       RETURN_IF_ERROR(CheckGemm(plan, launch, launch.gemm->tokens != 0 ? launch.gemm->tokens : tokens, path + ".args"));
     }
+    for (const int64_t wait : launch.waits) {
+      if (wait < 0 || wait >= static_cast<int64_t>(i)) {
+        return UserError("field '", path, ".waits': ", wait, " is not the number of an earlier launch");
+      }
+    }
     RETURN_IF_ERROR(CheckCosts(plan, launch, path));
   }
   return absl::OkStatus();

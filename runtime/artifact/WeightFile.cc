@@ -46,10 +46,11 @@ absl::Status VerifyPadding(const Safetensors& file) {
 /// Hashes tensors from a shared list until it is empty or one is found damaged.
 class TensorVerifier {
  public:
-  TensorVerifier(const Safetensors& file, const Manifest& manifest, const HashProgress& progress)
+  TensorVerifier(const Safetensors& file, const Manifest& manifest, const std::set<std::string>& skipped,
+                 const HashProgress& progress)
       : path_(file.path()), manifest_(manifest), progress_(progress) {
     for (const TensorView& tensor : file.tensors()) {
-      if (!IsPaddingTensor(tensor.name)) {
+      if (!IsPaddingTensor(tensor.name) && !skipped.contains(tensor.name)) {
         tensors_.push_back(&tensor);
         total_ += static_cast<int64_t>(tensor.bytes);
       }
@@ -90,9 +91,7 @@ class TensorVerifier {
     }
     const uint64_t expected = manifest_.tensors.at(tensor.name);
     if (hasher.Digest() != expected && !failed_.exchange(true)) {
-      error_ =
-          DamagedFileError(path_, absl::StrCat("tensor '", tensor.name, "' has the XXH3 hash ", HashText(expected)),
-                           HashText(hasher.Digest()));
+      error_ = DamagedTensorError(path_, tensor.name, expected, hasher.Digest());
     }
   }
 
@@ -137,6 +136,12 @@ absl::Status DamagedFileError(const std::string& path, const std::string& expect
                    "; copy or build the artifact again");
 }
 
+absl::Status DamagedTensorError(const std::string& path, const std::string& tensor, uint64_t expected,
+                                uint64_t actual) {
+  return DamagedFileError(path, absl::StrCat("tensor '", tensor, "' has the XXH3 hash ", HashText(expected)),
+                          HashText(actual));
+}
+
 absl::Status CheckTensorNames(const Safetensors& file, const Manifest& manifest) {
   size_t count = 0;
   for (const TensorView& tensor : file.tensors()) {
@@ -159,10 +164,11 @@ absl::Status CheckTensorNames(const Safetensors& file, const Manifest& manifest)
   return absl::OkStatus();
 }
 
-absl::Status VerifyTensorHashes(const Safetensors& file, const Manifest& manifest, const HashProgress& progress) {
+absl::Status VerifyTensorHashes(const Safetensors& file, const Manifest& manifest, const std::set<std::string>& skipped,
+                                const HashProgress& progress) {
   RETURN_IF_ERROR(VerifyHeader(file, manifest));
   RETURN_IF_ERROR(VerifyPadding(file));
-  return TensorVerifier(file, manifest, progress).Run();
+  return TensorVerifier(file, manifest, skipped, progress).Run();
 }
 
 }  // namespace dejavu

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
 
@@ -25,13 +26,17 @@ using HashProgress = std::function<void(int64_t, int64_t)>;
 [[nodiscard]] absl::Status DamagedFileError(const std::string& path, const std::string& expected,
                                             const std::string& actual);
 
+/// The same for a tensor's hash.
+[[nodiscard]] absl::Status DamagedTensorError(const std::string& path, const std::string& tensor, uint64_t expected,
+                                              uint64_t actual);
+
 /// Compares the file's tensors with those that the manifest lists, by name.
 [[nodiscard]] absl::Status CheckTensorNames(const Safetensors& file, const Manifest& manifest);
 
-/// Compares all bytes of the file with the manifest's hashes, by all cores. Fillers must be zero. `progress` may be
-/// null.
+/// Compares all bytes of the file, but for the tensors named in `skipped`, with the manifest's hashes, by all cores.
+/// Fillers must be zero. `progress` may be null.
 [[nodiscard]] absl::Status VerifyTensorHashes(const Safetensors& file, const Manifest& manifest,
-                                              const HashProgress& progress);
+                                              const std::set<std::string>& skipped, const HashProgress& progress);
 
 }  // namespace dejavu
 

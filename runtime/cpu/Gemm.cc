@@ -1,10 +1,9 @@
 #include "runtime/cpu/Gemm.h"
 
-#include <cblas.h>
-
 #include <algorithm>
 
 #include "ir/base/DType.h"
+#include "runtime/cpu/Sgemm.h"
 #include "runtime/cpu/Widen.h"
 
 namespace dejavu {
@@ -43,9 +42,15 @@ void MultiplyRows(const GemmSpec& spec, const GemmCall& call, int64_t first, int
     Widen(spec.dtype, rows, panel, static_cast<size_t>(n * spec.k));
     floats = panel;
   }
-  cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(call.tokens), static_cast<int>(n),
-              static_cast<int>(spec.k), 1.0F, call.x, static_cast<int>(spec.k), floats, static_cast<int>(spec.k), 0.0F,
-              tile, static_cast<int>(n));
+  Sgemm({.m = call.tokens,
+         .n = n,
+         .k = spec.k,
+         .a = call.x,
+         .a_stride = spec.k,
+         .b = floats,
+         .b_stride = spec.k,
+         .b_transposed = true,
+         .c = tile});
 }
 
 /// The same for a weight stored as (k, n): sums over panels of k, always in the same order.
@@ -62,9 +67,15 @@ void MultiplyColumns(const GemmSpec& spec, const GemmCall& call, int64_t first, 
       floats = panel;
       stride = n;
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, static_cast<int>(call.tokens), static_cast<int>(n),
-                static_cast<int>(depth), 1.0F, call.x + k, static_cast<int>(spec.k), floats, static_cast<int>(stride),
-                k == 0 ? 0.0F : 1.0F, tile, static_cast<int>(n));
+    Sgemm({.m = call.tokens,
+           .n = n,
+           .k = depth,
+           .a = call.x + k,
+           .a_stride = spec.k,
+           .b = floats,
+           .b_stride = stride,
+           .c = tile,
+           .add = k != 0});
   }
 }
 
@@ -107,7 +118,5 @@ void RunGemm(const GemmSpec& spec, const GemmCall& call, int thread, int threads
     Finish(spec, call, first, n, tile);
   }
 }
-
-void UseSerialBlas() { openblas_set_num_threads(1); }
 
 }  // namespace dejavu

@@ -1,4 +1,5 @@
-// The builtin matrix product of prefill: OpenBLAS on panels of weights, widened to float one panel at a time.
+// The builtin matrix product of prefill: a product of floats on panels of weights, widened to float one panel at a
+// time.
 #ifndef DEJAVU_RUNTIME_CPU_GEMM_H_
 #define DEJAVU_RUNTIME_CPU_GEMM_H_
 
@@ -24,11 +25,8 @@ struct GemmCall {
 [[nodiscard]] size_t GemmScratchFloats(const GemmSpec& spec, int64_t max_tokens);
 
 /// Computes this thread's share of y = act(x w^T + bias) + residual. Which thread computes an element does not change
-/// it, so results don't depend on `threads`. BLAS must be limited to one thread (see UseSerialBlas()).
+/// it, so results don't depend on `threads`. UseSerialSgemm() must have been called.
 void RunGemm(const GemmSpec& spec, const GemmCall& call, int thread, int threads, std::span<float> scratch);
-
-/// Keeps OpenBLAS from starting threads of its own under ours. For the whole process.
-void UseSerialBlas();
 
 }  // namespace dejavu
 

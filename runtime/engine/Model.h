@@ -10,7 +10,7 @@
 #include "runtime/artifact/ArtifactReader.h"
 #include "runtime/artifact/Manifest.h"
 #include "runtime/artifact/Plan.h"
-#include "runtime/cpu/KernelLibrary.h"
+#include "runtime/device/Device.h"
 
 namespace dejavu {
 
@@ -22,27 +22,25 @@ struct ModelOptions {
 /// Immutable after loading; any number of threads and sessions may share it.
 class Model {
  public:
-  /// Opens and checks the artifact `path`, maps its weights and loads the code for this processor. An unknown device is
-  /// a usage error, everything else a user error that names the file.
+  /// Opens and checks the artifact `path`, and brings its weights and code to the device. An unknown device is a usage
+  /// error, everything else a user error that names the file or the device.
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<const Model>> Load(const std::string& path,
                                                                          const ModelOptions& options);
 
   [[nodiscard]] const ModelInfo& info() const { return artifact_.manifest().model; }
   [[nodiscard]] const ArtifactReader& artifact() const { return artifact_; }
   [[nodiscard]] const Plan& plan() const { return plan_; }
-  [[nodiscard]] const Weights& weights() const { return weights_; }
-  [[nodiscard]] const KernelLibrary& kernels() const { return kernels_; }
+  [[nodiscard]] const DeviceModel& device() const { return *device_; }
   /// The instruction set of the code in use, such as "x86-64-v4".
-  [[nodiscard]] const std::string& isa() const { return isa_; }
+  [[nodiscard]] const std::string& isa() const { return device_->isa(); }
 
  private:
-  Model(ArtifactReader artifact, Plan plan, Weights weights, KernelLibrary kernels, std::string isa);
+  Model(ArtifactReader artifact, Plan plan, std::unique_ptr<DeviceModel> device)
+      : artifact_(std::move(artifact)), plan_(std::move(plan)), device_(std::move(device)) {}
 
   ArtifactReader artifact_;
   Plan plan_;
-  Weights weights_;
-  KernelLibrary kernels_;
-  std::string isa_;
+  std::unique_ptr<DeviceModel> device_;
 };
 
 }  // namespace dejavu

@@ -18,88 +18,79 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const M
     return UsageError("the number of threads must be from 1 to ", kMaxThreads, " or 0 for all cores, but is ",
                       options.threads);
   }
-  ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(model->plan()));
-  ASSIGN_OR_RETURN(HostBuffer arena,
-                   HostBuffer::Allocate(static_cast<size_t>(model->plan().arena_bytes), "the activations"));
-  std::unique_ptr<Session> session(new Session(std::move(model), options, std::move(cache), std::move(arena)));
-  RETURN_IF_ERROR(session->Bind());
-  return session;
+  const int threads = options.threads == 0 ? AvailableCores() : options.threads;
+  ASSIGN_OR_RETURN(std::unique_ptr<DeviceSession> device, model->device().NewSession(model->plan(), threads));
+  return std::unique_ptr<Session>(new Session(std::move(model), options, threads, std::move(device)));
 }
 
-Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options, KvCache cache, HostBuffer arena)
+Session::Session(std::shared_ptr<const Model> model, const SessionOptions& options, int threads,
+                 std::unique_ptr<DeviceSession> device)
     : model_(std::move(model)),
       observe_(options.statistics),
-      cache_(std::move(cache)),
-      arena_(std::move(arena)),
-      team_(options.threads == 0 ? AvailableCores() : options.threads),
-      statistics_(model_->info(), *model_->plan().FindFunction("decode")) {}
-
-absl::Status Session::Bind() {
-  const Plan& plan = model_->plan();
-  const PlanFunction* prefill = plan.FindFunction("prefill");
-  ASSIGN_OR_RETURN(decode_,
-                   Executor::Create(*model_, *plan.FindFunction("decode"), 1, team_.threads(), arena_, cache_));
-  if (prefill != nullptr) {
-    ASSIGN_OR_RETURN(prefill_, Executor::Create(*model_, *prefill, plan.max_tokens, team_.threads(), arena_, cache_));
-  }
-  return absl::OkStatus();
-}
+      threads_(threads),
+      statistics_(model_->info(), *model_->plan().FindFunction("decode")),
+      device_(std::move(device)) {}
 
 absl::StatusOr<std::span<const float>> Session::Prefill(std::span<const int32_t> tokens) {
   if (tokens.empty()) {
     return UserError("the prompt is empty; give at least one token");
   }
   RETURN_IF_ERROR(CheckTokens(tokens));
-  if (prefill_ == nullptr) {
-    for (const int32_t token : tokens) {
-      RunDecode(token);
-    }
-    return Logits(*decode_);
-  }
-  const auto chunk_size = static_cast<size_t>(model_->plan().max_tokens);
+  // Without a prefill function, the decode kernels take its tokens one by one.
+  const bool has_prefill = model_->plan().FindFunction("prefill") != nullptr;
+  const auto chunk_size = has_prefill ? static_cast<size_t>(model_->plan().max_tokens) : 1;
   while (!tokens.empty()) {
     const std::span<const int32_t> chunk = tokens.first(std::min(chunk_size, tokens.size()));
-    std::copy(chunk.begin(), chunk.end(), prefill_->tokens());
-    prefill_->Run(team_, static_cast<int64_t>(chunk.size()), cache_.position(), /*observe=*/false);
-    cache_.Advance(static_cast<int64_t>(chunk.size()));
+    RETURN_IF_ERROR(Fail(has_prefill ? device_->Prefill(chunk, position_)
+                                     : device_->Decode(chunk[0], position_, /*observe=*/false)));
+    position_ += static_cast<int64_t>(chunk.size());
     tokens = tokens.subspan(chunk.size());
   }
-  return Logits(*prefill_);
+  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  RETURN_IF_ERROR(Fail(logits.status()));
+  return logits;
 }
 
 absl::StatusOr<std::span<const float>> Session::Decode(int32_t token) {
+  RETURN_IF_ERROR(Advance(token));
+  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  RETURN_IF_ERROR(Fail(logits.status()));
+  return logits;
+}
+
+absl::Status Session::Advance(int32_t token) {
   RETURN_IF_ERROR(CheckTokens({&token, 1}));
-  RunDecode(token);
-  return Logits(*decode_);
+  RETURN_IF_ERROR(Fail(device_->Decode(token, position_, observe_)));
+  ++position_;
+  if (observe_) {
+    statistics_.Add(device_->records(), position_);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
-  const int64_t vocab = model_->info().vocab;
+  RETURN_IF_ERROR(failure_);
+  const ModelInfo& model = model_->info();
   for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= vocab) {
+    if (tokens[i] < 0 || tokens[i] >= model.vocab) {
       return UserError("token id ", tokens[i], " (number ", i + 1, " of ", tokens.size(),
-                       ") is outside the vocabulary, whose ids are 0 to ", vocab - 1);
+                       ") is outside the vocabulary, whose ids are 0 to ", model.vocab - 1);
     }
   }
-  const int64_t needed = cache_.position() + static_cast<int64_t>(tokens.size());
-  if (needed > cache_.capacity()) {
-    return UserError("the sequence would be ", needed, " tokens long, but the model has ", cache_.capacity(),
+  const int64_t needed = position_ + static_cast<int64_t>(tokens.size());
+  if (needed > model.positions) {
+    return UserError("the sequence would be ", needed, " tokens long, but the model has ", model.positions,
                      " positions; shorten the prompt");
   }
   return absl::OkStatus();
 }
 
-void Session::RunDecode(int32_t token) {
-  *decode_->tokens() = token;
-  decode_->Run(team_, 1, cache_.position(), observe_);
-  cache_.Advance(1);
-  if (observe_) {
-    statistics_.Add(decode_->records(), cache_.position());
+/// Remembers a failure of the device: what is in its memory afterwards is anybody's guess.
+absl::Status Session::Fail(absl::Status status) {
+  if (!status.ok()) {
+    failure_ = status;
   }
-}
-
-std::span<const float> Session::Logits(const Executor& executor) const {
-  return {executor.logits(), static_cast<size_t>(model_->info().vocab)};
+  return status;
 }
 
 }  // namespace dejavu

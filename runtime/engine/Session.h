@@ -8,10 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "runtime/cpu/HostBuffer.h"
-#include "runtime/cpu/ThreadTeam.h"
-#include "runtime/engine/Executor.h"
-#include "runtime/engine/KvCache.h"
+#include "runtime/device/Device.h"
 #include "runtime/engine/Model.h"
 #include "runtime/engine/Statistics.h"
 
@@ -19,11 +16,12 @@ namespace dejavu {
 
 struct SessionOptions {
   int threads = 0;          ///< 0 = every physical core that this process may use.
-  bool statistics = false;  ///< Whether Decode() keeps statistics; costs about a microsecond per launch.
+  bool statistics = false;  ///< Whether Decode() keeps statistics; costs a few microseconds per launch.
 };
 
 /// Holds the KV cache and the buffers of one sequence; the model is shared. For one thread at a time; sessions of
-/// different threads are independent. Calls that fail leave the session as it was.
+/// different threads are independent. Calls with wrong arguments fail and leave the session as it was; after a failure
+/// of the device, every later call returns that failure.
 class Session {
  public:
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
@@ -34,34 +32,35 @@ class Session {
   [[nodiscard]] absl::StatusOr<std::span<const float>> Prefill(std::span<const int32_t> tokens);
   /// Appends one token by the decode kernels and returns the logits that follow it; as Prefill() otherwise.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Decode(int32_t token);
-  /// Forgets all tokens, not the statistics.
-  void Reset() { cache_.Clear(); }
+  /// As Decode(), but leaves the logits on the device, and may return before it has finished.
+  [[nodiscard]] absl::Status Advance(int32_t token);
+  /// Forgets all tokens, not the statistics. What they left in the caches stays, as no kernel reads past position().
+  void Reset() { position_ = 0; }
 
   /// Tokens so far.
-  [[nodiscard]] int64_t position() const { return cache_.position(); }
-  [[nodiscard]] int threads() const { return team_.threads(); }
+  [[nodiscard]] int64_t position() const { return position_; }
+  /// Of the CPU.
+  [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] const Model& model() const { return *model_; }
-  /// Of the tokens that Decode() took, if SessionOptions::statistics asked for them.
+  /// Of the tokens that Decode() and Advance() took, if SessionOptions::statistics asked for them.
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   void ClearStatistics() { statistics_.Clear(); }
   /// Switches statistics on or off from the next token on.
   void CollectStatistics(bool on) { observe_ = on; }
 
  private:
-  Session(std::shared_ptr<const Model> model, const SessionOptions& options, KvCache cache, HostBuffer arena);
-  absl::Status Bind();
+  Session(std::shared_ptr<const Model> model, const SessionOptions& options, int threads,
+          std::unique_ptr<DeviceSession> device);
   absl::Status CheckTokens(std::span<const int32_t> tokens) const;
-  void RunDecode(int32_t token);
-  [[nodiscard]] std::span<const float> Logits(const Executor& executor) const;
+  absl::Status Fail(absl::Status status);
 
   std::shared_ptr<const Model> model_;
   bool observe_;
-  KvCache cache_;
-  HostBuffer arena_;
-  ThreadTeam team_;
+  int threads_;
+  int64_t position_ = 0;
   Statistics statistics_;
-  std::unique_ptr<Executor> decode_;
-  std::unique_ptr<Executor> prefill_;  // null where the plan has none: then decode does its work
+  absl::Status failure_;  // of the device
+  std::unique_ptr<DeviceSession> device_;
 };
 
 }  // namespace dejavu

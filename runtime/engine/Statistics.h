@@ -7,7 +7,7 @@
 
 #include "runtime/artifact/Manifest.h"
 #include "runtime/artifact/Plan.h"
-#include "runtime/engine/Executor.h"
+#include "runtime/device/Device.h"
 
 namespace dejavu {
 

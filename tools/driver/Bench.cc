@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <random>
 
 #include "ir/base/Status.h"
 #include "runtime/engine/Session.h"
-#include "tools/driver/Bandwidth.h"
 #include "tools/driver/Distribution.h"
 #include "tools/driver/ProgressBar.h"
 
@@ -25,8 +25,9 @@ struct Times {
   std::vector<double> decode;
 };
 
-/// One prompt and `new_tokens` greedy decode steps.
-absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times) {
+/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each.
+absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times,
+                     const std::function<void()>& after_step = nullptr) {
   session.Reset();
   Clock::time_point start = Clock::now();
   ASSIGN_OR_RETURN(std::span<const float> logits, session.Prefill(options.prompt));
@@ -37,29 +38,55 @@ absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times
     ASSIGN_OR_RETURN(logits, session.Decode(token));
     token = static_cast<int32_t>(ArgMax(logits));
     times.decode.push_back(MillisecondsSince(start));
+    if (after_step) {
+      after_step();
+    }
   }
   return absl::OkStatus();
 }
 
-std::vector<KernelTime> KernelTimes(const Statistics& statistics) {
-  std::map<std::string, KernelTime> by_symbol;
-  const auto tokens = static_cast<double>(statistics.tokens());
-  for (const LaunchTotals& totals : statistics.launches()) {
-    const Launch& launch = *totals.launch;
-    KernelTime& kernel = by_symbol[launch.symbol.empty() ? launch.kernel : launch.symbol];
-    kernel.symbol = launch.symbol.empty() ? launch.kernel : launch.symbol;
-    kernel.launches += static_cast<double>(totals.calls) / tokens;
-    kernel.microseconds += static_cast<double>(totals.nanoseconds) / 1e3 / tokens;
-    kernel.bytes += static_cast<double>(totals.bytes) / tokens;
+/// Collects each launch's time in every step: a mean would count each time slice that another program took.
+class LaunchTimes {
+ public:
+  explicit LaunchTimes(const Statistics& statistics) : statistics_(statistics), times_(statistics.launches().size()) {}
+
+  void AddStep() {
+    for (size_t i = 0; i < times_.size(); ++i) {
+      const int64_t total = statistics_.launches()[i].nanoseconds;
+      times_[i].steps.push_back(static_cast<double>(total - times_[i].total) / 1e3);
+      times_[i].total = total;
+    }
   }
-  std::vector<KernelTime> kernels;
-  for (auto& [symbol, kernel] : by_symbol) {
-    kernels.push_back(std::move(kernel));
+
+  /// The launches' medians, added up by symbol.
+  [[nodiscard]] std::vector<KernelTime> BySymbol() const {
+    std::map<std::string, KernelTime> by_symbol;
+    for (size_t i = 0; i < times_.size(); ++i) {
+      const LaunchTotals& totals = statistics_.launches()[i];
+      const Launch& launch = *totals.launch;
+      KernelTime& kernel = by_symbol[launch.symbol.empty() ? launch.kernel : launch.symbol];
+      kernel.launches += 1;
+      kernel.microseconds += Percentile(times_[i].steps, 0.5);
+      kernel.bytes += static_cast<double>(totals.bytes) / static_cast<double>(statistics_.tokens());
+    }
+    std::vector<KernelTime> kernels;
+    for (auto& [symbol, kernel] : by_symbol) {
+      kernel.symbol = symbol;
+      kernels.push_back(std::move(kernel));
+    }
+    std::stable_sort(kernels.begin(), kernels.end(),
+                     [](const KernelTime& a, const KernelTime& b) { return a.microseconds > b.microseconds; });
+    return kernels;
   }
-  std::stable_sort(kernels.begin(), kernels.end(),
-                   [](const KernelTime& a, const KernelTime& b) { return a.microseconds > b.microseconds; });
-  return kernels;
-}
+
+ private:
+  struct Series {
+    int64_t total = 0;          // nanoseconds up to the last step
+    std::vector<double> steps;  // microseconds of each
+  };
+  const Statistics& statistics_;
+  std::vector<Series> times_;
+};
 
 absl::Status CheckLength(const Model& model, const BenchOptions& options) {
   const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens;
@@ -77,13 +104,26 @@ absl::Status Observe(Session& session, const BenchOptions& options, BenchResult&
   RETURN_IF_ERROR(RunOnce(session, options, ignored));
   session.CollectStatistics(true);
   session.ClearStatistics();
-  RETURN_IF_ERROR(RunOnce(session, options, ignored));
-  session.CollectStatistics(false);
   const Statistics& statistics = session.statistics();
+  LaunchTimes launch_times(statistics);
+  RETURN_IF_ERROR(RunOnce(session, options, ignored, [&] { launch_times.AddStep(); }));
+  session.CollectStatistics(false);
   result.bytes_per_token = statistics.BytesPerToken();
   result.mlp_density = statistics.MeanMlpDensity();
   result.head_density = statistics.MeanHeadDensity();
-  result.kernels = KernelTimes(statistics);
+  result.kernels = launch_times.BySymbol();
+  return absl::OkStatus();
+}
+
+absl::Status MeasureMemory(MemoryMeter& meter, std::vector<double>& copies, std::vector<double>& reads) {
+  for (int pass = 0; pass < 5; ++pass) {
+    ASSIGN_OR_RETURN(const double copy, meter.Copy());
+    copies.push_back(copy);
+    ASSIGN_OR_RETURN(const std::optional<double> read, meter.Read());
+    if (read.has_value()) {
+      reads.push_back(*read);
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -95,8 +135,8 @@ absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, con
   BenchResult result;
   result.threads = session->threads();
   RETURN_IF_ERROR(Observe(*session, options, result));
-  ASSIGN_OR_RETURN(BandwidthMeter meter,
-                   BandwidthMeter::Create(static_cast<size_t>(result.bytes_per_token), result.threads));
+  ASSIGN_OR_RETURN(const std::unique_ptr<MemoryMeter> meter,
+                   model->device().NewMemoryMeter(static_cast<size_t>(result.bytes_per_token), result.threads));
   Times times;
   std::vector<double> copies;
   std::vector<double> reads;
@@ -104,10 +144,7 @@ absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, con
   for (int64_t i = 0; i < options.repeats; ++i) {
     // In turns, so that a slow moment of the machine hits all three alike.
     RETURN_IF_ERROR(RunOnce(*session, options, times));
-    for (int pass = 0; pass < 5; ++pass) {
-      copies.push_back(meter.Copy());
-      reads.push_back(meter.Read());
-    }
+    RETURN_IF_ERROR(MeasureMemory(*meter, copies, reads));
     bar.Update(i + 1, options.repeats);
   }
   result.ms_per_token = Percentile(times.decode, 0.5);
@@ -115,7 +152,9 @@ absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, con
   result.ms_per_token_p90 = Percentile(times.decode, 0.9);
   result.prefill_ms = Percentile(times.prefill, 0.5);
   result.copy_gb_per_s = Percentile(copies, 0.5);
-  result.read_gb_per_s = Percentile(reads, 0.5);
+  if (!reads.empty()) {
+    result.read_gb_per_s = Percentile(reads, 0.5);
+  }
   return result;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,10 @@ struct BenchOptions {
   int threads = 0;
 };
 
-/// All launches of one kernel symbol, per decoded token.
+/// All launches of one kernel symbol, per decoded token. The time is the sum of the launches' medians over the tokens.
 struct KernelTime {
   std::string symbol;
-  double launches = 0;
+  int64_t launches = 0;
   double microseconds = 0;
   double bytes = 0;
 };
@@ -35,8 +36,10 @@ struct BenchResult {
   double ms_per_token_p90 = 0;
   double prefill_ms = 0;  ///< The median over the repeats.
   double bytes_per_token = 0;
-  double copy_gb_per_s = 0;  ///< The medians over buffers as large as one token's reads, measured between the repeats.
-  double read_gb_per_s = 0;
+  /// The medians of what the device's memory meter measured between the repeats; on a CPU over buffers as large as one
+  /// token's reads.
+  double copy_gb_per_s = 0;
+  std::optional<double> read_gb_per_s;  ///< Nothing where the device doesn't measure it.
   double mlp_density = 0;
   double head_density = 0;
   int threads = 0;

@@ -69,7 +69,7 @@ int RunTool(CLI::App& app, int argc, char** argv, const std::function<absl::Stat
 }
 
 absl::StatusOr<std::shared_ptr<const Model>> LoadModel(const std::string& path, const DeviceFlags& flags) {
-  ProgressBar bar("checking weights");
+  ProgressBar bar(flags.device == "cpu" ? "checking weights" : "loading weights");
   ModelOptions options;
   options.device = flags.device;
   options.weights.progress = [&](int64_t done, int64_t total) {

@@ -1,6 +1,8 @@
 #include "tools/driver/Compile.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <span>
 
 #include "absl/strings/str_split.h"
@@ -50,6 +52,12 @@ absl::Status AddTokenizer(const std::string& folder, ArtifactWriter* writer) {
   return absl::OkStatus();
 }
 
+void AddMissing(const std::vector<const Weight*>& more, std::vector<const Weight*>* weights) {
+  const std::set<const Weight*> known(weights->begin(), weights->end());
+  std::copy_if(more.begin(), more.end(), std::back_inserter(*weights),
+               [&](const Weight* weight) { return !known.contains(weight); });
+}
+
 /// Plans and code of each target, those of one target with several instruction sets together.
 absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& choices, Manifest* manifest,
                         ArtifactWriter* writer, std::vector<const Weight*>* weights) {
@@ -64,7 +72,7 @@ absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& c
       manifest->targets.push_back({choice.target, absl::StrCat("plan-", choice.target, ".json"), {}});
       info = &manifest->targets.back();
       RETURN_IF_ERROR(writer->AddFile(info->plan, PlanToJson(plan.plan).dump()));
-      *weights = plan.weights;
+      AddMissing(plan.weights, weights);
     }
     ASSIGN_OR_RETURN(const CompiledCode code, target->Compile(plan.kernels, choice.isa));
     RETURN_IF_ERROR(writer->AddFile(
@@ -97,6 +105,11 @@ absl::Status AddWeights(const std::vector<const Weight*>& weights, WeightStore& 
     }
   }
   return absl::OkStatus();
+}
+
+bool Prints(const Target& target, const std::string& format) {
+  const std::vector<std::string> formats = target.formats();
+  return std::find(formats.begin(), formats.end(), format) != formats.end();
 }
 
 }  // namespace
@@ -143,10 +156,37 @@ absl::Status WriteArtifact(const Module& module, WeightStore& weights, const Art
   return writer.Commit(std::move(manifest));
 }
 
-absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice) {
+std::vector<std::string> KernelFormats() {
+  std::vector<std::string> all;
+  for (const Target* target : Targets()) {
+    const std::vector<std::string> formats = target->formats();
+    all.insert(all.end(), formats.begin(), formats.end());
+  }
+  return all;
+}
+
+absl::StatusOr<TargetChoice> ChooseForFormat(const std::vector<TargetChoice>& choices, const std::string& format) {
+  for (const TargetChoice& choice : choices) {
+    ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
+    if (Prints(*target, format)) {
+      return choice;
+    }
+  }
+  for (const Target* target : Targets()) {
+    if (Prints(*target, format)) {
+      const std::string name(target->name());
+      const std::string isa = target->HostIsa().ok() ? "" : ":" + target->isas().back();
+      return UsageError("--emit=", format, " prints kernels of the target ", name, ": add --target=", name, isa);
+    }
+  }
+  return UsageError("--emit: no target prints '", format, "'");
+}
+
+absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice,
+                                           const std::string& format) {
   ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
   ASSIGN_OR_RETURN(const LaunchPlan plan, MakeLaunchPlan(module, *target));
-  return target->EmitText(plan.kernels, choice.isa);
+  return target->EmitText(plan.kernels, choice.isa, format);
 }
 
 }  // namespace dejavu

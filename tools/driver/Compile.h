@@ -10,7 +10,7 @@
 
 namespace dejavu {
 
-/// A target and the instruction set to compile for, from `cpu` (this machine's best) or `cpu:x86-64-v3`.
+/// A target and the instruction set to compile for, from `cpu` (this machine's best), `cpu:x86-64-v3` or `cuda:sm_90`.
 struct TargetChoice {
   std::string target;
   std::string isa;
@@ -29,8 +29,16 @@ struct ArtifactOptions {
 /// progress on stderr while more than a gigabyte of weights is packed, if that is a terminal.
 [[nodiscard]] absl::Status WriteArtifact(const Module& module, WeightStore& weights, const ArtifactOptions& options);
 
-/// The kernels of `module` as their target's text (LLVM IR for a CPU).
-[[nodiscard]] absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice);
+/// Every format of kernels' text that some target prints, as --emit= names them.
+[[nodiscard]] std::vector<std::string> KernelFormats();
+
+/// The first of `choices` whose target prints kernels in `format`; a usage error without one.
+[[nodiscard]] absl::StatusOr<TargetChoice> ChooseForFormat(const std::vector<TargetChoice>& choices,
+                                                           const std::string& format);
+
+/// The kernels of `module` as text in a format that the target prints.
+[[nodiscard]] absl::StatusOr<std::string> EmitKernelText(const Module& module, const TargetChoice& choice,
+                                                         const std::string& format);
 
 }  // namespace dejavu
 

@@ -88,6 +88,14 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   if (options.verify_roundtrip) {
     RETURN_IF_ERROR(CheckRoundTrip(module));
   }
+  // Wrong flags are reported before the work.
+  std::vector<TargetChoice> targets;
+  if (options.emit != "ir") {
+    ASSIGN_OR_RETURN(targets, ParseTargets(options.target));
+    if (options.emit != "artifact") {
+      ASSIGN_OR_RETURN(targets[0], ChooseForFormat(targets, options.emit));
+    }
+  }
   std::string text = options.pipeline;
   // .dv text is printed as it is unless something is asked of it; a model is compiled.
   const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
@@ -104,9 +112,8 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     absl::StrAppend(out, out->empty() ? "" : "// -----\n", PrintModule(module));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const std::vector<TargetChoice> targets, ParseTargets(options.target));
-  if (options.emit == "llvm") {
-    ASSIGN_OR_RETURN(*out, EmitKernelText(module, targets.front()));
+  if (options.emit != "artifact") {
+    ASSIGN_OR_RETURN(*out, EmitKernelText(module, targets.front(), options.emit));
     return absl::OkStatus();
   }
   ArtifactOptions artifact{options.output, options.tokenizer, targets};

@@ -1,18 +1,33 @@
 #include "tools/driver/OptOptions.h"
 
+#include <algorithm>
+
+#include "absl/strings/str_join.h"
 #include "passes/manager/PassRegistry.h"
+#include "tools/driver/Compile.h"
 
 namespace dejavu {
+namespace {
+
+/// "a, b or c"
+std::string AnyOf(const std::vector<std::string>& words) {
+  const std::vector<std::string> most(words.begin(), words.end() - 1);
+  return absl::StrCat(absl::StrJoin(most, ", "), " or ", words.back());
+}
+
+}  // namespace
 
 void AddOptFlags(CLI::App& app, OptOptions& options) {
   app.add_option("INPUT", options.input,
                  "a .onnx file, a Hugging Face directory, .dv text (- for standard input) or a .dejavu artifact");
   app.add_option("-o", options.output, "where to write; standard output if left out")->type_name("OUT");
   const std::string out = "Output";
-  app.add_option("--emit", options.emit, "ir, artifact or llvm; default: artifact if OUT ends in .dejavu, else ir")
+  app.add_option("--emit", options.emit,
+                 "ir, artifact, or kernels as llvm, cuda or ptx; default: artifact if OUT ends in .dejavu, else ir")
       ->group(out);
   app.add_option("--target", options.target,
-                 "cpu, or cpu:ISA with x86-64-v2, x86-64-v3, x86-64-v4 or aarch64; several with commas")
+                 "cpu, or cpu:ISA with x86-64-v2, x86-64-v3, x86-64-v4 or aarch64; cuda:sm_80 or cuda:sm_90; several "
+                 "with commas")
       ->capture_default_str()
       ->group(out);
   app.add_option("--tokenizer", options.tokenizer,
@@ -71,8 +86,10 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (options.emit.empty()) {
     options.emit = options.output.ends_with(".dejavu") ? "artifact" : "ir";
   }
-  if (options.emit != "ir" && options.emit != "artifact" && options.emit != "llvm") {
-    return UsageError("--emit must be ir, artifact or llvm, but is '", options.emit, "'");
+  const std::vector<std::string> formats = KernelFormats();
+  if (options.emit != "ir" && options.emit != "artifact" &&
+      std::find(formats.begin(), formats.end(), options.emit) == formats.end()) {
+    return UsageError("--emit must be ir, artifact, ", AnyOf(formats), ", but is '", options.emit, "'");
   }
   if (options.emit == "artifact" && !options.output.ends_with(".dejavu")) {
     return UsageError("--emit=artifact needs -o NAME.dejavu");

@@ -13,7 +13,7 @@ namespace dejavu {
 struct OptOptions {
   std::string input;
   std::string output;
-  std::string emit;  // ir, artifact or llvm; empty: by the output's name
+  std::string emit;  // ir, artifact or a format of kernels; empty: by the output's name
   std::string target = "cpu";
   std::string tokenizer;
   std::string sparsity = "exact";

@@ -72,7 +72,7 @@ class TextStream {
 absl::StatusOr<RunResult> RunModel(const std::shared_ptr<const Model>& model, const Tokenizer* tokenizer,
                                    const RunRequest& request) {
   ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                   Session::Create(model, {.threads = request.threads, .statistics = true}));
+                   Session::Create(model, {.threads = request.threads, .statistics = request.statistics}));
   RunResult result;
   result.prompt = request.tokens;
   const Clock::time_point start = Clock::now();

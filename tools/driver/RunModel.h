@@ -22,6 +22,8 @@ struct RunRequest {
   GenerateOptions generate;
   /// Takes the prompt through the decode kernels, token by token, and keeps the logits after each.
   bool keep_logits = false;
+  /// Whether bytes and density are wanted; they cost time, on a GPU more than on a CPU.
+  bool statistics = false;
   /// Sees the new text piece by piece, always whole UTF-8 characters; ids as text where there is no tokenizer.
   std::function<void(const std::string&)> on_text;
 };
@@ -32,7 +34,7 @@ struct RunResult {
   std::optional<std::string> text;  ///< The new tokens' text; nothing without a tokenizer.
   std::vector<float> logits;        ///< (prompt tokens, vocab), if asked for.
   double prefill_ms = 0;
-  std::optional<double> bytes_per_token;  ///< Of the tokens that went through the decode kernels; none if none did.
+  std::optional<double> bytes_per_token;  ///< With RunRequest::statistics, of the tokens decoded; none if none were.
   std::optional<double> mlp_density;
 };
 

@@ -167,8 +167,8 @@ TEST_F(ReaderTest, TheBestCodeThatTheProcessorRunsIsChosen) {
   });
   const auto reader = ArtifactReader::Open(path_);
   ASSERT_TRUE(reader.ok()) << reader.status();
-  EXPECT_EQ(reader->ChooseCode("cpu", {"x86-64-v3", "x86-64-v2", "x86-64"})->isa, "x86-64-v3");
-  EXPECT_EQ(reader->ChooseCode("cpu", {"x86-64-v2", "x86-64"})->isa, "x86-64-v2");
+  EXPECT_EQ(reader->ChooseCode("cpu", Machine{"it", {"x86-64-v3", "x86-64-v2", "x86-64"}, ""})->isa, "x86-64-v3");
+  EXPECT_EQ(reader->ChooseCode("cpu", Machine{"it", {"x86-64-v2", "x86-64"}, ""})->isa, "x86-64-v2");
   EXPECT_THAT(reader->ChooseCode("tpu", {}).status().message(), HasSubstr("has no code for the device 'tpu'"));
 }
 

@@ -7,6 +7,7 @@
 
 #include "runtime/cpu/Gemm.h"
 #include "runtime/cpu/HostBuffer.h"
+#include "runtime/cpu/Sgemm.h"
 #include "runtime/cpu/Widen.h"
 
 namespace dejavu {
@@ -59,7 +60,7 @@ TEST_P(GemmTest, AgreesWithTheObviousLoops) {
   const std::vector<float> x = Random(rows * k, 2);
   const std::vector<float> bias = Random(n, 3);
   const std::vector<float> residual = Random(rows * n, 4);
-  UseSerialBlas();
+  UseSerialSgemm();
   std::vector<std::vector<float>> results;
   for (const int threads : {1, 3}) {
     // The residual stream is updated in place.

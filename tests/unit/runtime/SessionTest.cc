@@ -150,7 +150,7 @@ TEST_F(SessionTest, UnknownDevicesAndMissingTargetsAreErrors) {
   const std::string path = model_->artifact().path();
   EXPECT_THAT(Model::Load(path, {.device = "tpu"}).status().message(), HasSubstr("unknown device 'tpu'"));
   EXPECT_THAT(Model::Load(path, {.device = "cuda:1"}).status().message(),
-              HasSubstr("there is no CUDA target in this artifact"));
+              HasSubstr("has no code for the device 'cuda', only for: cpu"));
   EXPECT_THAT(Model::Load(path, {.device = "cuda:x"}).status().message(), HasSubstr("unknown device"));
 }
 

@@ -124,7 +124,8 @@ TEST_F(ToolsTest, RunRefusesBadInput) {
   ExpectError(RunOnToy("dejavu-run", "--prompt=" + std::string(40, 'a')), 1, "41 tokens long");
   ExpectError(RunOnToy("dejavu-run", "--tokens=1 --logits=/no/such/l.npy"), 1, "--logits: /no/such/l.npy");
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --tokenizer=/no/such"), 1, "/no/such");
-  ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=cuda"), 1, "no CUDA target in this artifact");
+  ExpectError(RunOnToy("dejavu-run", "--prompt=a --device=cuda"), 1,
+              "has no code for the device 'cuda', only for: cpu");
   ExpectError(RunTool("dejavu-run", "no.dejavu --prompt=a"), 1, "no.dejavu: no such artifact");
   ExpectError(RunOnToy("dejavu-bench", "--prompt-tokens=900000000"), 1, "is more than the model's 32 positions");
 }

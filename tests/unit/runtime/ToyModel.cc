@@ -193,12 +193,18 @@ std::map<std::string, std::string> TokenizerFiles() {
 }
 
 absl::Status WriteArtifact(const std::string& path, uint32_t seed, const std::map<std::string, std::string>& extra) {
-  ASSIGN_OR_RETURN(ArtifactWriter writer, ArtifactWriter::Create(path));
   ASSIGN_OR_RETURN(const std::string code, ReadTextFile(DEJAVU_TOY_KERNELS));
-  RETURN_IF_ERROR(writer.AddFile(kCodeName, code));
-  RETURN_IF_ERROR(writer.AddFile("plan-cpu.json", PrintJson(PlanToJson(MakePlan()))));
+  std::map<std::string, std::string> files = extra;
+  files[kCodeName] = code;
+  files["plan-cpu.json"] = PrintJson(PlanToJson(MakePlan()));
+  return WriteArtifact(path, seed, MakeManifest(), files);
+}
+
+absl::Status WriteArtifact(const std::string& path, uint32_t seed, const Manifest& manifest,
+                           const std::map<std::string, std::string>& files) {
+  ASSIGN_OR_RETURN(ArtifactWriter writer, ArtifactWriter::Create(path));
   RETURN_IF_ERROR(writer.AddFile("module.dv", "// the toy model has no IR\n"));
-  for (const auto& [name, contents] : extra) {
+  for (const auto& [name, contents] : files) {
     RETURN_IF_ERROR(writer.AddFile(name, contents));
   }
   RETURN_IF_ERROR(writer.BeginTensors(Specs()));
@@ -206,7 +212,7 @@ absl::Status WriteArtifact(const std::string& path, uint32_t seed, const std::ma
   for (const TensorSpec& spec : Specs()) {
     RETURN_IF_ERROR(writer.AppendTensor(std::as_bytes(std::span(weights.at(spec.name)))));
   }
-  return writer.Commit(MakeManifest());
+  return writer.Commit(manifest);
 }
 
 }  // namespace dejavu::toy

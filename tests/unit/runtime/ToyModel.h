@@ -40,6 +40,10 @@ using ToyWeights = std::map<std::string, std::vector<float>>;
 [[nodiscard]] absl::Status WriteArtifact(const std::string& path, uint32_t seed = 1,
                                          const std::map<std::string, std::string>& extra = {});
 
+/// The same for other targets: `files` are all but the weights and the module.
+[[nodiscard]] absl::Status WriteArtifact(const std::string& path, uint32_t seed, const Manifest& manifest,
+                                         const std::map<std::string, std::string>& files);
+
 }  // namespace dejavu::toy
 
 #endif  // DEJAVU_TESTS_UNIT_RUNTIME_TOYMODEL_H_

@@ -1,10 +1,11 @@
-#include "runtime/engine/Executor.h"
+#include "runtime/cpu/Executor.h"
 
 #include <algorithm>
 #include <chrono>
 #include <cstring>
 
 #include "ir/base/Status.h"
+#include "runtime/cpu/CpuModel.h"
 #include "runtime/cpu/Gemm.h"
 
 namespace dejavu {
@@ -12,17 +13,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void* Address(const BufferRef& ref, const Model& model, const HostBuffer& arena, const KvCache& cache) {
+void* Address(const BufferRef& ref, const CpuModel& model, const CpuBuffers& buffers) {
   switch (ref.kind) {
     case BufferRef::Kind::kAbsent:
       return nullptr;
     case BufferRef::Kind::kArena:
-      return arena.data() + ref.value;
+      return buffers.arena.data() + ref.value;
     case BufferRef::Kind::kWeight:
       // Kernels take all arguments alike; weights are operands, which they only read (the pages are read-only).
       return const_cast<std::byte*>(model.weights().tensor(static_cast<size_t>(ref.value)).data());
     case BufferRef::Kind::kCache:
-      return cache.layer(static_cast<size_t>(ref.value));
+      return buffers.caches[static_cast<size_t>(ref.value)].data();
   }
   return nullptr;
 }
@@ -35,18 +36,17 @@ int64_t IndexCount(const void* index) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const Model& model, const PlanFunction& function,
-                                                           int64_t max_tokens, int threads, const HostBuffer& arena,
-                                                           const KvCache& cache) {
+absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const CpuModel& model, const PlanFunction& function,
+                                                           int64_t max_tokens, int threads, const CpuBuffers& buffers) {
   std::unique_ptr<Executor> executor(new Executor(function));
-  RETURN_IF_ERROR(executor->Bind(model, arena, cache));
+  RETURN_IF_ERROR(executor->Bind(model, buffers));
   RETURN_IF_ERROR(executor->AllocateScratch(max_tokens, threads));
   return executor;
 }
 
-absl::Status Executor::Bind(const Model& model, const HostBuffer& arena, const KvCache& cache) {
-  tokens_ = static_cast<int32_t*>(Address(function_.tokens, model, arena, cache));
-  logits_ = static_cast<float*>(Address(function_.logits, model, arena, cache));
+absl::Status Executor::Bind(const CpuModel& model, const CpuBuffers& buffers) {
+  tokens_ = static_cast<int32_t*>(Address(function_.tokens, model, buffers));
+  logits_ = static_cast<float*>(Address(function_.logits, model, buffers));
   for (const Launch& launch : function_.launches) {
     BoundLaunch bound;
     bound.launch = &launch;
@@ -54,7 +54,7 @@ absl::Status Executor::Bind(const Model& model, const HostBuffer& arena, const K
       ASSIGN_OR_RETURN(bound.kernel, model.kernels().Find(launch.symbol));
     }
     for (const BufferRef& ref : launch.args) {
-      bound.args.push_back(Address(ref, model, arena, cache));
+      bound.args.push_back(Address(ref, model, buffers));
     }
     launches_.push_back(std::move(bound));
   }

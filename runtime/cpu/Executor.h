@@ -1,10 +1,11 @@
 // Runs one function of a plan on the CPU.
-#ifndef DEJAVU_RUNTIME_ENGINE_EXECUTOR_H_
-#define DEJAVU_RUNTIME_ENGINE_EXECUTOR_H_
+#ifndef DEJAVU_RUNTIME_CPU_EXECUTOR_H_
+#define DEJAVU_RUNTIME_CPU_EXECUTOR_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -12,27 +13,28 @@
 #include "runtime/cpu/HostBuffer.h"
 #include "runtime/cpu/KernelLibrary.h"
 #include "runtime/cpu/ThreadTeam.h"
-#include "runtime/engine/KvCache.h"
-#include "runtime/engine/Model.h"
+#include "runtime/device/Device.h"
 
 namespace dejavu {
 
-/// What one launch of the last observed call did.
-struct LaunchRecord {
-  int64_t active = 0;       ///< Entries of the list in Launch::per_active.
-  int64_t positives = 0;    ///< Non-zero values of Launch::per_positive.
-  int64_t nanoseconds = 0;  ///< Up to the barrier that follows.
+class CpuModel;
+
+/// The memory of one sequence.
+struct CpuBuffers {
+  HostBuffer arena;
+  /// By the caches' numbers in the plan. Pages of positions that were never reached cost no memory.
+  std::vector<HostBuffer> caches;
 };
 
 /// A plan's function with every argument resolved to an address. All launches of a call run in one parallel region with
-/// a barrier after each. Model, cache and arena must outlive it; one call at a time.
+/// a barrier after each. Model and buffers must outlive it; one call at a time.
 class Executor : private TeamWork {
  public:
   /// Looks up every kernel; a missing one is a user error. `max_tokens` bounds the calls, `threads` their teams.
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Executor>> Create(const Model& model,
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Executor>> Create(const CpuModel& model,
                                                                         const PlanFunction& function,
                                                                         int64_t max_tokens, int threads,
-                                                                        const HostBuffer& arena, const KvCache& cache);
+                                                                        const CpuBuffers& buffers);
 
   /// The tokens' ids are in tokens(); afterwards the last token's logits are in logits(). `observe` fills records().
   void Run(ThreadTeam& team, int64_t tokens, int64_t past, bool observe);
@@ -50,7 +52,7 @@ class Executor : private TeamWork {
   };
 
   explicit Executor(const PlanFunction& function) : function_(function) {}
-  absl::Status Bind(const Model& model, const HostBuffer& arena, const KvCache& cache);
+  absl::Status Bind(const CpuModel& model, const CpuBuffers& buffers);
   absl::Status AllocateScratch(int64_t max_tokens, int threads);
   void Run(int thread, int threads, SpinBarrier& barrier) override;
   void RunLaunch(const BoundLaunch& bound, int thread, int threads);
@@ -69,4 +71,4 @@ class Executor : private TeamWork {
 
 }  // namespace dejavu
 
-#endif  // DEJAVU_RUNTIME_ENGINE_EXECUTOR_H_
+#endif  // DEJAVU_RUNTIME_CPU_EXECUTOR_H_

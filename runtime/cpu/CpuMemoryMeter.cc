@@ -1,4 +1,4 @@
-#include "tools/driver/Bandwidth.h"
+#include "runtime/cpu/CpuMemoryMeter.h"
 
 #include <algorithm>
 #include <array>
@@ -93,7 +93,7 @@ class ReadWork : public TeamWork {
 
 }  // namespace
 
-absl::StatusOr<BandwidthMeter> BandwidthMeter::Create(size_t bytes, int threads) {
+absl::StatusOr<std::unique_ptr<MemoryMeter>> CpuMemoryMeter::Create(size_t bytes, int threads) {
   const size_t whole = std::max(bytes, kLanes * sizeof(uint64_t)) / sizeof(uint64_t) * sizeof(uint64_t);
   auto from = HostBuffer::Allocate(whole, "measuring the memory's speed");
   auto to = HostBuffer::Allocate(whole, "measuring the memory's speed");
@@ -103,21 +103,21 @@ absl::StatusOr<BandwidthMeter> BandwidthMeter::Create(size_t bytes, int threads)
   // Touched once, so that the system has given every page.
   std::memset(from->data(), 1, whole);
   std::memset(to->data(), 1, whole);
-  return BandwidthMeter(*std::move(from), *std::move(to), threads);
+  return std::unique_ptr<MemoryMeter>(new CpuMemoryMeter(*std::move(from), *std::move(to), threads));
 }
 
-double BandwidthMeter::Copy() {
+absl::StatusOr<double> CpuMemoryMeter::Copy() {
   CopyWork work(reinterpret_cast<const uint64_t*>(from_.data()), reinterpret_cast<uint64_t*>(to_.data()),
                 from_.size() / sizeof(uint64_t));
   return Measure(work, 2.0 * static_cast<double>(from_.size()));
 }
 
-double BandwidthMeter::Read() {
+absl::StatusOr<std::optional<double>> CpuMemoryMeter::Read() {
   ReadWork work(reinterpret_cast<const uint64_t*>(from_.data()), from_.size() / sizeof(uint64_t));
   return Measure(work, static_cast<double>(from_.size()));
 }
 
-double BandwidthMeter::Measure(TeamWork& work, double bytes) const {
+double CpuMemoryMeter::Measure(TeamWork& work, double bytes) const {
   ThreadTeam team(threads_);
   const Clock::time_point start = Clock::now();
   team.Run(work);

@@ -1,0 +1,273 @@
+// The kernels of the CUDA target: which template each spec instantiates, and how its launch is cut. The numbers aim at
+// GPUs of 100 to 150 multiprocessors; every kernel is right for any number of blocks.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "codegen/cuda/CudaBackend.h"
+#include "codegen/cuda/CudaSource.h"
+#include "codegen/cuda/GemvTiling.h"
+#include "codegen/target/KernelShapes.h"
+
+namespace dejavu {
+namespace {
+
+// Blocks that keep a large device busy.
+constexpr int64_t kManyBlocks = 264;
+constexpr int64_t kMaxThreads = 1024;
+// Threads of a multiprocessor that kernels aim at; 64 registers each.
+constexpr int64_t kThreadsPerSm = 1024;
+// Blocks of kernels whose work depends on the call alone.
+constexpr int64_t kMaxBlocksOfRows = 1024;
+// The widest head whose part of K, V and y fits the registers of a warp.
+constexpr int64_t kMaxHeadDim = 1024;
+
+int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t WholeWarps(int64_t threads) { return std::clamp<int64_t>(CeilDiv(threads, 32) * 32, 32, kMaxThreads); }
+
+int64_t PerLoad(DType dtype) { return 16 / static_cast<int64_t>(DTypeSize(dtype)); }
+
+/// A static number of tokens, or 0: as the call says.
+int64_t TokensOf(const Dim& tokens) { return tokens.is_static() ? tokens.size() : 0; }
+
+/// A grid for `count` independent pieces of work for each token, one thread for each.
+LaunchGrid GridOfPieces(int64_t tokens, int64_t count) {
+  LaunchGrid grid;
+  grid.threads = std::min<int64_t>(WholeWarps(count), 256);
+  grid.per_sm = kThreadsPerSm / 256;
+  grid.blocks = tokens > 0 ? std::min(CeilDiv(tokens * count, grid.threads), kMaxBlocksOfRows) : kMaxBlocksOfRows;
+  grid.early = true;
+  return grid;
+}
+
+CudaKernel EmbedTokens(const KernelSpec& spec) {
+  const EmbedTokensShape s = MatchEmbedTokens(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  return {"Rows.cuh",
+          "EmbedTokens",
+          {"tokens", "table", "y"},
+          ShapeText("EmbedTokensShape").Int("tokens", tokens).Int("width", s.width).Type("dtype", s.dtype),
+          GridOfPieces(tokens, s.width / PerLoad(s.dtype))};
+}
+
+CudaKernel EmbedPositions(const KernelSpec& spec) {
+  const EmbedPositionsShape s = MatchEmbedPositions(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  return {"Rows.cuh",
+          "EmbedPositions",
+          {"x", "table", "y"},
+          ShapeText("EmbedPositionsShape")
+              .Int("tokens", tokens)
+              .Int("width", s.width)
+              .Int("offset", s.offset)
+              .Type("dtype", s.dtype),
+          GridOfPieces(tokens, s.width / PerLoad(s.dtype))};
+}
+
+CudaKernel Add(const KernelSpec& spec) {
+  const RowsShape s = MatchAdd(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  return {"Rows.cuh",
+          "Add",
+          {"a", "b", "y"},
+          ShapeText("RowsShape").Int("tokens", tokens).Int("width", s.width),
+          GridOfPieces(tokens, s.width / 4)};
+}
+
+CudaKernel LastRow(const KernelSpec& spec) {
+  const RowsShape s = MatchLastRow(spec).value();
+  return {"Rows.cuh",
+          "LastRow",
+          {"x", "y"},
+          ShapeText("RowsShape").Int("tokens", TokensOf(s.tokens)).Int("width", s.width),
+          GridOfPieces(1, s.width / 4)};
+}
+
+CudaKernel LayerNorm(const KernelSpec& spec) {
+  const LayerNormShape s = MatchLayerNorm(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  const LaunchGrid grid{.blocks = tokens > 0 ? std::min(tokens, kMaxBlocksOfRows) : kMaxBlocksOfRows,
+                        .per_sm = 1,
+                        .threads = WholeWarps(s.width / 4),
+                        .early = true};
+  return {"LayerNorm.cuh",
+          "LayerNorm",
+          {"x", "gamma", "beta", "y"},
+          ShapeText("LayerNormShape")
+              .Int("tokens", tokens)
+              .Int("width", s.width)
+              .Float("epsilon", s.epsilon)
+              .Int("threads", grid.threads),
+          grid};
+}
+
+/// A grid of warps that share `rows` rows.
+LaunchGrid GridOfGemv(const GemvTiling& tiling, int64_t rows, int64_t shared) {
+  const int64_t warps = tiling.threads / 32;
+  return {.blocks = CeilDiv(rows, warps * tiling.rows),
+          .per_sm = kThreadsPerSm / tiling.threads,
+          .threads = tiling.threads,
+          .shared = shared,
+          .early = true};
+}
+
+ShapeText TilingText(const GemvTiling& tiling) {
+  return ShapeText("")
+      .Int("threads", tiling.threads)
+      .Int("rows", tiling.rows)
+      .Int("unroll", tiling.unroll)
+      .Int("chunk", tiling.chunk);
+}
+
+CudaKernel Linear(const KernelSpec& spec) {
+  const LinearShape s = MatchLinear(spec).value();
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  return {"Linear.cuh",
+          "Linear",
+          {"x", "w", "bias", "residual", "y"},
+          ShapeText("LinearShape")
+              .Int("tokens", TokensOf(s.tokens))
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Bool("residual", s.residual)
+              .Bool("relu", s.relu)
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n, tiling.shared)};
+}
+
+CudaKernel SparseFc1(const KernelSpec& spec) {
+  const SparseFc1Shape s = MatchSparseFc1(spec).value();
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  return {"SparseFc1.cuh",
+          "SparseFc1",
+          {"x", "fc1", "bias", "active", "h"},
+          ShapeText("SparseFc1Shape").Int("k", s.k).Type("dtype", s.dtype).Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n, tiling.shared)};
+}
+
+CudaKernel CertifiedTest(const KernelSpec& spec) {
+  const CertifiedTestShape s = MatchCertifiedTest(spec).value();
+  const GemvTiling tiling = TileInt8(s.n, s.k);
+  return {"CertifiedTest.cuh",
+          "CertifiedTest",
+          {"x", "q8", "rows", "flags"},
+          ShapeText("CertifiedTestShape").Int("n", s.n).Int("k", s.k).Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n, tiling.shared)};
+}
+
+CudaKernel Compact(const KernelSpec& spec) {
+  const int64_t n = MatchCompact(spec).value().n;
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 16)), .early = true};
+  return {"Compact.cuh",
+          "Compact",
+          {"flags", "active"},
+          ShapeText("CompactShape").Int("n", n).Int("threads", grid.threads),
+          grid};
+}
+
+CudaKernel SparseFc2(const KernelSpec& spec) {
+  const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
+  // A warp reads 512 bytes of a row. A block is worth it for a few rows for each warp.
+  const int64_t tiles = CeilDiv(s.width, 32 * PerLoad(s.dtype));
+  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
+  grid.blocks = tiles * splits;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
+  std::vector<std::string_view> args = {"h", "active", "fc2t", "bias", "residual", "y"};
+  return {"SparseFc2.cuh", "SparseFc2", args,
+          ShapeText("SparseFc2Shape")
+              .Int("width", s.width)
+              .Type("dtype", s.dtype)
+              .Bool("residual", s.residual)
+              .Int("threads", grid.threads)
+              .Int("splits", splits),
+          grid};
+}
+
+CudaKernel Attention(const KernelSpec& spec) {
+  constexpr int64_t kLeastContext = 64;  // positions that are worth a block
+  constexpr int64_t kMaxSplits = 32;
+  constexpr int64_t kPerSm = 4;
+  const AttentionShape s = MatchAttention(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  int64_t splits = 1;
+  if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
+    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, 2 * kManyBlocks / s.heads));
+    splits = std::min(splits, kMaxSplits);
+  }
+  LaunchGrid grid{.per_sm = kPerSm, .threads = 128, .early = true};
+  grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
+  return {"Attention.cuh",
+          "Attention",
+          {"qkv", "cache", "y", "new_cache"},
+          ShapeText("AttentionShape")
+              .Int("tokens", tokens)
+              .Int("heads", s.heads)
+              .Int("head_dim", s.head_dim)
+              .Int("positions", s.positions)
+              .Float("scale", s.scale)
+              .Int("threads", grid.threads)
+              .Int("splits", splits)
+              .Int("least_context", kLeastContext),
+          grid};
+}
+
+absl::Status AttentionLimits(const KernelSpec& spec) {
+  const AttentionShape s = MatchAttention(spec).value();
+  if (s.head_dim > kMaxHeadDim) {
+    return absl::UnimplementedError(
+        absl::StrCat("kernel 'attention': the head width must be at most ", kMaxHeadDim, " on cuda, not ", s.head_dim));
+  }
+  return std::isfinite(s.scale)
+             ? absl::OkStatus()
+             : absl::UnimplementedError("kernel 'attention': attribute scale must be finite on cuda");
+}
+
+/// Kernels count in int, and addresses in 64 bits.
+absl::Status SizeLimits(const KernelSpec& spec) {
+  constexpr int64_t kMaxSize = 1 << 30;
+  const auto check = [&](const Type& type) {
+    for (const Dim& dim : type.shape) {
+      if (dim.is_static() && dim.size() > kMaxSize) {
+        return absl::UnimplementedError(
+            absl::StrCat("kernel '", spec.kernel, "': dimensions must be at most 2^30 on cuda, not ", dim.size()));
+      }
+    }
+    return absl::OkStatus();
+  };
+  for (const std::optional<Type>& operand : spec.operands) {
+    if (operand.has_value()) {
+      RETURN_IF_ERROR(check(*operand));
+    }
+  }
+  for (const Type& result : spec.results) {
+    RETURN_IF_ERROR(check(result));
+  }
+  return spec.kernel == "attention" ? AttentionLimits(spec) : absl::OkStatus();
+}
+
+template <auto kDescribe>
+constexpr KernelEmitter Emitter(std::string_view kernel) {
+  return {kernel,
+          [](EmitContext& context, const KernelSpec& spec) {
+            static_cast<CudaSource&>(context).Add(CudaKernels().Symbol(spec).value(), kDescribe(spec));
+          },
+          [](const KernelSpec& spec) { return kDescribe(spec).grid; }, &SizeLimits};
+}
+
+}  // namespace
+
+const KernelTable& CudaKernels() {
+  static const KernelTable table(
+      "cuda", {Emitter<EmbedTokens>("embed_tokens"), Emitter<EmbedPositions>("embed_positions"),
+               Emitter<LayerNorm>("layer_norm"), Emitter<Linear>("linear"), Emitter<Add>("add"),
+               Emitter<LastRow>("last_row"), Emitter<Attention>("attention"), Emitter<CertifiedTest>("certified_test"),
+               Emitter<Compact>("compact"), Emitter<SparseFc1>("sparse_fc1"), Emitter<SparseFc2>("sparse_fc2")});
+  return table;
+}
+
+}  // namespace dejavu

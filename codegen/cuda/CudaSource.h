@@ -1,0 +1,58 @@
+// Writes the translation unit of a model's kernels.
+#ifndef DEJAVU_CODEGEN_CUDA_CUDASOURCE_H_
+#define DEJAVU_CODEGEN_CUDA_CUDASOURCE_H_
+
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codegen/target/KernelTable.h"
+
+namespace dejavu {
+
+/// The value of a kernel's template parameter: `Type{.name = value, ...}`.
+class ShapeText {
+ public:
+  explicit ShapeText(std::string_view type);
+
+  ShapeText& Int(std::string_view field, int64_t value);
+  ShapeText& Bool(std::string_view field, bool value);
+  ShapeText& Float(std::string_view field, float value);
+  ShapeText& Type(std::string_view field, DType value);
+  /// A nested aggregate.
+  ShapeText& Nested(std::string_view field, const ShapeText& value);
+
+  [[nodiscard]] std::string Text() const { return text_ + "}"; }
+
+ private:
+  ShapeText& Field(std::string_view field, std::string_view value);
+
+  std::string text_;
+  bool empty_ = true;
+};
+
+/// One kernel of a translation unit: a template, what it is instantiated with, and how it is launched.
+struct CudaKernel {
+  std::string_view header;             ///< Linear.cuh
+  std::string_view function;           ///< Linear
+  std::vector<std::string_view> args;  ///< Operands, then results.
+  ShapeText shape;
+  LaunchGrid grid;
+};
+
+class CudaSource final : public EmitContext {
+ public:
+  /// Adds the kernel under the name `symbol`, once.
+  void Add(std::string_view symbol, const CudaKernel& kernel);
+  [[nodiscard]] std::string Text() const;
+
+ private:
+  std::set<std::string> headers_;
+  std::set<std::string> symbols_;
+  std::string kernels_;
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_CUDA_CUDASOURCE_H_

@@ -1,0 +1,11 @@
+# Writes OUTPUT, a C++ file that defines KernelHeaders() with the text of each of HEADERS (a list). Run with cmake -P.
+set(text "#include \"codegen/cuda/KernelHeaders.h\"\n\nnamespace dejavu {\n\n")
+string(APPEND text "const std::vector<KernelHeader>& KernelHeaders() {\n")
+string(APPEND text "  static const std::vector<KernelHeader> headers = {\n")
+foreach(header IN LISTS HEADERS)
+  get_filename_component(name "${header}" NAME)
+  file(READ "${header}" source)
+  string(APPEND text "{\"${name}\", R\"cuh(${source})cuh\"},\n")
+endforeach()
+string(APPEND text "  };\n  return headers;\n}\n\n}  // namespace dejavu\n")
+file(WRITE "${OUTPUT}" "${text}")

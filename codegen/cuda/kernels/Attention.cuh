@@ -1,0 +1,275 @@
+// attention: stores the new K and V in the cache, then softmax(scale q K) V for each head. Positions go to groups of
+// lanes, each with its running maximum, sum and values; then the groups of a block are merged, and then the blocks that
+// share a long context, in a fixed order.
+#ifndef DEJAVU_CODEGEN_CUDA_KERNELS_ATTENTION_CUH_
+#define DEJAVU_CODEGEN_CUDA_KERNELS_ATTENTION_CUH_
+
+#include "Common.cuh"
+
+namespace dejavu {
+
+struct AttentionShape {
+  int tokens;
+  int heads;
+  int head_dim;
+  int positions;
+  float scale;
+  int threads;
+  int splits;         ///< Blocks for each head at most; more than one only for one token.
+  int least_context;  ///< Positions that are worth a block.
+};
+
+__device__ inline float NegativeInfinity() { return __uint_as_float(0xFF800000); }
+
+__device__ inline float Exp(float x) { return Exp2(x * 1.4426950408889634F); }
+
+/// What a sum of values with running maximum `old_max` is worth under `new_max`.
+__device__ inline float Rescale(float old_max, float new_max) {
+  return old_max == new_max ? 1 : Exp(old_max - new_max);
+}
+
+/// The weight of a score. One of minus infinity, as of a position that is not there, counts nothing.
+__device__ inline float WeightOf(float score, float max) { return score == NegativeInfinity() ? 0 : Exp(score - max); }
+
+/// One head of one token, by one block, or by several that share its context.
+template <AttentionShape kShape>
+class AttentionHead {
+ public:
+  static constexpr int kQuads = kShape.head_dim / 4;
+  /// Lanes that share a position.
+  static constexpr int kLanes = kQuads <= 2 ? 2 : kQuads <= 4 ? 4 : kQuads <= 8 ? 8 : kQuads <= 16 ? 16 : 32;
+  static constexpr int kQuadsOfLane = CeilDiv(kQuads, kLanes);
+  static constexpr int kGroups = kShape.threads / kLanes;
+  static constexpr int kUnroll = kQuadsOfLane < 4 ? 4 / kQuadsOfLane : 1;
+  static constexpr long long kWidth = static_cast<long long>(kShape.heads) * kShape.head_dim;
+  static_assert(kShape.head_dim % 8 == 0 && kQuadsOfLane <= 8, "a head does not fit the registers");
+  static_assert(kShape.threads % 32 == 0);
+  static_assert(kShape.splits == 1 || (kShape.tokens == 1 && kShape.heads * 4 <= kScratchCounterBytes));
+
+  /// `number` counts the heads of all tokens.
+  __device__ AttentionHead(const float* qkv, float* cache, float* y, long long past, int number)
+      : past_(past), token_(number / kShape.heads), head_(number % kShape.heads), max_(NegativeInfinity()), total_(0) {
+    const long long of_head = static_cast<long long>(head_) * kShape.head_dim;
+    keys_ = cache + of_head * kShape.positions;
+    values_ = keys_ + kWidth * kShape.positions;
+    new_ = qkv + of_head;
+    y_ = y + token_ * kWidth + of_head;
+  }
+
+  /// The part of this block, which is number `split` for this head.
+  __device__ void Attend(int split, void* scratch) {
+    if (split == 0) {
+      StoreNew();
+    }
+    const long long context = past_ + token_ + 1;
+    int splits = 1;
+    if constexpr (kShape.splits > 1) {
+      splits = static_cast<int>(
+          min((context + kShape.least_context - 1) / kShape.least_context, static_cast<long long>(kShape.splits)));
+      if (split >= splits) {
+        return;
+      }
+    }
+    Accumulate(context * split / splits, context * (split + 1) / splits);
+    __shared__ float maxima[kGroups];
+    __shared__ float totals[kGroups];
+    __shared__ float4 sums[kGroups][kQuads];
+    Publish(maxima, totals, sums);
+    __syncthreads();
+    const float max = MaxOf(maxima, kGroups);
+    float total = 0;
+    for (int g = 0; g < kGroups; ++g) {
+      total += totals[g] * WeightOf(maxima[g], max);
+    }
+    if (splits == 1) {
+      ForColumns([&](int column) { y_[column] = SumOfGroups(maxima, max, &sums[0][0].x, column) / total; });
+      return;
+    }
+    // In scratch, for each head and split: the maximum, the total, the sums.
+    constexpr int kPart = kShape.head_dim + 2;
+    float* parts = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes) +
+                   static_cast<long long>(head_) * kShape.splits * kPart;
+    float* mine = parts + split * kPart;
+    if (threadIdx.x == 0) {
+      mine[0] = max;
+      mine[1] = total;
+    }
+    ForColumns([&](int column) { mine[2 + column] = SumOfGroups(maxima, max, &sums[0][0].x, column); });
+    if (IsLastBlock(static_cast<unsigned*>(scratch) + head_, splits)) {
+      MergeBlocks(parts, kPart, splits);
+    }
+  }
+
+ private:
+  /// Quad number i of this lane, which may be past the end of a head whose size is no power of two.
+  __device__ static int Quad(int i) { return Lane() % kLanes + i * kLanes; }
+  __device__ static bool Has(int i) { return kQuads % kLanes == 0 || Quad(i) < kQuads; }
+
+  /// A row of K (part 1) or V (part 2): new ones come straight from qkv, as other blocks may not have stored them yet.
+  __device__ const float* Row(int part, long long position) const {
+    if (position < past_) {
+      return (part == 1 ? keys_ : values_) + position * kShape.head_dim;
+    }
+    return new_ + ((position - past_) * 3 + part) * kWidth;
+  }
+
+  __device__ void StoreNew() const {
+    for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
+      const int quad = i % kQuads;
+      float* rows = i < kQuads ? keys_ : values_;
+      const long long position = past_ + token_;
+      StoreQuad(rows, position * kShape.head_dim + 4 * quad, LoadQuad(Row(1 + i / kQuads, position), 4 * quad));
+    }
+  }
+
+  /// Over the positions [begin, end), of which each group of lanes takes some.
+  __device__ void Accumulate(long long begin, long long end) {
+    const int group = Thread() / kLanes;
+    float4 query[kQuadsOfLane];
+#pragma unroll
+    for (int i = 0; i < kQuadsOfLane; ++i) {
+      query[i] = Has(i) ? LoadQuad(new_ + token_ * 3 * kWidth, 4 * Quad(i)) : float4{0, 0, 0, 0};
+      sums_[i] = {0, 0, 0, 0};
+    }
+    for (long long first = begin; first < end; first += kGroups * kUnroll) {
+      float4 keys[kUnroll][kQuadsOfLane];
+      float4 values[kUnroll][kQuadsOfLane];
+      float scores[kUnroll];
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        const long long position = first + u * kGroups + group;
+#pragma unroll
+        for (int i = 0; i < kQuadsOfLane; ++i) {
+          const bool loads = position < end && Has(i);
+          keys[u][i] = loads ? LoadQuad(Row(1, position), 4 * Quad(i)) : float4{0, 0, 0, 0};
+          values[u][i] = loads ? LoadQuad(Row(2, position), 4 * Quad(i)) : float4{0, 0, 0, 0};
+        }
+      }
+      float max = max_;
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        float dot = 0;
+#pragma unroll
+        for (int i = 0; i < kQuadsOfLane; ++i) {
+          dot = fmaf(query[i].x, keys[u][i].x, fmaf(query[i].y, keys[u][i].y, dot));
+          dot = fmaf(query[i].z, keys[u][i].z, fmaf(query[i].w, keys[u][i].w, dot));
+        }
+        dot = SumLanes<kLanes>(dot);
+        scores[u] = first + u * kGroups + group < end ? dot * kShape.scale : NegativeInfinity();
+        max = fmaxf(max, scores[u]);
+      }
+      AddValues(scores, values, max);
+    }
+  }
+
+  __device__ void AddValues(const float (&scores)[kUnroll], const float4 (&values)[kUnroll][kQuadsOfLane], float max) {
+    const float rescale = Rescale(max_, max);
+    max_ = max;
+    total_ *= rescale;
+#pragma unroll
+    for (int i = 0; i < kQuadsOfLane; ++i) {
+      sums_[i] = {sums_[i].x * rescale, sums_[i].y * rescale, sums_[i].z * rescale, sums_[i].w * rescale};
+    }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const float weight = WeightOf(scores[u], max);
+      total_ += weight;
+#pragma unroll
+      for (int i = 0; i < kQuadsOfLane; ++i) {
+        sums_[i].x = fmaf(weight, values[u][i].x, sums_[i].x);
+        sums_[i].y = fmaf(weight, values[u][i].y, sums_[i].y);
+        sums_[i].z = fmaf(weight, values[u][i].z, sums_[i].z);
+        sums_[i].w = fmaf(weight, values[u][i].w, sums_[i].w);
+      }
+    }
+  }
+
+  /// Puts this group's state into shared memory.
+  __device__ void Publish(float* maxima, float* totals, float4 (*sums)[kQuads]) const {
+    const int group = Thread() / kLanes;
+    if (Lane() % kLanes == 0) {
+      maxima[group] = max_;
+      totals[group] = total_;
+    }
+#pragma unroll
+    for (int i = 0; i < kQuadsOfLane; ++i) {
+      if (Has(i)) {
+        sums[group][Quad(i)] = sums_[i];
+      }
+    }
+  }
+
+  template <typename Body>
+  __device__ static void ForColumns(Body body) {
+    for (int column = Thread(); column < kShape.head_dim; column += kShape.threads) {
+      body(column);
+    }
+  }
+
+  __device__ static float MaxOf(const float* maxima, int count) {
+    float max = NegativeInfinity();
+    for (int i = 0; i < count; ++i) {
+      max = fmaxf(max, maxima[i]);
+    }
+    return max;
+  }
+
+  __device__ static float SumOfGroups(const float* maxima, float max, const float* sums, int column) {
+    float sum = 0;
+    for (int g = 0; g < kGroups; ++g) {
+      sum += sums[g * kShape.head_dim + column] * WeightOf(maxima[g], max);
+    }
+    return sum;
+  }
+
+  /// y from the parts of all blocks.
+  __device__ void MergeBlocks(const float* parts, int part, int splits) const {
+    float max = NegativeInfinity();
+    for (int s = 0; s < splits; ++s) {
+      max = fmaxf(max, LoadFromOtherBlock(parts + s * part));
+    }
+    float total = 0;
+    for (int s = 0; s < splits; ++s) {
+      total += LoadFromOtherBlock(parts + s * part + 1) * WeightOf(LoadFromOtherBlock(parts + s * part), max);
+    }
+    ForColumns([&](int column) {
+      float sum = 0;
+      for (int s = 0; s < splits; ++s) {
+        sum += LoadFromOtherBlock(parts + s * part + 2 + column) * WeightOf(LoadFromOtherBlock(parts + s * part), max);
+      }
+      y_[column] = sum / total;
+    });
+  }
+
+  float* keys_;
+  float* values_;
+  const float* new_;
+  float* y_;
+  long long past_;
+  int token_;
+  int head_;
+  float max_;
+  float total_;
+  float4 sums_[kQuadsOfLane];
+};
+
+/// y f32<tokens, width> of qkv f32<tokens, 3 * width> over cache f32<2, heads, positions, head_dim>, which is updated
+/// in place: `new_cache` is the same buffer.
+template <AttentionShape kShape>
+__device__ inline void Attention(const void* qkv, void* cache, void* y, void* new_cache, const Dims* dims,
+                                 void* scratch = nullptr) {
+  static_cast<void>(new_cache);
+  WaitForEarlier();
+  LetNextStart();
+  const int items = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
+  for (int item = Block(); item < items; item += Blocks()) {
+    AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y),
+                               dims->past, item / kShape.splits);
+    head.Attend(item % kShape.splits, scratch);
+    __syncthreads();
+  }
+}
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_CUDA_KERNELS_ATTENTION_CUH_

@@ -1,0 +1,81 @@
+// Everything that only the hardware can say: PTX instructions behind plain functions. No header of the toolkit is used,
+// so that NVRTC alone can compile the kernels.
+#ifndef DEJAVU_CODEGEN_CUDA_KERNELS_INTRINSICS_CUH_
+#define DEJAVU_CODEGEN_CUDA_KERNELS_INTRINSICS_CUH_
+
+namespace dejavu {
+
+/// Waits until the launches ahead of this one have ended and what they wrote can be seen. Every thread of every kernel
+/// calls it before it touches anything but weights: a launch ends only after those that it waited for.
+__device__ inline void WaitForEarlier() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the launch after this one start as soon as there is room for it.
+__device__ inline void LetNextStart() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/// Weights never change and are read once: no place in the first-level cache, and loads may move ahead of a wait.
+__device__ inline void LoadWeights(const void* address, uint4& value) {
+  asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+      : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+      : "l"(address));
+}
+
+__device__ inline void LoadWeights(const void* address, uint2& value) {
+  asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "l"(address));
+}
+
+/// From the second-level cache, which all blocks share.
+__device__ inline float LoadFromOtherBlock(const float* address) {
+  float value;
+  asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(value) : "l"(address) : "memory");
+  return value;
+}
+
+/// The two halves in a word.
+__device__ inline float2 WidenHalves(unsigned halves) {
+  float2 value;
+  asm("{\n"
+      ".reg .b16 low, high;\n"
+      "mov.b32 {low, high}, %2;\n"
+      "cvt.f32.f16 %0, low;\n"
+      "cvt.f32.f16 %1, high;\n"
+      "}"
+      : "=f"(value.x), "=f"(value.y)
+      : "r"(halves));
+  return value;
+}
+
+/// 2^x to 2 units in the last place.
+__device__ inline float Exp2(float x) {
+  float value;
+  asm("ex2.approx.f32 %0, %1;" : "=f"(value) : "f"(x));
+  return value;
+}
+
+/// sum + the products of the four signed bytes of a with the signed or unsigned bytes of b, modulo 2^32.
+__device__ inline unsigned DotSigned(unsigned a, unsigned b, unsigned sum) {
+  asm("dp4a.s32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+__device__ inline unsigned DotUnsigned(unsigned a, unsigned b, unsigned sum) {
+  asm("dp4a.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+/// The dynamic shared memory of the block.
+__device__ inline void* DynamicShared() {
+  extern __shared__ uint4 dynamic_shared[];
+  return dynamic_shared;
+}
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_CODEGEN_CUDA_KERNELS_INTRINSICS_CUH_

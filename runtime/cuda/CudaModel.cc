@@ -1,0 +1,130 @@
+#include "runtime/cuda/CudaModel.h"
+
+#include <algorithm>
+
+#include "ir/base/MappedFile.h"
+#include "ir/base/Status.h"
+#include "runtime/cuda/CudaMemoryMeter.h"
+#include "runtime/cuda/CudaSession.h"
+#include "runtime/cuda/WeightUpload.h"
+
+namespace dejavu::cuda {
+namespace {
+
+// What a kernel gets without asking.
+constexpr int64_t kPlainSharedBytes = 48 * 1024;
+
+/// What a plan must be to run here, beyond what every plan is checked for.
+absl::Status CheckPlan(const Plan& plan, const CudaDevice& device) {
+  if (plan.FindFunction("prefill") != nullptr) {
+    return UserError("field 'functions.prefill': this runtime runs only 'decode' on a GPU");
+  }
+  const PlanFunction& decode = *plan.FindFunction("decode");
+  if (decode.tokens.value != 0) {
+    return UserError("field 'functions.decode.tokens' must be at the arena's start");
+  }
+  for (size_t i = 0; i < decode.launches.size(); ++i) {
+    const Launch& launch = decode.launches[i];
+    const std::string path = absl::StrCat("field 'functions.decode.launches[", i, "]'");
+    if (!launch.grid.has_value()) {
+      return UserError(path, ": kernel '", launch.kernel, "' has no 'grid', which a GPU needs");
+    }
+    if (launch.grid->shared > device.max_shared_bytes()) {
+      return UserError(path, ": needs ", launch.grid->shared, " bytes of shared memory a block, but ", device.name(),
+                       " has ", device.max_shared_bytes());
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string PlanPath(const ArtifactReader& artifact, const Plan& plan) {
+  return artifact.FilePath(artifact.manifest().FindTarget(plan.target)->plan);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReader& artifact, const Plan& plan,
+                                                             const WeightOptions& options, int number) {
+  ASSIGN_OR_RETURN(const Driver* driver, Driver::Get());
+  ASSIGN_OR_RETURN(std::shared_ptr<const CudaDevice> device, CudaDevice::Open(*driver, number));
+  RETURN_IF_ERROR(WithContext(CheckPlan(plan, *device), PlanPath(artifact, plan)));
+  std::unique_ptr<CudaModel> model(new CudaModel(std::move(device), artifact.manifest().model.vocab));
+  const CudaDevice::Scope scope(model->device());
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(model->LoadKernels(artifact, plan));
+  RETURN_IF_ERROR(model->LoadWeights(artifact, plan, options));
+  return model;
+}
+
+absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& plan) {
+  const std::vector<std::string> isas = device_->Isas();
+  ASSIGN_OR_RETURN(
+      const CodeFile code,
+      artifact.ChooseCode(plan.target,
+                          {.name = device_->name(),
+                           .isas = isas,
+                           .advice = absl::StrCat("build the artifact again with --target=cuda:", isas.front())}));
+  isa_ = code.isa;
+  const std::string path = artifact.FilePath(code.file);
+  ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
+  ModuleHandle module = nullptr;
+  RETURN_IF_ERROR(WithContext(device_->driver().ModuleLoadData(&module, file.data()), path));
+  module_ = Module(*device_, module);
+  std::map<std::string, int64_t> shared;  // the most that any launch of the symbol asks for
+  for (const Launch& launch : plan.FindFunction("decode")->launches) {
+    shared[launch.symbol] = std::max(shared[launch.symbol], launch.grid->shared);
+  }
+  for (const auto& [symbol, bytes] : shared) {
+    FunctionHandle function = nullptr;
+    const absl::Status found = device_->driver().ModuleGetFunction(&function, module, symbol.c_str());
+    if (absl::IsNotFound(found)) {
+      return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
+    }
+    RETURN_IF_ERROR(WithContext(found, path));
+    if (bytes > kPlainSharedBytes) {
+      RETURN_IF_ERROR(WithContext(
+          device_->driver().FuncSetAttribute(function, kMaxDynamicSharedBytes, static_cast<int32_t>(bytes)), symbol));
+    }
+    functions_[symbol] = function;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {
+  ASSIGN_OR_RETURN(const Weights weights, artifact.OpenWeights(plan, options, HashCheck::kByCaller));
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    sizes.push_back(static_cast<int64_t>(weights.tensor(i).size()));
+  }
+  layout_ = LayOutWeights(sizes);
+  const SessionLayout session = LayOutSession(plan);
+  ASSIGN_OR_RETURN(const CudaDevice::Memory memory, device_->QueryMemory());
+  const MemoryNeed need = NeedOf(plan, sizes, artifact.manifest().model.layers, layout_, session);
+  RETURN_IF_ERROR(WithContext(CheckFits(need, memory.free, memory.total, device_->name()), artifact.path()));
+  ASSIGN_OR_RETURN(weights_, AllocateDevice(*device_, layout_.bytes, "the weights"));
+  return UploadWeights(*device_, weights, layout_, weights_.get(), options);
+}
+
+std::string CudaModel::DeviceName(int /*threads*/) const { return device_->name(); }
+
+BoundLaunch CudaModel::Bind(const Launch& launch) const {
+  const LaunchGrid& grid = *launch.grid;
+  const int64_t most = grid.per_sm * device_->multiprocessors();
+  BoundLaunch bound;
+  bound.launch = &launch;
+  bound.function = functions_.at(launch.symbol);
+  bound.blocks = static_cast<uint32_t>(grid.per_sm == 0 ? grid.blocks : std::min(grid.blocks, most));
+  bound.threads = static_cast<uint32_t>(grid.threads);
+  bound.shared_bytes = static_cast<uint32_t>(grid.shared);
+  return bound;
+}
+
+absl::StatusOr<std::unique_ptr<DeviceSession>> CudaModel::NewSession(const Plan& plan, int /*threads*/) const {
+  return CudaSession::Create(*this, plan);
+}
+
+absl::StatusOr<std::unique_ptr<MemoryMeter>> CudaModel::NewMemoryMeter(size_t /*bytes*/, int /*threads*/) const {
+  return CudaMemoryMeter::Create(*device_);
+}
+
+}  // namespace dejavu::cuda

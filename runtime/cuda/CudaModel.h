@@ -1,0 +1,58 @@
+// A model on a GPU: its weights in the device's memory, its kernels loaded by the driver.
+#ifndef DEJAVU_RUNTIME_CUDA_CUDAMODEL_H_
+#define DEJAVU_RUNTIME_CUDA_CUDAMODEL_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/artifact/ArtifactReader.h"
+#include "runtime/artifact/Plan.h"
+#include "runtime/cuda/CudaDevice.h"
+#include "runtime/cuda/CudaObjects.h"
+#include "runtime/cuda/GraphBuilder.h"
+#include "runtime/cuda/MemoryLayout.h"
+#include "runtime/device/Device.h"
+
+namespace dejavu::cuda {
+
+class CudaModel final : public DeviceModel {
+ public:
+  /// Loads the code for device `number` and copies the weights to it. No driver, no device, no code for it and too
+  /// little memory for model and one session are the user's errors.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<DeviceModel>> Load(const ArtifactReader& artifact,
+                                                                         const Plan& plan, const WeightOptions& options,
+                                                                         int number);
+
+  [[nodiscard]] const std::string& isa() const override { return isa_; }
+  [[nodiscard]] std::string DeviceName(int threads) const override;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan, int threads) const override;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<MemoryMeter>> NewMemoryMeter(size_t bytes, int threads) const override;
+
+  [[nodiscard]] const CudaDevice& device() const { return *device_; }
+  [[nodiscard]] int64_t vocab() const { return vocab_; }
+  /// The kernel of `launch` and its geometry on this device; the params are left empty.
+  [[nodiscard]] BoundLaunch Bind(const Launch& launch) const;
+  /// The tensor Plan::weights[index].
+  [[nodiscard]] DevicePointer weight(size_t index) const {
+    return weights_.get() + static_cast<DevicePointer>(layout_.offsets[index]);
+  }
+
+ private:
+  CudaModel(std::shared_ptr<const CudaDevice> device, int64_t vocab) : device_(std::move(device)), vocab_(vocab) {}
+  absl::Status LoadKernels(const ArtifactReader& artifact, const Plan& plan);
+  absl::Status LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options);
+
+  std::shared_ptr<const CudaDevice> device_;
+  int64_t vocab_;
+  std::string isa_;
+  Module module_;
+  std::map<std::string, FunctionHandle> functions_;  // by symbol
+  WeightLayout layout_;
+  DeviceMemory weights_;
+};
+
+}  // namespace dejavu::cuda
+
+#endif  // DEJAVU_RUNTIME_CUDA_CUDAMODEL_H_

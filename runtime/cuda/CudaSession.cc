@@ -1,0 +1,126 @@
+#include "runtime/cuda/CudaSession.h"
+
+#include <new>
+
+#include "ir/base/Status.h"
+
+namespace dejavu::cuda {
+namespace {
+
+// The logits start on a cache line of their own, behind the control block.
+constexpr int64_t kLogitsOffset = 64;
+static_assert(sizeof(Control) <= kLogitsOffset);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<DeviceSession>> CudaSession::Create(const CudaModel& model, const Plan& plan) {
+  const CudaDevice::Scope scope(model.device());
+  RETURN_IF_ERROR(scope.status());
+  std::unique_ptr<CudaSession> session(new CudaSession(model, plan));
+  RETURN_IF_ERROR(session->Init());
+  return session;
+}
+
+CudaSession::~CudaSession() {
+  // Nothing may run on memory that is about to go.
+  const CudaDevice::Scope scope(device_);
+  if (scope.status().ok()) {
+    Synchronize().IgnoreError();
+  }
+}
+
+absl::Status CudaSession::Init() {
+  const Driver& driver = device_.driver();
+  ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes, "the KV caches and buffers of a session"));
+  ASSIGN_OR_RETURN(pinned_,
+                   AllocatePinned(device_, kLogitsOffset + model_.vocab() * static_cast<int64_t>(sizeof(float))));
+  auto* pinned = static_cast<std::byte*>(pinned_.get());
+  control_ = new (pinned) Control;
+  logits_ = reinterpret_cast<float*>(pinned + kLogitsOffset);
+  ASSIGN_OR_RETURN(stream_, NewStream(device_));
+  // Scratch memory must be zero before its first use; the rest as on the CPU.
+  RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
+                                       stream_.get()));
+  running_ = true;
+  BindLaunches();
+  const std::vector<LaunchEdge> edges = LaunchEdges(plan_.FindFunction("decode")->launches, device_.has_early_launch());
+  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, ControlInput(), launches_, edges, stream_.get()));
+  return Synchronize();
+}
+
+void CudaSession::BindLaunches() {
+  for (const Launch& launch : plan_.FindFunction("decode")->launches) {
+    BoundLaunch bound = model_.Bind(launch);
+    for (const BufferRef& ref : launch.args) {
+      bound.params.push_back(Address(ref));
+    }
+    bound.params.push_back(ControlInput().to);
+    if (launch.grid->scratch > 0) {
+      bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
+    }
+    launches_.push_back(std::move(bound));
+  }
+}
+
+DevicePointer CudaSession::Address(const BufferRef& ref) const {
+  switch (ref.kind) {
+    case BufferRef::Kind::kAbsent:
+      return 0;
+    case BufferRef::Kind::kArena:
+      return memory_.get() + static_cast<DevicePointer>(layout_.arena + ref.value);
+    case BufferRef::Kind::kWeight:
+      return model_.weight(static_cast<size_t>(ref.value));
+    case BufferRef::Kind::kCache:
+      return memory_.get() + static_cast<DevicePointer>(layout_.caches[static_cast<size_t>(ref.value)]);
+  }
+  return 0;
+}
+
+Input CudaSession::ControlInput() const {
+  const DevicePointer arena = memory_.get() + static_cast<DevicePointer>(layout_.arena);
+  return {control_, arena - sizeof(Control::dims), kControlBytes};
+}
+
+absl::Status CudaSession::Prefill(std::span<const int32_t> /*tokens*/, int64_t /*past*/) {
+  return BugError("a CUDA plan with a prefill function was loaded");
+}
+
+absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  // The graph before this one reads the same control block.
+  RETURN_IF_ERROR(Synchronize());
+  *control_ = {.dims = {1, past}, .token = token};
+  if (observe && observed_ == nullptr) {
+    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, stream_.get()));
+  }
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.get()));
+  if (observe) {
+    RETURN_IF_ERROR(Synchronize());
+    RETURN_IF_ERROR(observed_->Read(records_));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::span<const float>> CudaSession::Logits() {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  const auto vocab = static_cast<size_t>(model_.vocab());
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(logits_, Address(plan_.FindFunction("decode")->logits),
+                                                   vocab * sizeof(float), stream_.get()));
+  RETURN_IF_ERROR(Synchronize());
+  return std::span<const float>(logits_, vocab);
+}
+
+absl::Status CudaSession::Synchronize() {
+  if (!running_) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(device_.driver().StreamSynchronize(stream_.get()));
+  running_ = false;
+  return absl::OkStatus();
+}
+
+}  // namespace dejavu::cuda

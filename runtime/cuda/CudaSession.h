@@ -1,0 +1,56 @@
+// One sequence on a GPU.
+#ifndef DEJAVU_RUNTIME_CUDA_CUDASESSION_H_
+#define DEJAVU_RUNTIME_CUDA_CUDASESSION_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/cuda/CudaModel.h"
+#include "runtime/cuda/CudaObjects.h"
+#include "runtime/cuda/DecodeGraph.h"
+#include "runtime/cuda/MemoryLayout.h"
+#include "runtime/device/Device.h"
+
+namespace dejavu::cuda {
+
+/// One allocation on the device, one of pinned memory, a stream, and a graph that decodes a token.
+class CudaSession final : public DeviceSession {
+ public:
+  /// Model and plan must outlive the session.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<DeviceSession>> Create(const CudaModel& model, const Plan& plan);
+  ~CudaSession() override;
+
+  [[nodiscard]] absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) override;
+  [[nodiscard]] absl::Status Decode(int32_t token, int64_t past, bool observe) override;
+  [[nodiscard]] absl::StatusOr<std::span<const float>> Logits() override;
+  [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return records_; }
+
+ private:
+  CudaSession(const CudaModel& model, const Plan& plan)
+      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan)) {}
+  absl::Status Init();
+  void BindLaunches();
+  [[nodiscard]] DevicePointer Address(const BufferRef& ref) const;
+  [[nodiscard]] Input ControlInput() const;
+  absl::Status Synchronize();
+
+  const CudaModel& model_;
+  const Plan& plan_;
+  const CudaDevice& device_;
+  SessionLayout layout_;
+  DeviceMemory memory_;
+  PinnedMemory pinned_;
+  Control* control_ = nullptr;  // in pinned_
+  float* logits_ = nullptr;     // in pinned_
+  Stream stream_;
+  std::vector<BoundLaunch> launches_;
+  GraphExec graph_;
+  std::unique_ptr<ObservedGraph> observed_;  // made when first asked for
+  std::vector<LaunchRecord> records_;
+  bool running_ = false;  // whether the stream may still be at work
+};
+
+}  // namespace dejavu::cuda
+
+#endif  // DEJAVU_RUNTIME_CUDA_CUDASESSION_H_

@@ -1,0 +1,83 @@
+// What a kind of device implements to run models: its side of a Model, of a Session, and of a benchmark.
+#ifndef DEJAVU_RUNTIME_DEVICE_DEVICE_H_
+#define DEJAVU_RUNTIME_DEVICE_DEVICE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/artifact/Plan.h"
+
+namespace dejavu {
+
+/// What one launch of the last observed call did.
+struct LaunchRecord {
+  int64_t active = 0;       ///< Entries of the list in Launch::per_active.
+  int64_t positives = 0;    ///< Non-zero values of Launch::per_positive.
+  int64_t nanoseconds = 0;  ///< From the end of what comes before to its own end.
+};
+
+/// The caches and buffers of one sequence on a device. For one thread at a time. Callers check tokens and positions.
+class DeviceSession {
+ public:
+  DeviceSession() = default;
+  DeviceSession(const DeviceSession&) = delete;
+  DeviceSession& operator=(const DeviceSession&) = delete;
+  virtual ~DeviceSession() = default;
+
+  /// Takes `tokens`, at most Plan::max_tokens of them, through the plan's "prefill", which it must have; `past` tokens
+  /// are in the caches.
+  [[nodiscard]] virtual absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) = 0;
+  /// Takes one token through the plan's "decode". `observe` fills records(). May return while the device still works;
+  /// then the next call says what went wrong.
+  [[nodiscard]] virtual absl::Status Decode(int32_t token, int64_t past, bool observe) = 0;
+  /// The logits that the last call left, f32<vocab>, once the device has finished; valid until the next call.
+  [[nodiscard]] virtual absl::StatusOr<std::span<const float>> Logits() = 0;
+  /// One for each launch of "decode", from the last observed call.
+  [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
+};
+
+/// Measures how fast the device's memory is: the yardstick beside each measured speed. GB are 10^9 bytes.
+class MemoryMeter {
+ public:
+  MemoryMeter() = default;
+  MemoryMeter(const MemoryMeter&) = delete;
+  MemoryMeter& operator=(const MemoryMeter&) = delete;
+  virtual ~MemoryMeter() = default;
+
+  /// One copy from one buffer to another, in GB/s of bytes read and written.
+  [[nodiscard]] virtual absl::StatusOr<double> Copy() = 0;
+  /// One pass of a sum over one buffer, in GB/s of bytes read; nothing where the device doesn't measure that.
+  [[nodiscard]] virtual absl::StatusOr<std::optional<double>> Read() = 0;
+};
+
+/// A model's weights and code on a device. Immutable; any number of threads and sessions may share it.
+class DeviceModel {
+ public:
+  DeviceModel() = default;
+  DeviceModel(const DeviceModel&) = delete;
+  DeviceModel& operator=(const DeviceModel&) = delete;
+  virtual ~DeviceModel() = default;
+
+  /// The instruction set of the code in use, such as "x86-64-v4" or "sm_90".
+  [[nodiscard]] virtual const std::string& isa() const = 0;
+  /// The device for people, such as "AMD EPYC 9555, 2 threads" or "NVIDIA H200".
+  [[nodiscard]] virtual std::string DeviceName(int threads) const = 0;
+  /// `plan` is the one that the model was loaded with; model and plan must outlive the session. `threads` are those of
+  /// the CPU, at least 1.
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan,
+                                                                                  int threads) const = 0;
+  /// `bytes` are what a token reads. The model must outlive the meter.
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<MemoryMeter>> NewMemoryMeter(size_t bytes,
+                                                                                    int threads) const = 0;
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_RUNTIME_DEVICE_DEVICE_H_

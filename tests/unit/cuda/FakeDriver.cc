@@ -1,0 +1,678 @@
+#include "tests/unit/cuda/FakeDriver.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <random>
+
+namespace dejavu::cuda {
+
+struct ContextTag {};
+
+struct FunctionTag {
+  std::string symbol;
+  void* code = nullptr;
+  size_t params = 0;
+};
+
+struct ModuleTag {
+  int file = -1;
+  void* handle = nullptr;
+  std::map<std::string, std::unique_ptr<FunctionTag>> functions;
+};
+
+struct EventTag {
+  bool recorded = false;
+  int64_t time = 0;  // of the fake's clock, in nanoseconds
+};
+
+struct StreamTag {
+  std::vector<std::function<void()>> pending;
+};
+
+struct NodeTag {
+  fake::NodeInfo info;
+  std::function<void()> run;
+  std::vector<std::pair<NodeTag*, bool>> before;  // with whether the edge is programmatic
+};
+
+struct GraphTag {
+  std::vector<std::unique_ptr<NodeTag>> nodes;
+};
+
+struct GraphExecTag {
+  GraphTag graph;
+  size_t number = 0;
+};
+
+namespace fake {
+namespace {
+
+constexpr Result kInvalidValue = 1;
+constexpr Result kInvalidImage = 200;
+constexpr Result kInvalidHandle = 400;
+constexpr int64_t kKernelNanoseconds = 10000;
+constexpr int64_t kCopyNanoseconds = 1000;
+constexpr size_t kAlignment = 256;
+
+struct Device {
+  std::recursive_mutex mutex;
+  State state;
+  std::map<std::byte*, size_t> memory;  // allocations on the "device"
+  std::map<std::byte*, size_t> pinned;
+  size_t used_bytes = 0;
+  ContextTag context;
+  int retained = 0;
+  int64_t clock = 0;
+  Result fault = 0;
+  std::vector<StreamTag*> streams;
+  std::mt19937 random{7};
+};
+
+Device& device() {
+  static auto* instance = new Device;
+  return *instance;
+}
+
+thread_local int context_depth = 0;
+
+void Violate(const std::string& what) { device().state.violations.push_back(what); }
+
+/// Counts a call; what it shall fail with, or 0.
+Result Enter(const char* function) {
+  State& state = device().state;
+  ++state.calls;
+  const int64_t count = ++state.calls_of[function];
+  const int64_t matching = state.fail_function.empty() ? state.calls : count;
+  const bool matches = state.fail_function.empty() || state.fail_function == function;
+  const bool hit = state.fail_at > 0 && matches && matching == state.fail_at;
+  if (hit) {
+    state.failed = function;
+    device().fault = state.lost ? state.fail_result : device().fault;
+  }
+  return hit ? state.fail_result : device().fault;
+}
+
+Result EnterInContext(const char* function) {
+  if (context_depth == 0) {
+    Violate(std::string(function) + " without a current context");
+  }
+  return Enter(function);
+}
+
+bool Contains(const std::map<std::byte*, size_t>& blocks, const void* start, size_t bytes) {
+  auto* address = static_cast<std::byte*>(const_cast<void*>(start));
+  auto next = blocks.upper_bound(address);
+  if (next == blocks.begin()) {
+    return false;
+  }
+  --next;
+  return address + bytes <= next->first + next->second;
+}
+
+void* Pointer(DevicePointer address) { return reinterpret_cast<void*>(address); }
+
+void CheckDevice(DevicePointer address, size_t bytes, const char* function) {
+  if (!Contains(device().memory, Pointer(address), bytes)) {
+    Violate(std::string(function) + ": " + std::to_string(bytes) + " bytes are outside the device's memory");
+  }
+}
+
+void CheckPinned(const void* address, size_t bytes, const char* function) {
+  if (!Contains(device().pinned, address, bytes)) {
+    Violate(std::string(function) + ": " + std::to_string(bytes) + " bytes are not pinned");
+  }
+}
+
+// Work waits until somebody waits for it: a host that goes on too early sees what a slow device shows.
+void Drain(StreamTag& stream) {
+  std::vector<std::function<void()>> pending;
+  pending.swap(stream.pending);
+  for (const auto& work : pending) {
+    if (device().fault == 0) {
+      work();
+    }
+  }
+}
+
+void CopyBytes(void* to, const void* from, size_t bytes) {
+  std::memcpy(to, from, bytes);
+  device().clock += kCopyNanoseconds;
+}
+
+void CallKernel(const FunctionTag& function, const std::vector<void*>& p) {
+  State& state = device().state;
+  if (++state.kernels == state.fault_at) {
+    device().fault = state.fault_result;
+    return;
+  }
+  using V = void*;
+  void* code = function.code;
+  switch (p.size()) {
+    case 3:
+      reinterpret_cast<void (*)(V, V, V)>(code)(p[0], p[1], p[2]);
+      break;
+    case 4:
+      reinterpret_cast<void (*)(V, V, V, V)>(code)(p[0], p[1], p[2], p[3]);
+      break;
+    case 5:
+      reinterpret_cast<void (*)(V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4]);
+      break;
+    case 6:
+      reinterpret_cast<void (*)(V, V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4], p[5]);
+      break;
+    case 7:
+      reinterpret_cast<void (*)(V, V, V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4], p[5], p[6]);
+      break;
+    default:
+      Violate(function.symbol + ": the fake has no call with " + std::to_string(p.size()) + " parameters");
+  }
+  device().clock += kKernelNanoseconds;
+}
+
+/// The parameters of KernelNodeParams::extra, or nothing where they aren't what the kernel takes.
+bool ReadParams(const FunctionTag& function, void** extra, std::vector<void*>& params) {
+  const void* buffer = nullptr;
+  size_t bytes = 0;
+  for (; extra != nullptr && *extra != nullptr; extra += 2) {
+    if (reinterpret_cast<uintptr_t>(*extra) == kLaunchParamBuffer) {
+      buffer = extra[1];
+    } else if (reinterpret_cast<uintptr_t>(*extra) == kLaunchParamBufferSize) {
+      bytes = *static_cast<size_t*>(extra[1]);
+    }
+  }
+  if (buffer == nullptr || bytes != function.params * sizeof(void*)) {
+    return false;
+  }
+  params.resize(function.params);
+  std::memcpy(params.data(), buffer, bytes);
+  return true;
+}
+
+// The nodes in an order that keeps the edges and is otherwise left to chance.
+void RunGraph(const GraphTag& graph) {
+  std::vector<NodeTag*> waiting;
+  for (const auto& node : graph.nodes) {
+    waiting.push_back(node.get());
+  }
+  while (!waiting.empty()) {
+    std::vector<size_t> ready;
+    for (size_t i = 0; i < waiting.size(); ++i) {
+      const auto is_waiting = [&](const auto& edge) {
+        return std::find(waiting.begin(), waiting.end(), edge.first) != waiting.end();
+      };
+      if (std::none_of(waiting[i]->before.begin(), waiting[i]->before.end(), is_waiting)) {
+        ready.push_back(i);
+      }
+    }
+    const size_t next = ready[device().random() % ready.size()];
+    NodeTag* node = waiting[next];
+    waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(next));
+    if (device().fault == 0) {
+      node->run();
+    }
+  }
+}
+
+Result AddNode(GraphTag* graph, NodeInfo info, std::function<void()> run, NodeTag** node) {
+  graph->nodes.push_back(std::make_unique<NodeTag>());
+  *node = graph->nodes.back().get();
+  (*node)->info = std::move(info);
+  (*node)->run = std::move(run);
+  return kSuccess;
+}
+
+GraphInfo Describe(const GraphTag& graph) {
+  GraphInfo info;
+  std::map<const NodeTag*, size_t> numbers;
+  for (const auto& node : graph.nodes) {
+    numbers[node.get()] = info.nodes.size();
+    info.nodes.push_back(node->info);
+  }
+  for (const auto& node : graph.nodes) {
+    for (const auto& [before, programmatic] : node->before) {
+      info.edges.push_back({numbers.at(before), numbers.at(node.get()), programmatic});
+      const bool kernels = before->info.kind == NodeKind::kKernel && node->info.kind == NodeKind::kKernel;
+      if (programmatic && !kernels) {
+        Violate("a programmatic edge at a node that is no kernel");
+      }
+    }
+  }
+  return info;
+}
+
+// A shared object ends with its section headers.
+size_t ImageBytes(const void* image) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, image, sizeof(header));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+    return 0;
+  }
+  return header.e_shoff + size_t{header.e_shnum} * header.e_shentsize;
+}
+
+template <typename T>
+void Release(const char* kind, T* object) {
+  --device().state.live[kind];
+  delete object;
+}
+
+}  // namespace
+}  // namespace fake
+}  // namespace dejavu::cuda
+
+using namespace dejavu::cuda;        // NOLINT(google-build-using-namespace): the whole file is the fake
+using namespace dejavu::cuda::fake;  // NOLINT(google-build-using-namespace)
+
+// Destroying works even where the call reports a failure: what lives afterwards is what the caller forgot.
+#define FAKE_ENTER(enter, function)                                 \
+  const std::lock_guard<std::recursive_mutex> lock(device().mutex); \
+  const Result entered = enter(function)
+#define FAKE_CALL(function)             \
+  FAKE_ENTER(EnterInContext, function); \
+  if (entered != kSuccess) return entered
+
+extern "C" {
+
+State* FakeCudaState() { return &device().state; }
+
+void FakeCudaReset() {
+  std::map<std::string, int64_t> live = device().state.live;
+  device().state = State();
+  device().state.live = std::move(live);
+  device().fault = 0;
+}
+
+Result cuDriverGetVersion(int32_t* version) {
+  *version = device().state.version;
+  return kSuccess;
+}
+
+Result cuInit(uint32_t) {
+  FAKE_ENTER(Enter, "cuInit");
+  return entered != kSuccess ? entered : device().state.devices == 0 ? kErrorNoDevice : kSuccess;
+}
+
+Result cuDeviceGetCount(int32_t* count) {
+  FAKE_ENTER(Enter, "cuDeviceGetCount");
+  *count = device().state.devices;
+  return entered;
+}
+
+Result cuDeviceGet(DeviceNumber* number, int32_t ordinal) {
+  FAKE_ENTER(Enter, "cuDeviceGet");
+  *number = ordinal;
+  return entered;
+}
+
+Result cuDeviceGetName(char* name, int32_t bytes, DeviceNumber) {
+  FAKE_ENTER(Enter, "cuDeviceGetName");
+  std::snprintf(name, static_cast<size_t>(bytes), "Fake GPU");
+  return entered;
+}
+
+Result cuDeviceGetAttribute(int32_t* value, int32_t attribute, DeviceNumber) {
+  FAKE_ENTER(Enter, "cuDeviceGetAttribute");
+  const State& state = device().state;
+  *value = attribute == kMultiprocessorCount ? state.multiprocessors
+           : attribute == kCapabilityMajor   ? state.major
+           : attribute == kCapabilityMinor   ? state.minor
+                                             : 232448;
+  return entered;
+}
+
+Result cuDevicePrimaryCtxRetain(ContextHandle* context, DeviceNumber) {
+  FAKE_ENTER(Enter, "cuDevicePrimaryCtxRetain");
+  if (entered == kSuccess) {
+    *context = &device().context;
+    ++device().state.live["context"];
+  }
+  return entered;
+}
+
+Result cuDevicePrimaryCtxRelease_v2(DeviceNumber) {
+  FAKE_ENTER(Enter, "cuDevicePrimaryCtxRelease_v2");
+  --device().state.live["context"];
+  return entered;
+}
+
+Result cuCtxPushCurrent_v2(ContextHandle context) {
+  FAKE_ENTER(Enter, "cuCtxPushCurrent_v2");
+  if (context != &device().context) {
+    Violate("cuCtxPushCurrent of no context");
+  }
+  context_depth += entered == kSuccess ? 1 : 0;
+  return entered;
+}
+
+Result cuCtxPopCurrent_v2(ContextHandle* context) {
+  FAKE_ENTER(EnterInContext, "cuCtxPopCurrent_v2");
+  *context = &device().context;
+  --context_depth;
+  return entered;
+}
+
+Result cuMemGetInfo_v2(size_t* free, size_t* total) {
+  FAKE_CALL("cuMemGetInfo_v2");
+  *total = device().state.total_bytes;
+  *free = *total - std::min(*total, device().used_bytes);
+  return kSuccess;
+}
+
+Result cuMemAlloc_v2(DevicePointer* address, size_t bytes) {
+  FAKE_CALL("cuMemAlloc_v2");
+  if (bytes == 0) {
+    return kInvalidValue;
+  }
+  if (device().used_bytes + bytes > device().state.total_bytes) {
+    return kErrorOutOfMemory;
+  }
+  auto* block =
+      static_cast<std::byte*>(std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment));
+  std::memset(block, 0xFF, bytes);
+  device().memory[block] = bytes;
+  device().used_bytes += bytes;
+  ++device().state.live["device memory"];
+  *address = reinterpret_cast<DevicePointer>(block);
+  return kSuccess;
+}
+
+Result cuMemFree_v2(DevicePointer address) {
+  FAKE_ENTER(Enter, "cuMemFree_v2");
+  const auto found = device().memory.find(static_cast<std::byte*>(Pointer(address)));
+  if (found == device().memory.end()) {
+    Violate("cuMemFree of what was not allocated");
+    return kInvalidValue;
+  }
+  for (StreamTag* stream : device().streams) {
+    if (!stream->pending.empty() && device().fault == 0) {
+      Violate("cuMemFree while work is pending");
+    }
+  }
+  device().used_bytes -= found->second;
+  std::free(found->first);
+  device().memory.erase(found);
+  --device().state.live["device memory"];
+  return entered;
+}
+
+Result cuMemHostAlloc(void** address, size_t bytes, uint32_t) {
+  FAKE_CALL("cuMemHostAlloc");
+  *address = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  std::memset(*address, 0xFF, bytes);
+  device().pinned[static_cast<std::byte*>(*address)] = bytes;
+  ++device().state.live["pinned memory"];
+  return kSuccess;
+}
+
+Result cuMemFreeHost(void* address) {
+  FAKE_ENTER(Enter, "cuMemFreeHost");
+  if (device().pinned.erase(static_cast<std::byte*>(address)) == 0) {
+    Violate("cuMemFreeHost of what was not allocated");
+    return kInvalidValue;
+  }
+  std::free(address);
+  --device().state.live["pinned memory"];
+  return entered;
+}
+
+Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, StreamHandle stream) {
+  FAKE_CALL("cuMemcpyHtoDAsync_v2");
+  CheckDevice(to, bytes, "cuMemcpyHtoDAsync");
+  CheckPinned(from, bytes, "cuMemcpyHtoDAsync");
+  stream->pending.emplace_back([=] { CopyBytes(Pointer(to), from, bytes); });
+  return kSuccess;
+}
+
+Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, size_t bytes, StreamHandle stream) {
+  FAKE_CALL("cuMemcpyDtoHAsync_v2");
+  CheckDevice(from, bytes, "cuMemcpyDtoHAsync");
+  CheckPinned(to, bytes, "cuMemcpyDtoHAsync");
+  stream->pending.emplace_back([=] { CopyBytes(to, Pointer(from), bytes); });
+  return kSuccess;
+}
+
+Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, StreamHandle stream) {
+  FAKE_CALL("cuMemcpyDtoDAsync_v2");
+  CheckDevice(from, bytes, "cuMemcpyDtoDAsync");
+  CheckDevice(to, bytes, "cuMemcpyDtoDAsync");
+  stream->pending.emplace_back([=] { CopyBytes(Pointer(to), Pointer(from), bytes); });
+  return kSuccess;
+}
+
+Result cuMemsetD8Async(DevicePointer address, unsigned char value, size_t bytes, StreamHandle stream) {
+  FAKE_CALL("cuMemsetD8Async");
+  CheckDevice(address, bytes, "cuMemsetD8Async");
+  stream->pending.emplace_back([=] { std::memset(Pointer(address), value, bytes); });
+  return kSuccess;
+}
+
+Result cuModuleLoadData(ModuleHandle* module, const void* image) {
+  FAKE_CALL("cuModuleLoadData");
+  const size_t bytes = ImageBytes(image);
+  if (bytes == 0) {
+    return kInvalidImage;
+  }
+  auto loaded = std::make_unique<ModuleTag>();
+  loaded->file = memfd_create("fake.cubin", MFD_CLOEXEC);
+  if (write(loaded->file, image, bytes) == static_cast<ssize_t>(bytes)) {
+    loaded->handle = dlopen(("/proc/self/fd/" + std::to_string(loaded->file)).c_str(), RTLD_NOW | RTLD_LOCAL);
+  }
+  if (loaded->handle == nullptr) {
+    close(loaded->file);
+    return kInvalidImage;
+  }
+  *module = loaded.release();
+  ++device().state.live["module"];
+  return kSuccess;
+}
+
+Result cuModuleUnload(ModuleHandle module) {
+  FAKE_ENTER(Enter, "cuModuleUnload");
+  dlclose(module->handle);
+  close(module->file);
+  Release("module", module);
+  return entered;
+}
+
+Result cuModuleGetFunction(FunctionHandle* function, ModuleHandle module, const char* name) {
+  FAKE_CALL("cuModuleGetFunction");
+  void* code = dlsym(module->handle, name);
+  const auto* params = static_cast<const int*>(dlsym(module->handle, (std::string(name) + "_params").c_str()));
+  if (code == nullptr || params == nullptr) {
+    return kErrorNotFound;
+  }
+  auto& entry = module->functions[name];
+  entry = std::make_unique<FunctionTag>(FunctionTag{name, code, static_cast<size_t>(*params)});
+  *function = entry.get();
+  return kSuccess;
+}
+
+Result cuFuncSetAttribute(FunctionHandle, int32_t, int32_t) {
+  FAKE_CALL("cuFuncSetAttribute");
+  return kSuccess;
+}
+
+Result cuLaunchKernel(FunctionHandle function, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
+                      StreamHandle stream, void**, void** extra) {
+  FAKE_CALL("cuLaunchKernel");
+  std::vector<void*> params;
+  if (!ReadParams(*function, extra, params)) {
+    return kInvalidValue;
+  }
+  stream->pending.emplace_back([function, params] { CallKernel(*function, params); });
+  return kSuccess;
+}
+
+Result cuStreamCreate(StreamHandle* stream, uint32_t) {
+  FAKE_CALL("cuStreamCreate");
+  *stream = new StreamTag;
+  device().streams.push_back(*stream);
+  ++device().state.live["stream"];
+  return kSuccess;
+}
+
+Result cuStreamDestroy_v2(StreamHandle stream) {
+  FAKE_ENTER(Enter, "cuStreamDestroy_v2");
+  std::erase(device().streams, stream);
+  Release("stream", stream);
+  return entered;
+}
+
+Result cuStreamSynchronize(StreamHandle stream) {
+  FAKE_CALL("cuStreamSynchronize");
+  Drain(*stream);
+  return device().fault;
+}
+
+Result cuEventCreate(EventHandle* event, uint32_t) {
+  FAKE_CALL("cuEventCreate");
+  *event = new EventTag;
+  ++device().state.live["event"];
+  return kSuccess;
+}
+
+Result cuEventDestroy_v2(EventHandle event) {
+  FAKE_ENTER(Enter, "cuEventDestroy_v2");
+  Release("event", event);
+  return entered;
+}
+
+Result cuEventRecord(EventHandle event, StreamHandle stream) {
+  FAKE_CALL("cuEventRecord");
+  stream->pending.emplace_back([=] { *event = {true, device().clock}; });
+  return kSuccess;
+}
+
+Result cuEventSynchronize(EventHandle) {
+  FAKE_CALL("cuEventSynchronize");
+  for (StreamTag* stream : device().streams) {
+    Drain(*stream);
+  }
+  return device().fault;
+}
+
+Result cuEventElapsedTime(float* milliseconds, EventHandle start, EventHandle end) {
+  FAKE_CALL("cuEventElapsedTime");
+  if (!start->recorded || !end->recorded) {
+    return kInvalidHandle;
+  }
+  *milliseconds = static_cast<float>(end->time - start->time) / 1e6F;
+  return kSuccess;
+}
+
+Result cuGraphCreate(GraphHandle* graph, uint32_t) {
+  FAKE_CALL("cuGraphCreate");
+  *graph = new GraphTag;
+  ++device().state.live["graph"];
+  return kSuccess;
+}
+
+Result cuGraphDestroy(GraphHandle graph) {
+  FAKE_ENTER(Enter, "cuGraphDestroy");
+  Release("graph", graph);
+  return entered;
+}
+
+Result cuGraphAddKernelNode_v2(NodeHandle* node, GraphHandle graph, const NodeHandle*, size_t,
+                               const KernelNodeParams* params) {
+  FAKE_CALL("cuGraphAddKernelNode_v2");
+  std::vector<void*> values;
+  if (!ReadParams(*params->function, params->extra, values)) {
+    return kInvalidValue;
+  }
+  FunctionTag* function = params->function;
+  return AddNode(
+      graph, {NodeKind::kKernel, function->symbol, params->grid_x, params->block_x, params->shared_bytes},
+      [function, values] { CallKernel(*function, values); }, node);
+}
+
+Result cuGraphAddMemcpyNode(NodeHandle* node, GraphHandle graph, const NodeHandle*, size_t, const Copy3d* copy,
+                            ContextHandle context) {
+  FAKE_CALL("cuGraphAddMemcpyNode");
+  if (context != &device().context || copy->height != 1 || copy->depth != 1) {
+    return kInvalidValue;
+  }
+  const size_t bytes = copy->width_bytes;
+  const auto resolve = [&](const Copy3d::Side& side) {
+    if (side.memory_type == kMemoryHost) {
+      CheckPinned(side.host, bytes, "cuGraphAddMemcpyNode");
+      return side.host;
+    }
+    CheckDevice(side.device, bytes, "cuGraphAddMemcpyNode");
+    return Pointer(side.device);
+  };
+  void* from = resolve(copy->from);
+  void* to = resolve(copy->to);
+  return AddNode(graph, {NodeKind::kCopy, "", 0, 0, 0}, [=] { CopyBytes(to, from, bytes); }, node);
+}
+
+Result cuGraphAddEventRecordNode(NodeHandle* node, GraphHandle graph, const NodeHandle*, size_t, EventHandle event) {
+  FAKE_CALL("cuGraphAddEventRecordNode");
+  return AddNode(graph, {NodeKind::kEvent, "", 0, 0, 0}, [=] { *event = {true, device().clock}; }, node);
+}
+
+Result cuGraphAddDependencies_v2(GraphHandle, const NodeHandle* from, const NodeHandle* to, const EdgeData* edges,
+                                 size_t count) {
+  FAKE_CALL("cuGraphAddDependencies_v2");
+  for (size_t i = 0; i < count; ++i) {
+    const auto same = [&](const auto& edge) { return edge.first == from[i]; };
+    if (std::any_of(to[i]->before.begin(), to[i]->before.end(), same)) {
+      return kInvalidValue;
+    }
+    // As some drivers do: the first edge's kind for all.
+    to[i]->before.emplace_back(from[i], edges[0].type == kProgrammaticEdge.type);
+  }
+  return kSuccess;
+}
+
+Result cuGraphInstantiateWithFlags(GraphExecHandle* exec, GraphHandle graph, unsigned long long) {
+  FAKE_CALL("cuGraphInstantiateWithFlags");
+  auto instance = std::make_unique<GraphExecTag>();
+  instance->number = device().state.graphs.size();
+  device().state.graphs.push_back(Describe(*graph));
+  std::map<NodeTag*, NodeTag*> copies;
+  for (const auto& node : graph->nodes) {
+    instance->graph.nodes.push_back(std::make_unique<NodeTag>(*node));
+    copies[node.get()] = instance->graph.nodes.back().get();
+  }
+  for (const auto& node : instance->graph.nodes) {
+    for (auto& [before, programmatic] : node->before) {
+      before = copies.at(before);
+    }
+  }
+  *exec = instance.release();
+  ++device().state.live["graph exec"];
+  return kSuccess;
+}
+
+Result cuGraphExecDestroy(GraphExecHandle exec) {
+  FAKE_ENTER(Enter, "cuGraphExecDestroy");
+  Release("graph exec", exec);
+  return entered;
+}
+
+Result cuGraphUpload(GraphExecHandle, StreamHandle) {
+  FAKE_CALL("cuGraphUpload");
+  return kSuccess;
+}
+
+Result cuGraphLaunch(GraphExecHandle exec, StreamHandle stream) {
+  FAKE_CALL("cuGraphLaunch");
+  if (exec->number < device().state.graphs.size()) {
+    ++device().state.graphs[exec->number].launches;
+  }
+  stream->pending.emplace_back([exec] { RunGraph(exec->graph); });
+  return kSuccess;
+}
+
+}  // extern "C"

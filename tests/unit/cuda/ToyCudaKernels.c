@@ -1,0 +1,49 @@
+// The toy model's kernels in the form of CUDA kernels, for the fake driver: one parameter per argument, then the dims,
+// then the scratch memory where the launch has some. NAME_params says how many there are.
+#include "tests/unit/runtime/ToyKernels.c"
+
+#define KERNEL4(name)                                                    \
+  const int cuda_##name##_params = 4;                                    \
+  void cuda_##name(void* a, void* b, void* c, const int64_t* dims) {     \
+    void* const args[] = {a, b, c};                                      \
+    name(args, dims, 0, 1);                                              \
+  }
+#define KERNEL5(name)                                                                \
+  const int cuda_##name##_params = 5;                                                \
+  void cuda_##name(void* a, void* b, void* c, void* d, const int64_t* dims) {        \
+    void* const args[] = {a, b, c, d};                                               \
+    name(args, dims, 0, 1);                                                          \
+  }
+#define KERNEL6(name)                                                                \
+  const int cuda_##name##_params = 6;                                                \
+  void cuda_##name(void* a, void* b, void* c, void* d, void* e, const int64_t* dims) { \
+    void* const args[] = {a, b, c, d, e};                                            \
+    name(args, dims, 0, 1);                                                          \
+  }
+#define KERNEL7(name)                                                                         \
+  const int cuda_##name##_params = 7;                                                         \
+  void cuda_##name(void* a, void* b, void* c, void* d, void* e, void* f, const int64_t* dims) { \
+    void* const args[] = {a, b, c, d, e, f};                                                  \
+    name(args, dims, 0, 1);                                                                   \
+  }
+
+KERNEL4(toy_embed)
+KERNEL4(toy_mix)
+KERNEL5(toy_test)
+KERNEL6(toy_fc1)
+KERNEL7(toy_fc2)
+KERNEL4(toy_head)
+
+// With scratch memory: its counters must be zero, and are left so; the rest is overwritten.
+const int cuda_toy_compact_params = 4;
+void cuda_toy_compact(void* flags, void* active, const int64_t* dims, void* scratch) {
+  int32_t* counters = scratch;
+  void* const args[] = {flags, active};
+  toy_compact(args, dims, 0, 1);
+  for (int i = 0; i < 16384 / 4; ++i) {
+    if (counters[i] != 0) {
+      *(int32_t*)active = -1;
+    }
+  }
+  memset((char*)scratch + 16384, 0x55, 64);
+}

@@ -1,0 +1,23 @@
+// The toy model for the fake driver.
+#ifndef DEJAVU_TESTS_UNIT_CUDA_TOYCUDAMODEL_H_
+#define DEJAVU_TESTS_UNIT_CUDA_TOYCUDAMODEL_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "runtime/artifact/Plan.h"
+
+namespace dejavu::toy {
+
+/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2 and head. Every kernel but
+/// `mix` may start early; `compact` has scratch memory.
+[[nodiscard]] Plan MakeCudaPlan();
+
+/// Writes the artifact `path` for the target cuda, with the code for all of `isas`.
+[[nodiscard]] absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan = MakeCudaPlan(),
+                                             const std::vector<std::string>& isas = {"sm_80", "sm_90"});
+
+}  // namespace dejavu::toy
+
+#endif  // DEJAVU_TESTS_UNIT_CUDA_TOYCUDAMODEL_H_
