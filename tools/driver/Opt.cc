@@ -102,6 +102,9 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   }
   if (options.emit == "ir") {
     absl::StrAppend(out, out->empty() ? "" : "// -----\n", PrintModule(module));
+  if (options.sparsity) {
+    RETURN_IF_ERROR(CheckSparsity(module, *options.sparsity));
+  }
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const std::vector<TargetChoice> targets, ParseTargets(options.target));

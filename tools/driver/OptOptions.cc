@@ -21,7 +21,7 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->group(out);
   const std::string what = "What to do";
   app.add_option("--sparsity", options.sparsity, "exact: skip neurons that are certainly zero; none: dense")
-      ->capture_default_str()
+      ->default_str("exact")
       ->group(what);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")

@@ -3,6 +3,7 @@
 #define DEJAVU_TOOLS_DRIVER_OPTOPTIONS_H_
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ struct OptOptions {
   std::string emit;  // ir, artifact or llvm; empty: by the output's name
   std::string target = "cpu";
   std::string tokenizer;
-  std::string sparsity = "exact";
+  std::optional<std::string> sparsity;
   std::string pipeline;    // instead of the preset
   std::string compile_to;  // empty: sched for a model, as it is for .dv text that is only printed
   std::vector<std::string> print_ir_after;
