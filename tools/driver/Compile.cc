@@ -43,9 +43,8 @@ Manifest MakeManifest(const Module& module) {
 absl::Status AddTokenizer(const std::string& folder, ArtifactWriter* writer) {
   constexpr size_t kMaxBytes = 256U << 20U;
   for (const char* name : {"vocab.json", "merges.txt"}) {
-    absl::StatusOr<std::string> text = ReadTextFile(absl::StrCat(folder, "/", name), kMaxBytes);
-    RETURN_IF_ERROR(WithContext(text.status(), "--tokenizer"));
-    RETURN_IF_ERROR(writer->AddFile(absl::StrCat(kTokenizerFolder, "/", name), *text));
+    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(absl::StrCat(folder, "/", name), kMaxBytes));
+    RETURN_IF_ERROR(writer->AddFile(absl::StrCat(kTokenizerFolder, "/", name), text));
   }
   return absl::OkStatus();
 }

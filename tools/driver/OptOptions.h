@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "passes/manager/PassManager.h"
@@ -29,6 +30,11 @@ struct OptOptions {
   bool print_passes_md = false;
   PassManagerOptions passes;
 };
+
+/// Whether `path` is called NAME.dejavu, possibly with slashes behind it.
+[[nodiscard]] bool IsArtifactName(std::string_view path);
+/// Whether the input holds IR as text: a .dv file, standard input or an artifact.
+[[nodiscard]] bool IsTextInput(std::string_view input);
 
 /// Declares all flags on `app`, writing to `options`, which must outlive the parsing.
 void AddOptFlags(CLI::App& app, OptOptions& options);
