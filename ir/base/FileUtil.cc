@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <system_error>
 #include <utility>
@@ -168,11 +169,35 @@ absl::Status WriteInPlace(const std::string& path, std::string_view contents) {
 
 }  // namespace
 
+namespace {
+
+/// Holds back the signals by which users end programs, so that none leaves a temporary file behind.
+class SignalDelay {
+ public:
+  SignalDelay() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      sigaddset(&signals, signal);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, &before_);
+  }
+  SignalDelay(const SignalDelay&) = delete;
+  SignalDelay& operator=(const SignalDelay&) = delete;
+  ~SignalDelay() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_ = {};
+};
+
+}  // namespace
+
 absl::Status WriteFileAtomically(const std::string& path, std::string_view contents) {
   struct stat existing = {};
   if (stat(path.c_str(), &existing) == 0 && !S_ISREG(existing.st_mode)) {
     return WriteInPlace(path, contents);  // a device or pipe must not become a file
   }
+  const SignalDelay delay;
   static std::atomic<unsigned> counter = 0;
   const std::string temporary = absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
   {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "ir/base/Status.h"
+#include "tools/driver/Interrupt.h"
 #include "tools/driver/ProgressBar.h"
 
 namespace dejavu {
@@ -12,18 +13,19 @@ namespace {
 
 constexpr int64_t kSlowLoadBytes = 1'000'000'000;
 
-int RunParsed(const std::string& tool, const std::function<absl::Status()>& body) {
 absl::Status FlushOutput() {
   std::cout.flush();
   return std::cout.good() ? absl::OkStatus() : UserError("cannot write to standard output; is the disk full?");
 }
 
+int RunParsed(const std::string& tool, const std::function<absl::Status()>& body) {
   try {
     absl::Status status = body();
     if (status.ok()) {
       status = FlushOutput();
     }
-    return ReportAndExitCode(tool, status);
+    const int code = ReportAndExitCode(tool, status);
+    return absl::IsCancelled(status) ? EndByInterrupt() : code;
   } catch (const std::bad_alloc&) {
     return ReportAndExitCode(tool, UserError("not enough memory"));
   } catch (const std::exception& error) {
