@@ -77,20 +77,37 @@ const NamedPipeline* FindPipeline(std::string_view name) {
   return nullptr;
 }
 
-absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to, std::string_view sparsity) {
+absl::Status CheckSparsity(const Module& module, std::string_view sparsity) {
+  if (sparsity != "exact" && sparsity != "none") {
+    return UsageError("--sparsity must be exact or none, but is '", std::string(sparsity), "'");
+  }
+  const auto it = module.attributes().find("sparsity");
+  if (it == module.attributes().end() || !std::holds_alternative<std::string>(it->second)) {
+    return absl::OkStatus();
+  }
+  const std::string& decided = std::get<std::string>(it->second);
+  if (decided != sparsity && StratumIndex(module.stage()) >= StratumIndex("sparse")) {
+    return UserError("--sparsity=", std::string(sparsity), ": the input is at '", module.stage(),
+                     "', where its sparsity is '", decided, "' already; compile the model itself");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
+                                            std::optional<std::string_view> sparsity) {
   const int first = StratumIndex(module.stage());
   const int last = StratumIndex(to);
   if (last < 0) {
     return UsageError("--compile-to must be onnx, model, sparse or sched, but is '", std::string(to), "'");
   }
-  if (sparsity != "exact" && sparsity != "none") {
-    return UsageError("--sparsity must be exact or none, but is '", std::string(sparsity), "'");
+  if (sparsity) {
+    RETURN_IF_ERROR(CheckSparsity(module, *sparsity));
   }
   if (first > last) {
     return UsageError("--compile-to=", std::string(to), ": the input is at '", module.stage(),
                       "' already, which comes later");
   }
-  const std::array<std::string_view, 4> pipelines = {"lift", "phases", sparsity, "schedule"};
+  const std::array<std::string_view, 4> pipelines = {"lift", "phases", sparsity.value_or("exact"), "schedule"};
   // A checkpoint enters at [model] like a lifted graph: with @forward only.
   const bool needs_phases = first == 0 || module.FindFunction("forward") != nullptr;
   const int begin = first == 0 ? 0 : (needs_phases ? 1 : first + 1);

@@ -2,6 +2,7 @@
 #ifndef DEJAVU_PASSES_PIPELINES_H_
 #define DEJAVU_PASSES_PIPELINES_H_
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,10 +22,13 @@ struct NamedPipeline {
 [[nodiscard]] absl::Span<const NamedPipeline> AllPipelines();
 [[nodiscard]] const NamedPipeline* FindPipeline(std::string_view name);
 
-/// The pipeline text that takes `module` from its stratum to `to` with `--sparsity=sparsity`.
-/// An error if `to` comes before or a word is unknown; empty text if there is nothing to do.
+/// An error unless `sparsity` is exact or none, or if `module` was made with another one already: no pass goes back.
+[[nodiscard]] absl::Status CheckSparsity(const Module& module, std::string_view sparsity);
+
+/// The pipeline text that takes `module` from its stratum to `to` with `--sparsity=sparsity`; without one, what the
+/// module has or else exact. An error if `to` comes before or a word is unknown; empty text if there is nothing to do.
 [[nodiscard]] absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
-                                                          std::string_view sparsity);
+                                                          std::optional<std::string_view> sparsity);
 
 }  // namespace dejavu
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "ir/verify/ScheduleVerifier.h"
+
 namespace dejavu {
 namespace {
 
@@ -33,11 +35,9 @@ class Planner {
     }
     Plan& plan = result_.plan;
     plan.target = target_.name();
+    RETURN_IF_ERROR(VerifySchedule(module_));
     plan.max_tokens = module_.IntAttribute("max_tokens");
     plan.positions = module_.IntAttribute("positions");
-    if (plan.max_tokens <= 0 || plan.positions <= 0) {
-      return UserError("the module has no attributes 'max_tokens' and 'positions'; run plan-buffers");
-    }
     RETURN_IF_ERROR(AddCaches());
     for (const auto& function : module_.functions()) {
       if (target_.Runs(function->name())) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <system_error>
 #include <utility>
@@ -177,6 +178,25 @@ std::string TemporaryName(const std::string& path) {
   return absl::StrCat(path, ".tmp-", getpid(), "-", counter.fetch_add(1));
 }
 
+/// Holds back the signals by which users end programs, so that none leaves a temporary file behind.
+class SignalDelay {
+ public:
+  SignalDelay() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      sigaddset(&signals, signal);
+    }
+    pthread_sigmask(SIG_BLOCK, &signals, &before_);
+  }
+  SignalDelay(const SignalDelay&) = delete;
+  SignalDelay& operator=(const SignalDelay&) = delete;
+  ~SignalDelay() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_ = {};
+};
+
 }  // namespace
 
 absl::Status CheckCanCreate(const std::string& path) {
@@ -187,6 +207,7 @@ absl::Status WriteFileAtomically(const std::string& path, std::string_view conte
   if (IsSpecialFile(path)) {
     return WriteInPlace(path, contents);
   }
+  const SignalDelay delay;
   const std::string temporary = TemporaryName(path);
   {
     ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(temporary, path));

@@ -7,6 +7,13 @@
 
 namespace dejavu {
 
+absl::StatusOr<Operation*> Builder::TryCreate(const OpSchema& schema, std::vector<Value*> operands,
+                                              AttributeMap attributes, const Operation& from) {
+  absl::StatusOr<std::vector<Type>> types = InferResultTypes(schema, operands);
+  RETURN_IF_ERROR(WithContext(types.status(), from.Describe()));
+  return CreateTyped(schema, std::move(operands), std::move(attributes), *std::move(types), from.location());
+}
+
 Operation* Builder::Create(const OpSchema& schema, std::vector<Value*> operands, AttributeMap attributes,
                            Location location, std::string result_name) {
   absl::StatusOr<std::vector<Type>> types = InferResultTypes(schema, operands);

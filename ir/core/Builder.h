@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/base/Status.h"
 #include "ir/core/Module.h"
 
 namespace dejavu {
@@ -14,8 +15,12 @@ class Builder {
  public:
   explicit Builder(Function* function, const Operation* before = nullptr) : function_(function), before_(before) {}
 
+  /// Creates what a pass makes of the operation `from`. Operands that do not fit the schema's patterns are the user's
+  /// error, which names `from`, and nothing is created then: a pass may get a module that no importer would write.
+  [[nodiscard]] absl::StatusOr<Operation*> TryCreate(const OpSchema& schema, std::vector<Value*> operands,
+                                                     AttributeMap attributes, const Operation& from);
   /// Creates an operation; trailing optional operands may be left out. Aborts with a message if the operands do not fit
-  /// the schema's patterns: passes must not build invalid operations.
+  /// the schema's patterns: only for operands that are known to fit.
   Operation* Create(const OpSchema& schema, std::vector<Value*> operands, AttributeMap attributes, Location location,
                     std::string result_name = "");
   /// The same with given result types, for ops whose results the patterns leave open.

@@ -37,9 +37,6 @@ absl::Status VerifyAttributes(const Operation& op) {
                        std::string(AttrKindName(spec.kind)));
     }
   }
-  if (schema.open_attributes) {
-    return absl::OkStatus();
-  }
   for (const auto& [key, value] : op.attributes()) {
     bool known = false;
     for (size_t i = 0; i < schema.num_attrs; ++i) {

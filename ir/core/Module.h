@@ -52,7 +52,6 @@ class Function {
   void SetReturns(std::vector<Value*> values, std::vector<std::string> names = {});
   /// Whether exactly one operand or returned value reads `value`.
   [[nodiscard]] bool HasOneUse(const Value* value) const;
-  void SetReturn(size_t index, Value* value) { returns_[index] = value; }
   /// Makes every user of `from`, operations and returns alike, read `to`.
   void ReplaceAllUses(Value* from, Value* to);
 

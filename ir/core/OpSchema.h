@@ -47,7 +47,6 @@ struct OpSchema {
   size_t num_operands = 0;
   size_t num_results = 0;
   size_t num_attrs = 0;
-  bool open_attributes = false;  // further attributes are kept and not checked
   absl::Status (*verifier)(const Operation&) =
       nullptr;  // constraints that patterns cannot say, labelled [c1], [c2] ...
 
@@ -84,11 +83,6 @@ struct OpSchema {
   constexpr OpSchema optionalAttr(std::string_view attr_name, AttrKind kind, std::string_view doc = "") const {
     OpSchema copy = *this;
     copy.attr_specs[copy.num_attrs++] = {attr_name, kind, doc, true};
-    return copy;
-  }
-  constexpr OpSchema openAttributes() const {
-    OpSchema copy = *this;
-    copy.open_attributes = true;
     return copy;
   }
   constexpr OpSchema verifiedBy(absl::Status (*fn)(const Operation&)) const {

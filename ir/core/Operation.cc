@@ -36,7 +36,6 @@ Operation::Operation(const OpSchema* schema, std::vector<Value*> operands, Attri
   for (Type& type : result_types) {
     results_.push_back(std::make_unique<Value>(std::move(type), ""));
     results_.back()->producer_ = this;
-    results_.back()->result_index_ = results_.size() - 1;
   }
 }
 
@@ -84,13 +83,6 @@ void Operation::AddOperand(Value* value) {
 
 void Operation::SetAttribute(std::string_view key, Attribute value) {
   attributes_.insert_or_assign(std::string(key), std::move(value));
-}
-
-void Operation::RemoveAttribute(std::string_view key) {
-  auto it = attributes_.find(key);
-  if (it != attributes_.end()) {
-    attributes_.erase(it);
-  }
 }
 
 std::string Operation::Describe() const {

@@ -52,8 +52,6 @@ class Operation {
 
   [[nodiscard]] const AttributeMap& attributes() const { return attributes_; }
   void SetAttribute(std::string_view key, Attribute value);
-  void RemoveAttribute(std::string_view key);
-  [[nodiscard]] bool HasAttribute(std::string_view key) const { return attributes_.find(key) != attributes_.end(); }
   /// The attribute as T, or nothing if it is missing or of another kind.
   template <typename T>
   [[nodiscard]] std::optional<T> GetAttribute(std::string_view key) const {

@@ -50,13 +50,10 @@ class Value {
   void set_name(std::string name) { name_ = std::move(name); }
   /// The defining operation; null for an argument or a weight.
   [[nodiscard]] Operation* producer() const { return producer_; }
-  /// The number among the producer's results.
-  [[nodiscard]] size_t result_index() const { return result_index_; }
   /// The weight that this value is; null for others.
   [[nodiscard]] const Weight* weight() const { return weight_; }
   [[nodiscard]] const std::vector<Use>& uses() const { return uses_; }
   [[nodiscard]] bool has_uses() const { return !uses_.empty(); }
-  [[nodiscard]] bool has_one_use() const { return uses_.size() == 1; }
   /// Makes every user read `other` instead. Both must live in the same module.
   void ReplaceAllUsesWith(Value* other);
 
@@ -67,7 +64,6 @@ class Value {
   Type type_;
   std::string name_;
   Operation* producer_ = nullptr;
-  size_t result_index_ = 0;
   const Weight* weight_ = nullptr;
   std::vector<Use> uses_;
 };

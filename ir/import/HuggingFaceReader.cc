@@ -33,6 +33,7 @@ absl::Status HashWeights(Module& module, WeightStore& store) {
   for (const auto& weight : module.weights()) {
     ASSIGN_OR_RETURN(const WeightData data, store.Read(*weight));
     weight->hash = HashText(Hash64({data.data, data.bytes}));
+    store.TrustHash(*weight);
   }
   return absl::OkStatus();
 }

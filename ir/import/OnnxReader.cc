@@ -314,6 +314,9 @@ absl::StatusOr<std::unique_ptr<Module>> BuildModule(std::shared_ptr<OnnxFile> fi
   auto module = std::make_unique<Module>(std::filesystem::path(path).stem().string());
   RETURN_IF_ERROR(WithContext(GraphBuilder(*file, path, module.get()).Build(), path));
   store->Register(path, std::move(file));
+  for (const auto& weight : module->weights()) {
+    store->TrustHash(*weight);
+  }
   return module;
 }
 

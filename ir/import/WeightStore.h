@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,14 +50,32 @@ class WeightStore {
   /// Gives the file name `file` to an already opened source (an importer's, so that nothing is read twice).
   void Register(const std::string& file, std::shared_ptr<TensorSource> source) { sources_[file] = std::move(source); }
 
-  /// The weight's bytes, computed from its sources if it is derived. Checks the type; the error names the weight.
+  /// Reads the weights called `names`, derived ones too, from `source`, which knows them by these names (an artifact's
+  /// own weights). Others still come from their files; the error says that `where` does not hold them.
+  void RegisterStored(std::string where, std::set<std::string, std::less<>> names,
+                      std::shared_ptr<TensorSource> source);
+
+  /// Read() shall not compare `weight` with its hash: it was computed from the bytes just read.
+  void TrustHash(const Weight& weight) { checked_.insert(HashKey(weight)); }
+
+  /// The weight's bytes, computed from its sources if it is derived. Checks the type and, once, the hash where the
+  /// weight has one; the error names the file and the tensor.
   /// Derived weights are computed at every call and not kept.
   [[nodiscard]] absl::StatusOr<WeightData> Read(const Weight& weight);
 
  private:
   [[nodiscard]] absl::StatusOr<TensorSource*> Open(const std::string& file);
+  [[nodiscard]] absl::StatusOr<WeightData> ReadFromFile(const Weight& weight);
+  [[nodiscard]] absl::StatusOr<WeightData> Derive(const Weight& weight);
+  [[nodiscard]] absl::Status CheckHash(const Weight& weight, const WeightData& data);
+  [[nodiscard]] static std::string HashKey(const Weight& weight);
+
   std::string folder_;
   std::map<std::string, std::shared_ptr<TensorSource>, std::less<>> sources_;
+  std::string stored_where_;
+  std::set<std::string, std::less<>> stored_names_;
+  std::shared_ptr<TensorSource> stored_;
+  std::set<std::string, std::less<>> checked_;  // HashKey() of what was compared already
 };
 
 }  // namespace dejavu

@@ -194,8 +194,4 @@ std::string PrintModule(const Module& module) {
   return out + "}\n";
 }
 
-std::string PrintOperation(const Operation& op) {
-  return op.parent() == nullptr ? op.Describe() : PrintOp(op, Names(*op.parent()));
-}
-
 }  // namespace dejavu

@@ -9,8 +9,6 @@
 namespace dejavu {
 
 [[nodiscard]] std::string PrintModule(const Module& module);
-/// One operation on one line, with the names that its values would have in the whole module; for messages.
-[[nodiscard]] std::string PrintOperation(const Operation& op);
 /// true, 3, 1e-05, "text", [1, 2], i64<2>[1, -1]
 [[nodiscard]] std::string PrintAttribute(const Attribute& attribute);
 /// `{a = 1, b = true}`; empty for an empty map.

@@ -58,7 +58,7 @@ absl::Status LiftTokens(Function& function, const Probe& probe, PassContext& con
     }
     Value* tokens = FindOrAddArgument(function, "tokens", {DType::kI32, {"tokens"}});
     Builder builder(&function, op);
-    Operation* embed = builder.Create(kEmbedTokens, {tokens, table->value}, {}, op->location());
+    ASSIGN_OR_RETURN(Operation * embed, builder.TryCreate(kEmbedTokens, {tokens, table->value}, {}, *op));
     ReplaceByView(builder, op, embed->result());
     context.Count("token embeddings");
   }
@@ -80,8 +80,8 @@ absl::Status LiftPositions(Function& function, const Probe& probe, PassContext& 
     Value* past = FindOrAddArgument(function, "past", {DType::kI64, {}});
     Builder builder(&function, op);
     ASSIGN_OR_RETURN(Value * rows, AsRows(builder, split->second, *op));
-    Operation* embed =
-        builder.Create(kEmbedPositions, {rows, past, table->value}, {{"offset", *offset}}, op->location());
+    ASSIGN_OR_RETURN(Operation * embed,
+                     builder.TryCreate(kEmbedPositions, {rows, past, table->value}, {{"offset", *offset}}, *op));
     ReplaceByView(builder, op, embed->result());
     context.Count("position embeddings");
   }

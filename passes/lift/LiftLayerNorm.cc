@@ -92,8 +92,8 @@ absl::StatusOr<LayerNorm> ReadFused(const Operation& op) {
 absl::Status Rewrite(Operation* op, const LayerNorm& norm, PassContext& context) {
   Builder builder(op->parent(), op);
   ASSIGN_OR_RETURN(Value * rows, AsRows(builder, norm.x, *op));
-  Operation* lifted = builder.Create(kLayerNorm, {rows, norm.gamma->value, norm.beta->value},
-                                     {{"epsilon", norm.epsilon}}, op->location());
+  ASSIGN_OR_RETURN(Operation * lifted, builder.TryCreate(kLayerNorm, {rows, norm.gamma->value, norm.beta->value},
+                                                         {{"epsilon", norm.epsilon}}, *op));
   ReplaceByView(builder, op, lifted->result());
   context.Count("layer norms");
   return absl::OkStatus();

@@ -36,8 +36,9 @@ absl::Status LiftGemm(Module& module, Operation* op, PassContext& context) {
   }
   Builder builder(op->parent(), op);
   ASSIGN_OR_RETURN(Value * rows, AsRows(builder, op->operand(size_t{0}), *op));
-  Operation* linear = builder.Create(kLinear, {rows, matrix->value, bias == nullptr ? nullptr : WeightOf(bias)->value},
-                                     {}, op->location());
+  ASSIGN_OR_RETURN(
+      Operation * linear,
+      builder.TryCreate(kLinear, {rows, matrix->value, bias == nullptr ? nullptr : WeightOf(bias)->value}, {}, *op));
   ReplaceByView(builder, op, linear->result());
   context.Count("linear layers");
   return absl::OkStatus();
@@ -50,7 +51,7 @@ absl::Status LiftMatMul(Module& module, Operation* op, PassContext& context) {
   }
   Builder builder(op->parent(), op);
   ASSIGN_OR_RETURN(Value * rows, AsRows(builder, op->operand(size_t{0}), *op));
-  Operation* linear = builder.Create(kLinear, {rows, matrix->value}, {}, op->location());
+  ASSIGN_OR_RETURN(Operation * linear, builder.TryCreate(kLinear, {rows, matrix->value}, {}, *op));
   ReplaceByView(builder, op, linear->result());
   context.Count("linear layers");
   return absl::OkStatus();
@@ -64,8 +65,9 @@ absl::Status AbsorbBias(Operation* add, PassContext& context) {
     return absl::OkStatus();
   }
   Builder builder(add->parent(), add);
-  Operation* biased = builder.Create(kLinear, {linear->operand("x"), linear->operand("weight"), split->first->value},
-                                     {}, linear->location());
+  ASSIGN_OR_RETURN(
+      Operation * biased,
+      builder.TryCreate(kLinear, {linear->operand("x"), linear->operand("weight"), split->first->value}, {}, *linear));
   ReplaceByView(builder, add, biased->result());
   context.Count("biases");
   return absl::OkStatus();

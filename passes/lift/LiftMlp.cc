@@ -15,10 +15,11 @@ absl::Status LiftMlp(Module& module, PassContext& context) {
         continue;
       }
       Builder builder(function.get(), fc2);
-      Operation* mlp = builder.Create(kMlp,
-                                      {fc1->operand("x"), fc1->operand("weight"), fc1->operand("bias"),
-                                       fc2->operand("weight"), fc2->operand("bias")},
-                                      {}, fc1->location());
+      ASSIGN_OR_RETURN(Operation * mlp,
+                       builder.TryCreate(kMlp,
+                                         {fc1->operand("x"), fc1->operand("weight"), fc1->operand("bias"),
+                                          fc2->operand("weight"), fc2->operand("bias")},
+                                         {}, *fc1));
       function->ReplaceAllUses(fc2->result(), mlp->result());
       context.Count("MLPs");
     }

@@ -21,7 +21,8 @@ absl::Status LiftResidual(Module& module, PassContext& context) {
       Builder builder(function.get(), add);
       ASSIGN_OR_RETURN(Value * a, AsRows(builder, add->operand(size_t{0}), *add));
       ASSIGN_OR_RETURN(Value * b, AsRows(builder, add->operand(1), *add));
-      ReplaceByView(builder, add, builder.Create(kAdd, {a, b}, {}, add->location())->result());
+      ASSIGN_OR_RETURN(Operation * sum, builder.TryCreate(kAdd, {a, b}, {}, *add));
+      ReplaceByView(builder, add, sum->result());
       context.Count("residual additions");
     }
     Sweep(*function, context);

@@ -188,6 +188,29 @@ class Lowering {
   int64_t layer_ = 0;
 };
 
+/// What the launches ask for beyond the ops: vectors in f32, and q, k and v that one matrix can hold.
+absl::Status CheckWeightTypes(const Function& function) {
+  for (const auto& op : function.ops()) {
+    for (const Value* operand : op->operands()) {
+      const Weight* weight = operand == nullptr ? nullptr : operand->weight();
+      if (weight != nullptr && weight->type.rank() == 1 && weight->type.dtype != DType::kF32) {
+        return UserError(op->Describe(), " reads '", weight->name, "', which is ", weight->type.ToString(),
+                         ", but kernels read f32 vectors; run pack-weights before lower-to-sched");
+      }
+    }
+    if (!op->Is("model.attention")) {
+      continue;
+    }
+    const DType dtype = op->operand("q")->type().dtype;
+    if (op->operand("k")->type().dtype != dtype || op->operand("v")->type().dtype != dtype) {
+      return UserError(op->Describe(), " must have q, k and v of one type, but they are ",
+                       op->operand("q")->type().ToString(), ", ", op->operand("k")->type().ToString(), " and ",
+                       op->operand("v")->type().ToString());
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status LowerToSched(Module& module, PassContext& context) {
   // @decode first: what it stores decides what @prefill reads.
   for (const char* name : {"decode", "prefill"}) {
@@ -196,6 +219,7 @@ absl::Status LowerToSched(Module& module, PassContext& context) {
       return UserError("lower-to-sched expects the functions @prefill and @decode; run split-phases before it");
     }
     RETURN_IF_ERROR(RequireWeights(*function));
+    RETURN_IF_ERROR(CheckWeightTypes(*function));
     RETURN_IF_ERROR(Lowering(module, *function, context).Run());
   }
   module.EraseDeadWeights();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "ir/verify/ScheduleVerifier.h"
 #include "passes/schedule/SchedulePasses.h"
 
 namespace dejavu {
@@ -45,7 +46,7 @@ class Planner {
         }
         const auto& returns = function_.returns();
         last = std::find(returns.begin(), returns.end(), value) != returns.end() ? number : last;
-        ASSIGN_OR_RETURN(const int64_t bytes, Bytes(*op, *value));
+        ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(*op, *value, max_tokens_));
         at.push_back(Place(RoundUp(bytes), numbers[op.get()], last));
       }
       op->SetAttribute("at", at);
@@ -54,33 +55,6 @@ class Planner {
   }
 
  private:
-  /// The most neurons that an `active` of `op` can hold: as many as its flags or its matrix have.
-  static absl::StatusOr<int64_t> Capacity(const Operation& op) {
-    if (op.Is("sched.launch @compact")) {
-      return op.operand("flags")->type().shape[0].size();
-    }
-    if (op.Is("sched.launch @sparse_fc1")) {
-      return op.operand("fc1")->type().shape[0].size();
-    }
-    return UserError(op.Describe(),
-                     " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
-  }
-
-  absl::StatusOr<int64_t> Bytes(const Operation& op, const Value& value) const {
-    int64_t bytes = static_cast<int64_t>(DTypeSize(value.type().dtype));
-    for (const Dim& dim : value.type().shape) {
-      if (dim.is_static()) {
-        bytes *= dim.size();
-      } else if (dim.symbol() == "tokens") {
-        bytes *= max_tokens_;
-      } else {
-        ASSIGN_OR_RETURN(const int64_t capacity, Capacity(op));
-        bytes *= capacity;
-      }
-    }
-    return value.type().dtype == DType::kIndex ? bytes + kAlign : bytes;  // its count comes first
-  }
-
   /// The lowest gap among the stretches whose lifetimes overlap [first, last].
   int64_t Place(int64_t bytes, size_t first, size_t last) {
     std::vector<Lifetime> live;

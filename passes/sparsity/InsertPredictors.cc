@@ -35,7 +35,9 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
     const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
     const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOf(module, *op)});
     Builder builder(decode, op.get());
-    builder.Create(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, op->location(), "active");
+    ASSIGN_OR_RETURN(Operation * predictor,
+                     builder.TryCreate(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, *op));
+    predictor->result()->set_name("active");
     context.Count("predictors inserted");
   }
   return absl::OkStatus();

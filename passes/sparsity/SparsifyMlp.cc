@@ -39,10 +39,11 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
     const Weight* fc2 = mlp->operand("fc2")->weight();
     const Weight* transposed = AddDerivedWeight(module, fc2->name + ".T", "transpose", {fc2});
     Builder builder(decode, mlp);
-    Operation* sparse = builder.Create(kSparseMlp,
+    ASSIGN_OR_RETURN(Operation * sparse,
+                     builder.TryCreate(kSparseMlp,
                                        {mlp->operand("x"), mlp->operand("fc1"), mlp->operand("fc1_bias"),
                                         transposed->value, mlp->operand("fc2_bias"), predictor->result()},
-                                       {}, mlp->location());
+                                       {}, *mlp));
     decode->ReplaceAllUses(mlp->result(), sparse->result());
     decode->Erase(mlp);
     context.Count("MLPs made sparse");

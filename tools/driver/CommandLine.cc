@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "ir/base/Status.h"
+#include "tools/driver/Interrupt.h"
 #include "tools/driver/ProgressBar.h"
 
 namespace dejavu {
@@ -12,14 +13,19 @@ namespace {
 
 constexpr int64_t kSlowLoadBytes = 1'000'000'000;
 
+absl::Status FlushOutput() {
+  std::cout.flush();
+  return std::cout.good() ? absl::OkStatus() : UserError("cannot write to standard output; is the disk full?");
+}
+
 int RunParsed(const std::string& tool, const std::function<absl::Status()>& body) {
   try {
     absl::Status status = body();
-    std::cout.flush();
-    if (status.ok() && !std::cout.good()) {
-      status = UserError("cannot write to standard output; is the disk full?");
+    if (status.ok()) {
+      status = FlushOutput();
     }
-    return ReportAndExitCode(tool, status);
+    const int code = ReportAndExitCode(tool, status);
+    return absl::IsCancelled(status) ? EndByInterrupt() : code;
   } catch (const std::bad_alloc&) {
     return ReportAndExitCode(tool, UserError("not enough memory"));
   } catch (const std::exception& error) {
@@ -59,7 +65,9 @@ int RunTool(CLI::App& app, int argc, char** argv, const std::function<absl::Stat
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {
-    return app.exit(success, std::cout, std::cerr);
+    const int code = app.exit(success, std::cout, std::cerr);
+    const absl::Status status = FlushOutput();
+    return status.ok() ? code : ReportAndExitCode(app.get_name(), status);
   } catch (const CLI::ParseError& error) {
     std::cerr << app.get_name() << ": error: " << error.what() << "\nRun '" << app.get_name()
               << " --help' for the flags.\n";

@@ -28,7 +28,8 @@ void AddDeviceFlags(CLI::App& app, DeviceFlags& flags);
 void DescribeTool(CLI::App& app, const std::string& footer);
 
 /// Parses the command line, runs `body` and returns the exit code of the contract: 0, 1 for the user's error, 2 for
-/// wrong usage, 70 for a bug. Errors go to stderr; what `body` printed must have reached stdout.
+/// wrong usage, 70 for a bug. An interrupted `body` ends the program by the signal. Errors go to stderr; what `body`
+/// printed must have reached stdout.
 int RunTool(CLI::App& app, int argc, char** argv, const std::function<absl::Status()>& body);
 
 /// Model::Load() with a progress bar on stderr while more than a gigabyte is checked.

@@ -11,6 +11,7 @@
 #include "ir/base/FileUtil.h"
 #include "ir/text/Printer.h"
 #include "runtime/artifact/ArtifactWriter.h"
+#include "tools/driver/Interrupt.h"
 #include "tools/driver/ProgressBar.h"
 
 namespace dejavu {
@@ -45,9 +46,8 @@ Manifest MakeManifest(const Module& module) {
 absl::Status AddTokenizer(const std::string& folder, ArtifactWriter* writer) {
   constexpr size_t kMaxBytes = 256U << 20U;
   for (const char* name : {"vocab.json", "merges.txt"}) {
-    absl::StatusOr<std::string> text = ReadTextFile(absl::StrCat(folder, "/", name), kMaxBytes);
-    RETURN_IF_ERROR(WithContext(text.status(), "--tokenizer"));
-    RETURN_IF_ERROR(writer->AddFile(absl::StrCat(kTokenizerFolder, "/", name), *text));
+    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(absl::StrCat(folder, "/", name), kMaxBytes));
+    RETURN_IF_ERROR(writer->AddFile(absl::StrCat(kTokenizerFolder, "/", name), text));
   }
   return absl::OkStatus();
 }
@@ -74,10 +74,22 @@ absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& c
       RETURN_IF_ERROR(writer->AddFile(info->plan, PlanToJson(plan.plan).dump()));
       AddMissing(plan.weights, weights);
     }
+    RETURN_IF_ERROR(InterruptStatus());
     ASSIGN_OR_RETURN(const CompiledCode code, target->Compile(plan.kernels, choice.isa));
     RETURN_IF_ERROR(writer->AddFile(
         code.file, std::string_view(reinterpret_cast<const char*>(code.bytes.data()), code.bytes.size())));
     info->code.push_back({code.isa, code.file});
+  }
+  return absl::OkStatus();
+}
+
+/// Looks for an interrupt now and then: a large matrix takes seconds.
+absl::Status AppendInPieces(std::span<const std::byte> bytes, ArtifactWriter* writer) {
+  constexpr size_t kPieceBytes = size_t{1} << 26;
+  RETURN_IF_ERROR(InterruptStatus());
+  for (size_t begin = 0; begin < bytes.size(); begin += kPieceBytes) {
+    RETURN_IF_ERROR(writer->AppendTensor(bytes.subspan(begin, std::min(kPieceBytes, bytes.size() - begin))));
+    RETURN_IF_ERROR(InterruptStatus());
   }
   return absl::OkStatus();
 }
@@ -98,7 +110,7 @@ absl::Status AddWeights(const std::vector<const Weight*>& weights, WeightStore& 
   int64_t done = 0;
   for (const Weight* weight : weights) {
     ASSIGN_OR_RETURN(const WeightData data, store.Read(*weight));
-    RETURN_IF_ERROR(writer->AppendTensor({data.data, data.bytes}));
+    RETURN_IF_ERROR(AppendInPieces({data.data, data.bytes}, writer));
     done += static_cast<int64_t>(data.bytes);
     if (total > kProgressBytes) {
       progress.Update(done, total, weight->name);
@@ -144,6 +156,8 @@ absl::StatusOr<std::vector<TargetChoice>> ParseTargets(const std::string& text) 
 }
 
 absl::Status WriteArtifact(const Module& module, WeightStore& weights, const ArtifactOptions& options) {
+  // Before the writer, so that its files are gone before a signal can end the program again.
+  const InterruptGuard guard;
   ASSIGN_OR_RETURN(ArtifactWriter writer, ArtifactWriter::Create(options.path));
   Manifest manifest = MakeManifest(module);
   RETURN_IF_ERROR(writer.AddFile("module.dv", PrintModule(module)));
@@ -166,11 +180,20 @@ std::vector<std::string> KernelFormats() {
 }
 
 absl::StatusOr<TargetChoice> ChooseForFormat(const std::vector<TargetChoice>& choices, const std::string& format) {
+  const TargetChoice* chosen = nullptr;
   for (const TargetChoice& choice : choices) {
     ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
-    if (Prints(*target, format)) {
-      return choice;
+    if (!Prints(*target, format)) {
+      continue;
     }
+    if (chosen != nullptr) {
+      return UsageError("--emit=", format, " writes the kernels of one target, but --target names ", chosen->target,
+                        ":", chosen->isa, " and ", choice.target, ":", choice.isa);
+    }
+    chosen = &choice;
+  }
+  if (chosen != nullptr) {
+    return *chosen;
   }
   for (const Target* target : Targets()) {
     if (Prints(*target, format)) {

@@ -4,7 +4,9 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <optional>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "ir/base/FileUtil.h"
 #include "ir/import/HuggingFaceReader.h"
@@ -16,6 +18,7 @@
 #include "ir/verify/Verifier.h"
 #include "passes/Pipelines.h"
 #include "passes/manager/PassRegistry.h"
+#include "tools/driver/ArtifactInput.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/ExpectedErrors.h"
 
@@ -44,15 +47,16 @@ void ListPasses() {
   }
 }
 
-absl::StatusOr<std::string> ReadDvText(const std::string& input) {
+/// `artifact` is set if the input is one.
+absl::StatusOr<std::string> ReadDvText(const std::string& input, std::optional<ArtifactReader>& artifact) {
   if (input == "-") {
     return std::string(std::istreambuf_iterator<char>(std::cin), {});
   }
-  return ReadTextFile(IsFolder(input) ? input + "/module.dv" : input, kMaxTextBytes);
-}
-
-bool IsText(const std::string& input) {
-  return input == "-" || input.ends_with(".dv") || input.ends_with(".dejavu") || input.ends_with(".dejavu/");
+  if (!IsFolder(input)) {
+    return ReadTextFile(input, kMaxTextBytes);
+  }
+  ASSIGN_OR_RETURN(artifact, ArtifactReader::Open(input));
+  return ReadTextFile(artifact->FilePath("module.dv"), kMaxTextBytes);
 }
 
 /// Reads a model file; .dv text is read by the caller, which may split it.
@@ -82,11 +86,24 @@ absl::Status CheckRoundTrip(const Module& module) {
   return absl::OkStatus();
 }
 
+/// A user error about the input's contents that does not say which file it is about gets the input's name.
+absl::Status Named(const OptOptions& options, const absl::Status& status) {
+  const std::string input = options.input == "-" ? "<stdin>" : options.input;
+  bool named = !absl::IsInvalidArgument(status);
+  for (const std::string& path : {input, options.output, options.tokenizer}) {
+    named = named || (!path.empty() && absl::StrContains(status.message(), path));
+  }
+  return named ? status : WithContext(status, input);
+}
+
 /// Runs the pipeline over one module and writes the result to `out` or to the artifact.
 absl::Status Transform(Module& module, WeightStore& store, const OptOptions& options, bool has_pipeline,
                        std::string* out) {
   if (options.verify_roundtrip) {
     RETURN_IF_ERROR(CheckRoundTrip(module));
+  }
+  if (options.sparsity) {
+    RETURN_IF_ERROR(CheckSparsity(module, *options.sparsity));
   }
   // Wrong flags are reported before the work.
   std::vector<TargetChoice> targets;
@@ -98,13 +115,13 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   }
   std::string text = options.pipeline;
   // .dv text is printed as it is unless something is asked of it; a model is compiled.
-  const bool as_is = IsText(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
+  const bool as_is = IsTextInput(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
   if (!has_pipeline && !as_is) {
     const std::string stratum = options.compile_to.empty() ? "sched" : options.compile_to;
     ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity));
   }
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
-  RETURN_IF_ERROR(RunPipeline(module, store, pipeline, options.passes, std::cerr));
+  RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));
   if (options.verify_roundtrip) {
     RETURN_IF_ERROR(CheckRoundTrip(module));
   }
@@ -113,19 +130,25 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     return absl::OkStatus();
   }
   if (options.emit != "artifact") {
-    ASSIGN_OR_RETURN(*out, EmitKernelText(module, targets.front(), options.emit));
+    absl::StatusOr<std::string> kernels = EmitKernelText(module, targets.front(), options.emit);
+    RETURN_IF_ERROR(Named(options, kernels.status()));
+    *out = *std::move(kernels);
     return absl::OkStatus();
   }
   ArtifactOptions artifact{options.output, options.tokenizer, targets};
-  if (artifact.tokenizer.empty() && IsFolder(options.input) && !IsText(options.input)) {
-    artifact.tokenizer = options.input;
+  if (artifact.tokenizer.empty()) {
+    artifact.tokenizer = TokenizerOf(options.input, IsArtifactName(options.input));
   }
-  return WriteArtifact(module, store, artifact);
+  return Named(options, WriteArtifact(module, store, artifact));
 }
 
 /// One part of .dv text. The line numbers of a part count from the file's first line.
-absl::Status TransformText(const std::string& text, const OptOptions& options, bool has_pipeline, std::string* out) {
+absl::Status TransformText(const std::string& text, const std::optional<ArtifactReader>& artifact,
+                           const OptOptions& options, bool has_pipeline, std::string* out) {
   WeightStore store;
+  if (artifact) {
+    RETURN_IF_ERROR(RegisterArtifactWeights(*artifact, store));
+  }
   const std::string name = options.input == "-" ? "<stdin>" : options.input;
   ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ParseModule(text, name));
   RETURN_IF_ERROR(WithContext(VerifyDerivedWeights(*module), name));
@@ -134,7 +157,8 @@ absl::Status TransformText(const std::string& text, const OptOptions& options, b
 }
 
 absl::Status RunOnText(const OptOptions& options, bool has_pipeline, std::string* out) {
-  ASSIGN_OR_RETURN(const std::string all, ReadDvText(options.input));
+  std::optional<ArtifactReader> artifact;
+  ASSIGN_OR_RETURN(const std::string all, ReadDvText(options.input, artifact));
   std::vector<std::string> parts = {all};
   if (options.split_input_file) {
     parts = absl::StrSplit(all, "// -----\n");
@@ -143,7 +167,7 @@ absl::Status RunOnText(const OptOptions& options, bool has_pipeline, std::string
   for (const std::string& part : parts) {
     const std::string padded = std::string(static_cast<size_t>(lines), '\n') + part;
     lines += static_cast<int>(std::count(part.begin(), part.end(), '\n')) + 1;
-    const absl::Status status = TransformText(padded, options, has_pipeline, out);
+    const absl::Status status = TransformText(padded, artifact, options, has_pipeline, out);
     if (options.verify_diagnostics) {
       RETURN_IF_ERROR(CheckExpectedErrors(padded, status));
     } else {
@@ -176,7 +200,7 @@ absl::Status RunOpt(const OptOptions& options, bool has_pipeline) {
     return absl::OkStatus();
   }
   std::string out;
-  if (IsText(options.input)) {
+  if (IsTextInput(options.input)) {
     RETURN_IF_ERROR(RunOnText(options, has_pipeline, &out));
   } else {
     WeightStore store;

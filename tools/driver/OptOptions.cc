@@ -1,9 +1,11 @@
 #include "tools/driver/OptOptions.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "absl/strings/str_join.h"
 #include "passes/manager/PassRegistry.h"
+#include "tools/driver/CommandLine.h"
 #include "tools/driver/Compile.h"
 
 namespace dejavu {
@@ -15,7 +17,56 @@ std::string AnyOf(const std::vector<std::string>& words) {
   return absl::StrCat(absl::StrJoin(most, ", "), " or ", words.back());
 }
 
+bool IsSameFile(const std::string& a, const std::string& b) {
+  std::error_code error;  // files that are not there are not the same
+  return std::filesystem::equivalent(a, b, error) && !error;
+}
+
+/// Nothing may overwrite the model that is read, except that an artifact may be made again in its place.
+absl::Status CheckOutput(const OptOptions& options) {
+  if (IsSameFile(options.passes.reproducer, options.input)) {
+    return UsageError("--reproducer=", options.passes.reproducer, " is INPUT and would overwrite it");
+  }
+  if (!IsSameFile(options.output, options.input)) {
+    return absl::OkStatus();
+  }
+  if (options.emit == "artifact" && IsArtifactName(options.input)) {
+    return absl::OkStatus();
+  }
+  return UsageError("-o ", options.output, " is INPUT and would overwrite it; choose another name");
+}
+
+/// What to write, from --emit or else from the output's name.
+absl::Status FinishEmit(OptOptions& options) {
+  const bool by_name = options.emit.empty();
+  if (by_name) {
+    options.emit = IsArtifactName(options.output) ? "artifact" : (options.output.ends_with(".onnx") ? "onnx" : "ir");
+  }
+  if (options.emit == "onnx") {
+    return UsageError(by_name ? absl::StrCat("-o ", options.output) : "--emit=onnx",
+                      ": ONNX output is not available yet; write IR to a .dv file or an artifact to a .dejavu folder");
+  }
+  const std::vector<std::string> formats = KernelFormats();
+  if (options.emit != "ir" && options.emit != "artifact" &&
+      std::find(formats.begin(), formats.end(), options.emit) == formats.end()) {
+    return UsageError("--emit must be ir, artifact, ", AnyOf(formats), ", but is '", options.emit, "'");
+  }
+  if (options.emit == "artifact" && !IsArtifactName(options.output)) {
+    return UsageError("--emit=artifact needs -o NAME.dejavu");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+bool IsArtifactName(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) {
+    path.remove_suffix(1);
+  }
+  return path.ends_with(".dejavu");
+}
+
+bool IsTextInput(std::string_view input) { return input == "-" || input.ends_with(".dv") || IsArtifactName(input); }
 
 void AddOptFlags(CLI::App& app, OptOptions& options) {
   app.add_option("INPUT", options.input,
@@ -36,7 +87,7 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->group(out);
   const std::string what = "What to do";
   app.add_option("--sparsity", options.sparsity, "exact: skip neurons that are certainly zero; none: dense")
-      ->capture_default_str()
+      ->default_str("exact")
       ->group(what);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
@@ -44,7 +95,7 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->group(what);
   app.add_option("--stop-after-pass", options.passes.stop_after_pass, "run only the first N passes")
       ->type_name("N")
-      ->check(CLI::NonNegativeNumber)
+      ->check(AtLeast(0))
       ->group(what);
   const std::string look = "Looking inside";
   app.add_option("--print-ir-after", options.print_ir_after, "print the IR after this pass, or after each")
@@ -83,16 +134,20 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (options.input.empty()) {
     return UsageError("INPUT is missing; --help shows examples");
   }
-  if (options.emit.empty()) {
-    options.emit = options.output.ends_with(".dejavu") ? "artifact" : "ir";
+  if (IsArtifactName(options.output)) {
+    options.output.erase(options.output.find_last_not_of('/') + 1);
   }
-  const std::vector<std::string> formats = KernelFormats();
-  if (options.emit != "ir" && options.emit != "artifact" &&
-      std::find(formats.begin(), formats.end(), options.emit) == formats.end()) {
-    return UsageError("--emit must be ir, artifact, ", AnyOf(formats), ", but is '", options.emit, "'");
+  RETURN_IF_ERROR(FinishEmit(options));
+  RETURN_IF_ERROR(CheckOutput(options));
+  if (options.target.empty()) {
+    return UsageError("--target must name a target, such as cpu");
   }
-  if (options.emit == "artifact" && !options.output.ends_with(".dejavu")) {
-    return UsageError("--emit=artifact needs -o NAME.dejavu");
+  if (options.verify_diagnostics && !IsTextInput(options.input)) {
+    return UsageError("--verify-diagnostics needs .dv text, whose comments name the errors, but INPUT is '",
+                      options.input, "'");
+  }
+  if (has_pipeline && options.sparsity) {
+    return UsageError("--pipeline and --sparsity exclude each other: a pipeline says itself what becomes sparse");
   }
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");

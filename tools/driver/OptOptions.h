@@ -3,7 +3,9 @@
 #define DEJAVU_TOOLS_DRIVER_OPTOPTIONS_H_
 
 #include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "passes/manager/PassManager.h"
@@ -16,7 +18,7 @@ struct OptOptions {
   std::string emit;  // ir, artifact or a format of kernels; empty: by the output's name
   std::string target = "cpu";
   std::string tokenizer;
-  std::string sparsity = "exact";
+  std::optional<std::string> sparsity;
   std::string pipeline;    // instead of the preset
   std::string compile_to;  // empty: sched for a model, as it is for .dv text that is only printed
   std::vector<std::string> print_ir_after;
@@ -28,6 +30,11 @@ struct OptOptions {
   bool print_passes_md = false;
   PassManagerOptions passes;
 };
+
+/// Whether `path` is called NAME.dejavu, possibly with slashes behind it.
+[[nodiscard]] bool IsArtifactName(std::string_view path);
+/// Whether the input holds IR as text: a .dv file, standard input or an artifact.
+[[nodiscard]] bool IsTextInput(std::string_view input);
 
 /// Declares all flags on `app`, writing to `options`, which must outlive the parsing.
 void AddOptFlags(CLI::App& app, OptOptions& options);

@@ -1,0 +1,306 @@
+#include "ir/verify/ScheduleVerifier.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ir/verify/Verifier.h"
+
+namespace dejavu {
+namespace {
+
+constexpr int64_t kAlign = 64;
+constexpr int64_t kMaxArenaBytes = int64_t{1} << 40;
+constexpr int64_t kMaxExtent = int64_t{1} << 24;
+
+/// The op and, where it was read from text, its line.
+std::string Where(const Operation& op) {
+  return absl::StrCat(op.location().line > 0 ? absl::StrCat("line ", op.location().line, ": ") : "", op.Describe());
+}
+
+std::string NameOf(const Value& value) {
+  return value.name().empty() ? "a value" : absl::StrCat("'", value.name(), "'");
+}
+
+absl::Status CheckFact(const Module& module, std::string_view key, int64_t low, int64_t high) {
+  const auto it = module.attributes().find(key);
+  if (it == module.attributes().end() || !std::holds_alternative<int64_t>(it->second)) {
+    return UserError("the module has no attribute '", std::string(key), "' that is an integer",
+                     key == "max_tokens" ? "; run plan-buffers" : "");
+  }
+  const int64_t value = std::get<int64_t>(it->second);
+  if (value < low || value > high) {
+    return UserError("the module's attribute '", std::string(key), "' must be from ", low, " to ", high, ", but is ",
+                     value);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckFacts(const Module& module) {
+  RETURN_IF_ERROR(CheckFact(module, "max_tokens", 1, 4096));
+  for (const char* key : {"hidden", "heads", "ffn", "vocab", "positions"}) {
+    RETURN_IF_ERROR(CheckFact(module, key, 1, kMaxExtent));
+  }
+  RETURN_IF_ERROR(CheckFact(module, "layers", 1, 1 << 16));
+  const int64_t last = module.IntAttribute("vocab") - 1;
+  RETURN_IF_ERROR(CheckFact(module, "bos", 0, last));
+  return CheckFact(module, "eos", 0, last);
+}
+
+/// A stretch of the arena and the numbers of the first and last operation that need it.
+struct Stretch {
+  int64_t begin;
+  int64_t end;
+  size_t first;
+  size_t last;
+  std::string name;
+};
+
+class FunctionVerifier {
+ public:
+  FunctionVerifier(const Module& module, const Function& function)
+      : module_(module),
+        function_(function),
+        tokens_(function.name() == "decode" ? Dim(int64_t{1}) : Dim("tokens")),
+        max_tokens_(function.name() == "decode" ? 1 : module.IntAttribute("max_tokens")) {}
+
+  absl::Status Run() {
+    RETURN_IF_ERROR(RequireWeights(function_));
+    for (const auto& op : function_.ops()) {
+      const size_t number = numbers_.size();
+      numbers_[op.get()] = number;
+    }
+    RETURN_IF_ERROR(CheckArguments());
+    for (const auto& op : function_.ops()) {
+      RETURN_IF_ERROR(CheckTables(*op));
+      RETURN_IF_ERROR(CheckCache(*op));
+      RETURN_IF_ERROR(CheckNeurons(*op));
+      RETURN_IF_ERROR(AddPlaces(*op));
+    }
+    RETURN_IF_ERROR(CheckLogits());
+    return CheckOverlaps();
+  }
+
+ private:
+  absl::Status CheckArguments() {
+    const Value* tokens = nullptr;
+    for (size_t i = 0; i < function_.num_arguments(); ++i) {
+      const Value* argument = function_.argument(i);
+      const Type& type = argument->type();
+      const bool is_cache = type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(int64_t{2}) &&
+                            type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static();
+      if (type == Type{DType::kI32, {tokens_}} && tokens == nullptr) {
+        tokens = argument;
+      } else if (type != Type{DType::kI64, {}} && !is_cache) {
+        return UserError("argument '", argument->name(), "' of @", function_.name(), " must be the tokens, an ",
+                         Type{DType::kI32, {tokens_}}.ToString(),
+                         ", the past, an i64<>, or a cache, an f32<2, heads, past, width>, but is ", type.ToString());
+      }
+    }
+    if (tokens == nullptr) {
+      return UserError("@", function_.name(), " must take the tokens, an ", Type{DType::kI32, {tokens_}}.ToString());
+    }
+    stretches_.push_back({0, max_tokens_ * 4, 0, LastUse(*tokens, 0), "the tokens"});
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckTables(const Operation& op) const {
+    const bool embeds_tokens = op.Is("sched.launch @embed_tokens");
+    if (!embeds_tokens && !op.Is("sched.launch @embed_positions")) {
+      return absl::OkStatus();
+    }
+    const char* fact = embeds_tokens ? "vocab" : "positions";
+    const int64_t rows = op.operand("table")->type().shape[0].size();
+    const int64_t offset = embeds_tokens ? 0 : op.GetAttribute<int64_t>("offset").value_or(0);
+    const int64_t needed = module_.IntAttribute(fact);
+    if (offset < 0 || offset > rows || needed > rows - offset) {
+      return UserError(Where(op), " has a table of ", rows, " rows",
+                       offset == 0 ? "" : absl::StrCat(" and starts at row ", offset), ", but the module's '", fact,
+                       "' is ", needed);
+    }
+    return absl::OkStatus();
+  }
+
+  /// Each cache grows in one place, once a call.
+  absl::Status CheckCache(const Operation& op) {
+    if (op.schema().OperandIndex("cache") < 0) {
+      return absl::OkStatus();
+    }
+    const Value* cache = op.operand("cache");
+    if (cache->producer() != nullptr || cache->weight() != nullptr || cache->uses().size() != 1) {
+      return UserError(Where(op), " must update a cache that @", function_.name(), " takes and nothing else reads");
+    }
+    return absl::OkStatus();
+  }
+
+  /// A list must come from as many flags as the matrix that it indexes has rows.
+  static absl::Status CheckNeurons(const Operation& op) {
+    if (op.schema().OperandIndex("active") < 0) {
+      return absl::OkStatus();
+    }
+    const Value* active = op.operand("active");
+    const Operation* compact = active->producer();
+    const int64_t rows = op.operand(op.schema().OperandIndex("fc1") >= 0 ? "fc1" : "fc2")->type().shape[0].size();
+    if (compact == nullptr || !compact->Is("sched.launch @compact")) {
+      return UserError(Where(op), " must take its list of neurons from a compact");
+    }
+    if (const int64_t flags = compact->operand("flags")->type().shape[0].size(); flags != rows) {
+      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", flags, " flags");
+    }
+    if (op.schema().OperandIndex("h") < 0) {
+      return absl::OkStatus();
+    }
+    const Operation* fc1 = op.operand("h")->producer();
+    if (fc1 == nullptr || !fc1->Is("sched.launch @sparse_fc1") || fc1->operand("active") != active) {
+      return UserError(Where(op), " must read what a sparse_fc1 makes of the same list of neurons");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddPlaces(const Operation& op) {
+    const auto at = op.GetAttribute<std::vector<int64_t>>("at");
+    if (!at || at->size() != op.num_results()) {
+      return UserError(Where(op), " has no place for its results; run plan-buffers");
+    }
+    for (size_t i = 0; i < op.num_results(); ++i) {
+      const Value& value = *op.result(i);
+      const int64_t begin = (*at)[i];
+      if (value.type().rank() == 4) {
+        if (begin != -1) {
+          return UserError(Where(op), " has the place ", begin, " for a cache, which stays where it is: expected -1");
+        }
+        continue;
+      }
+      if (begin < 0 || begin % kAlign != 0) {
+        return UserError(Where(op), " has a result at ", begin, ", but places are multiples of ", kAlign);
+      }
+      ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(op, value, max_tokens_));
+      if (begin > kMaxArenaBytes - bytes) {
+        return UserError(Where(op), " has a result at ", begin, ", past the most that an arena can hold, ",
+                         kMaxArenaBytes, " bytes");
+      }
+      const size_t first = numbers_[&op];
+      stretches_.push_back(
+          {begin, begin + bytes, first, LastUse(value, first), absl::StrCat(NameOf(value), " of ", Where(op))});
+    }
+    return absl::OkStatus();
+  }
+
+  /// The number of the last operation that reads `value`; one past the last for what the function returns.
+  size_t LastUse(const Value& value, size_t last) const {
+    const auto& returns = function_.returns();
+    if (std::find(returns.begin(), returns.end(), &value) != returns.end()) {
+      return numbers_.size();
+    }
+    for (const Use& use : value.uses()) {
+      last = std::max(last, numbers_.at(use.user));
+    }
+    return last;
+  }
+
+  absl::Status CheckLogits() const {
+    const Type expected{DType::kF32, {Dim(int64_t{1}), Dim(module_.IntAttribute("vocab"))}};
+    for (size_t i = 0; i < function_.returns().size(); ++i) {
+      if (function_.return_names()[i] != "logits") {
+        continue;
+      }
+      const Value* value = function_.returns()[i];
+      if (value->producer() == nullptr || value->type() != expected) {
+        return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
+                         ", but the module's 'vocab' needs ", expected.ToString());
+      }
+      return absl::OkStatus();
+    }
+    return UserError("@", function_.name(), " must return a value as \"logits\"");
+  }
+
+  absl::Status CheckOverlaps() const {
+    for (size_t i = 0; i < stretches_.size(); ++i) {
+      const Stretch& a = stretches_[i];
+      for (size_t j = i + 1; j < stretches_.size(); ++j) {
+        const Stretch& b = stretches_[j];
+        if (a.first <= b.last && b.first <= a.last && a.begin < b.end && b.begin < a.end) {
+          return UserError("@", function_.name(), ": ", b.name, " is at ", b.begin, ", where ", a.name,
+                           " is still needed, from ", a.begin, " to ", a.end, "; run plan-buffers again");
+        }
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const Module& module_;
+  const Function& function_;
+  Dim tokens_;
+  int64_t max_tokens_;
+  std::map<const Operation*, size_t> numbers_;
+  std::vector<Stretch> stretches_;
+};
+
+/// By name, the types of the caches that `function` takes.
+std::map<std::string, Type> Caches(const Function& function) {
+  std::map<std::string, Type> caches;
+  for (size_t i = 0; i < function.num_arguments(); ++i) {
+    const Value* argument = function.argument(i);
+    if (argument->type().rank() == 4) {
+      caches.emplace(argument->name(), argument->type());
+    }
+  }
+  return caches;
+}
+
+absl::Status CheckSameCaches(const Function& prefill, const Function& decode) {
+  const std::map<std::string, Type> a = Caches(prefill);
+  const std::map<std::string, Type> b = Caches(decode);
+  for (const auto* caches : {&a, &b}) {
+    for (const auto& [name, type] : *caches) {
+      const auto in_a = a.find(name);
+      const auto in_b = b.find(name);
+      if (in_a == a.end() || in_b == b.end() || in_a->second != in_b->second) {
+        return UserError("@prefill and @decode must take the same caches, but '", name, "' is ",
+                         in_a == a.end() ? "missing" : in_a->second.ToString(), " in @prefill and ",
+                         in_b == b.end() ? "missing" : in_b->second.ToString(), " in @decode");
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens) {
+  auto bytes = static_cast<int64_t>(DTypeSize(value.type().dtype));
+  for (const Dim& dim : value.type().shape) {
+    int64_t size = 0;
+    if (dim.is_static()) {
+      size = dim.size();
+    } else if (dim.symbol() == "tokens") {
+      size = max_tokens;
+    } else if (dim.symbol() == "active" && op.Is("sched.launch @compact")) {
+      size = op.operand("flags")->type().shape[0].size();
+    } else if (dim.symbol() == "active" && op.Is("sched.launch @sparse_fc1")) {
+      size = op.operand("fc1")->type().shape[0].size();
+    } else {
+      return UserError(Where(op),
+                       " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
+    }
+    if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kMaxArenaBytes) {
+      return UserError(Where(op), " has a result that is too large: ", value.type().ToString());
+    }
+  }
+  return value.type().dtype == DType::kIndex ? bytes + kAlign : bytes;  // its count comes first
+}
+
+absl::Status VerifySchedule(const Module& module) {
+  RETURN_IF_ERROR(CheckFacts(module));
+  const Function* prefill = module.FindFunction("prefill");
+  const Function* decode = module.FindFunction("decode");
+  if (prefill == nullptr || decode == nullptr || module.functions().size() != 2) {
+    return UserError("the module must have the functions @prefill and @decode and no other");
+  }
+  RETURN_IF_ERROR(CheckSameCaches(*prefill, *decode));
+  RETURN_IF_ERROR(FunctionVerifier(module, *prefill).Run());
+  return FunctionVerifier(module, *decode).Run();
+}
+
+}  // namespace dejavu
