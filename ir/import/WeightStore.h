@@ -54,6 +54,7 @@ class WeightStore {
   [[nodiscard]] absl::StatusOr<WeightData> Read(const Weight& weight);
 
  private:
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSource(const std::string& file) const;
   [[nodiscard]] absl::StatusOr<TensorSource*> Open(const std::string& file);
   std::string folder_;
   std::map<std::string, std::shared_ptr<TensorSource>, std::less<>> sources_;

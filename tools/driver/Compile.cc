@@ -7,6 +7,7 @@
 #include "codegen/plan/LaunchPlan.h"
 #include "codegen/target/TargetRegistry.h"
 #include "ir/base/FileUtil.h"
+#include "ir/import/SyntheticWeights.h"
 #include "ir/text/Printer.h"
 #include "runtime/artifact/ArtifactWriter.h"
 #include "tools/driver/ProgressBar.h"
@@ -70,6 +71,17 @@ absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& c
     RETURN_IF_ERROR(writer->AddFile(
         code.file, std::string_view(reinterpret_cast<const char*>(code.bytes.data()), code.bytes.size())));
     info->code.push_back({code.isa, code.file});
+  }
+  return absl::OkStatus();
+}
+
+/// Describes the weights of a synthetic model.
+absl::Status AddSyntheticTensors(const std::vector<const Weight*>& weights, Manifest* manifest) {
+  for (const Weight* weight : weights) {
+    const Shape& shape = weight->type.shape;
+    SyntheticTensor tensor{weight->type.dtype, shape[0].size(), shape.size() == 1 ? 1 : shape[1].size()};
+    ASSIGN_OR_RETURN(tensor.fill, FillOf(*weight));
+    manifest->synthetic[weight->name] = std::move(tensor);
   }
   return absl::OkStatus();
 }
@@ -139,7 +151,7 @@ absl::Status WriteArtifact(const Module& module, WeightStore& weights, const Art
   }
   std::vector<const Weight*> order;
   RETURN_IF_ERROR(AddTargets(module, options.targets, &manifest, &writer, &order));
-  RETURN_IF_ERROR(AddWeights(order, weights, &writer));
+  RETURN_IF_ERROR(IsSynthetic(module) ? AddSyntheticTensors(order, &manifest) : AddWeights(order, weights, &writer));
   return writer.Commit(std::move(manifest));
 }
 

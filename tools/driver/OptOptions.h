@@ -12,6 +12,7 @@ namespace dejavu {
 
 struct OptOptions {
   std::string input;
+  std::string synthetic;  // a shape instead of input
   std::string output;
   std::string emit;  // ir, artifact or llvm; empty: by the output's name
   std::string target = "cpu";
