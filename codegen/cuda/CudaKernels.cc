@@ -250,6 +250,12 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   return spec.kernel == "attention" ? AttentionLimits(spec) : absl::OkStatus();
 }
 
+void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
+  static_cast<CudaSource&>(context).AddText("SyntheticFill.cuh",
+                                            "extern \"C\" __global__ void synthetic_fill(SyntheticFillArgs args) {\n"
+                                            "  SyntheticFill(args);\n}\n");
+}
+
 template <auto kDescribe>
 constexpr KernelEmitter Emitter(std::string_view kernel) {
   return {kernel,
@@ -262,11 +268,18 @@ constexpr KernelEmitter Emitter(std::string_view kernel) {
 }  // namespace
 
 const KernelTable& CudaKernels() {
-  static const KernelTable table(
-      "cuda", {Emitter<EmbedTokens>("embed_tokens"), Emitter<EmbedPositions>("embed_positions"),
-               Emitter<LayerNorm>("layer_norm"), Emitter<Linear>("linear"), Emitter<Add>("add"),
-               Emitter<LastRow>("last_row"), Emitter<Attention>("attention"), Emitter<CertifiedTest>("certified_test"),
-               Emitter<Compact>("compact"), Emitter<SparseFc1>("sparse_fc1"), Emitter<SparseFc2>("sparse_fc2")});
+  static const KernelTable table("cuda", {Emitter<EmbedTokens>("embed_tokens"),
+                                          Emitter<EmbedPositions>("embed_positions"),
+                                          Emitter<LayerNorm>("layer_norm"),
+                                          Emitter<Linear>("linear"),
+                                          Emitter<Add>("add"),
+                                          Emitter<LastRow>("last_row"),
+                                          Emitter<Attention>("attention"),
+                                          Emitter<CertifiedTest>("certified_test"),
+                                          Emitter<Compact>("compact"),
+                                          Emitter<SparseFc1>("sparse_fc1"),
+                                          Emitter<SparseFc2>("sparse_fc2"),
+                                          {kSyntheticFillKernel, &EmitSyntheticFill}});
   return table;
 }
 

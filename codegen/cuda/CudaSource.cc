@@ -63,6 +63,12 @@ void CudaSource::Add(std::string_view symbol, const CudaKernel& kernel) {
                   ">(\n      ", arguments, ");\n}\n");
 }
 
+void CudaSource::AddText(std::string_view header, std::string_view text) {
+  if (headers_.insert(std::string(header)).second) {
+    absl::StrAppend(&kernels_, "\n", View(text));
+  }
+}
+
 std::string CudaSource::Text() const {
   std::string text = "// Kernels of one model. The headers are in codegen/cuda/kernels.\n";
   for (const std::string& header : headers_) {

@@ -45,6 +45,8 @@ class CudaSource final : public EmitContext {
  public:
   /// Adds the kernel under the name `symbol`, once.
   void Add(std::string_view symbol, const CudaKernel& kernel);
+  /// Adds a kernel that the runtime calls by itself, as text.
+  void AddText(std::string_view header, std::string_view text);
   [[nodiscard]] std::string Text() const;
 
  private:

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelTable.h"
+#include "codegen/target/SpecMatcher.h"
 
 namespace dejavu {
 namespace {
@@ -145,6 +146,16 @@ std::string NoSymbol(const KernelSpec& spec) {
   return {};
 }
 
+// Made once for each tensor of a synthetic model, by the runtime: no launch of a plan, and no shape of its own.
+std::string SyntheticFillSymbol(const KernelSpec& spec) { return spec.kernel; }
+
+KernelCost NoCost(const KernelSpec& spec) {
+  static_cast<void>(spec);
+  return {};
+}
+
+absl::Status SupportsSyntheticFill(const KernelSpec& spec) { return SpecMatcher(spec, 0, 0).status(); }
+
 template <auto kMatch>
 absl::Status Supports(const KernelSpec& spec) {
   return kMatch(spec).status();
@@ -165,7 +176,8 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"certified_test", false, &Supports<MatchCertifiedTest>, &CertifiedTestSymbol, &CertifiedTestCost},
       {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
-      {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost}};
+      {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},
+      {kSyntheticFillKernel, false, &SupportsSyntheticFill, &SyntheticFillSymbol, &NoCost}};
   return definitions;
 }
 

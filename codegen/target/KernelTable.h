@@ -32,6 +32,9 @@ struct KernelDefinition {
   KernelCost (*cost)(const KernelSpec&);
 };
 
+/// The kernel that makes the weights of synthetic models, for targets whose runtime does that on the device.
+inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
+
 /// All kernels, in the order of the forward pass.
 [[nodiscard]] const std::vector<KernelDefinition>& KernelDefinitions();
 

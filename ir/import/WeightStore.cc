@@ -2,6 +2,7 @@
 
 #include "ir/base/Hash.h"
 #include "ir/base/Safetensors.h"
+#include "ir/import/SyntheticWeights.h"
 #include "ir/import/WeightTransforms.h"
 
 namespace dejavu {
@@ -27,12 +28,18 @@ absl::StatusOr<std::shared_ptr<TensorSource>> OpenSafetensorsSource(const std::s
   return std::make_shared<SafetensorsSource>(std::move(file));
 }
 
+absl::StatusOr<std::shared_ptr<TensorSource>> WeightStore::OpenSource(const std::string& file) const {
+  if (file.starts_with(kSyntheticPrefix)) {
+    return OpenSyntheticSource(file);
+  }
+  const std::string path = folder_.empty() || file.starts_with("/") ? file : absl::StrCat(folder_, "/", file);
+  return path.ends_with(".onnx") ? OpenOnnxSource(path) : OpenSafetensorsSource(path);
+}
+
 absl::StatusOr<TensorSource*> WeightStore::Open(const std::string& file) {
   auto it = sources_.find(file);
   if (it == sources_.end()) {
-    const std::string path = folder_.empty() || file.starts_with("/") ? file : absl::StrCat(folder_, "/", file);
-    ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> source,
-                     path.ends_with(".onnx") ? OpenOnnxSource(path) : OpenSafetensorsSource(path));
+    ASSIGN_OR_RETURN(std::shared_ptr<TensorSource> source, OpenSource(file));
     it = sources_.emplace(file, std::move(source)).first;
   }
   return it->second.get();

@@ -64,6 +64,7 @@ class WeightStore {
   [[nodiscard]] absl::StatusOr<WeightData> Read(const Weight& weight);
 
  private:
+  [[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSource(const std::string& file) const;
   [[nodiscard]] absl::StatusOr<TensorSource*> Open(const std::string& file);
   [[nodiscard]] absl::StatusOr<WeightData> ReadFromFile(const Weight& weight);
   [[nodiscard]] absl::StatusOr<WeightData> Derive(const Weight& weight);

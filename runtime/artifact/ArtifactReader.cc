@@ -115,8 +115,11 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
     return UserError(FilePath(kManifestFile), ": field 'files' doesn't list ", kWeightsFile);
   }
   ASSIGN_OR_RETURN(Safetensors opened, Safetensors::Open(FilePath(kWeightsFile)));
-  Weights weights(std::move(opened));
-  const Safetensors& file = weights.file_;
+  const auto owner = std::make_shared<const Safetensors>(std::move(opened));
+  const Safetensors& file = *owner;
+  Weights weights;
+  weights.owner_ = owner;
+  weights.path_ = file.path();
   RETURN_IF_ERROR(CheckTensorNames(file, manifest_));
   std::vector<int64_t> sizes;
   for (const std::string& name : plan.weights) {
@@ -141,9 +144,31 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
   return weights;
 }
 
+absl::StatusOr<std::vector<const SyntheticTensor*>> ArtifactReader::SyntheticTensors(const Plan& plan) const {
+  std::vector<const SyntheticTensor*> tensors;
+  std::vector<int64_t> sizes;
+  for (const std::string& name : plan.weights) {
+    const auto tensor = manifest_.synthetic.find(name);
+    if (tensor == manifest_.synthetic.end()) {
+      return UserError(FilePath(kManifestFile), ": field 'synthetic' has no tensor '", name, "'");
+    }
+    tensors.push_back(&tensor->second);
+    sizes.push_back(tensor->second.bytes());
+  }
+  RETURN_IF_ERROR(WithContext(CheckWeightSizes(plan, sizes), FilePath(manifest_.FindTarget(plan.target)->plan)));
+  return tensors;
+}
+
+Weights::Weights(std::vector<std::span<const std::byte>> tensors, std::shared_ptr<const void> owner)
+    : owner_(std::move(owner)) {
+  for (const std::span<const std::byte> tensor : tensors) {
+    tensors_.push_back({"", tensor, 0});
+  }
+}
+
 absl::Status Weights::CheckHash(size_t index, uint64_t hash) const {
   const Tensor& tensor = tensors_[index];
-  return hash == tensor.hash ? absl::OkStatus() : DamagedTensorError(file_.path(), tensor.name, tensor.hash, hash);
+  return hash == tensor.hash ? absl::OkStatus() : DamagedTensorError(path_, tensor.name, tensor.hash, hash);
 }
 
 }  // namespace dejavu

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,13 +36,16 @@ struct Machine {
 /// Weights::CheckHash() while it reads them for its own purpose.
 enum class HashCheck { kOnOpening, kByCaller };
 
-/// The mapped weights of one plan. Immutable; any number of threads may read.
+/// The weights of one plan, mapped or made. Immutable; any number of threads may read.
 class Weights {
  public:
+  /// Tensors that no file holds; `owner` keeps them.
+  Weights(std::vector<std::span<const std::byte>> tensors, std::shared_ptr<const void> owner);
+
   /// The tensor Plan::weights[index], 64-byte aligned; lives as long as this object.
   [[nodiscard]] std::span<const std::byte> tensor(size_t index) const { return tensors_[index].bytes; }
   [[nodiscard]] size_t size() const { return tensors_.size(); }
-  /// Compares the hash of a tensor's bytes with the manifest's.
+  /// Compares the hash of a stored tensor's bytes with the manifest's.
   [[nodiscard]] absl::Status CheckHash(size_t index, uint64_t hash) const;
 
  private:
@@ -51,9 +55,10 @@ class Weights {
     std::span<const std::byte> bytes;
     uint64_t hash = 0;
   };
-  explicit Weights(Safetensors file) : file_(std::move(file)) {}
+  Weights() = default;
 
-  Safetensors file_;
+  std::shared_ptr<const void> owner_;  // of what tensors_ point into
+  std::string path_;                   // of the file; empty without one
   std::vector<Tensor> tensors_;
 };
 
@@ -77,6 +82,10 @@ class ArtifactReader {
   /// Maps the weights, compares them with the manifest and the plan, and with their hashes where asked to.
   [[nodiscard]] absl::StatusOr<Weights> OpenWeights(const Plan& plan, const WeightOptions& options,
                                                     HashCheck check = HashCheck::kOnOpening) const;
+
+  [[nodiscard]] bool is_synthetic() const { return !manifest_.synthetic.empty(); }
+  /// What a synthetic model's Plan::weights are, in their order; they live as long as the reader.
+  [[nodiscard]] absl::StatusOr<std::vector<const SyntheticTensor*>> SyntheticTensors(const Plan& plan) const;
 
  private:
   ArtifactReader(std::string path, Manifest manifest) : path_(std::move(path)), manifest_(std::move(manifest)) {}

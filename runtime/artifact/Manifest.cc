@@ -90,6 +90,19 @@ absl::Status ReadTensors(const JsonObject& root, Manifest& manifest) {
   return absl::OkStatus();
 }
 
+absl::Status ReadSynthetic(const JsonObject& root, Manifest& manifest) {
+  if (!root.Has("synthetic")) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(root.Object("synthetic").status());
+  ASSIGN_OR_RETURN(const Json* entries, root.Member("synthetic"));
+  for (const auto& [name, value] : entries->items()) {
+    ASSIGN_OR_RETURN(manifest.synthetic[name],
+                     ParseSyntheticTensor(JsonObject(value, absl::StrCat("synthetic.", name))));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadTargets(const JsonObject& root, Manifest& manifest) {
   ASSIGN_OR_RETURN(const Json* targets, root.Array("targets"));
   for (size_t i = 0; i < targets->size(); ++i) {
@@ -148,6 +161,7 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   ASSIGN_OR_RETURN(manifest.sparsity, root.String("sparsity"));
   RETURN_IF_ERROR(ReadFiles(root, manifest));
   RETURN_IF_ERROR(ReadTensors(root, manifest));
+  RETURN_IF_ERROR(ReadSynthetic(root, manifest));
   RETURN_IF_ERROR(ReadTargets(root, manifest));
   if (root.Has("contract")) {
     manifest.contract = json["contract"];
@@ -190,6 +204,9 @@ Json ManifestToJson(const Manifest& manifest) {
   }
   for (const auto& [name, hash] : manifest.tensors) {
     json["tensors"][name] = HashText(hash);
+  }
+  for (const auto& [name, tensor] : manifest.synthetic) {
+    json["synthetic"][name] = SyntheticTensorToJson(tensor);
   }
   SealManifest(json);
   return json;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/artifact/SyntheticTensor.h"
 
 namespace dejavu {
 
@@ -62,6 +63,8 @@ struct Manifest {
   nlohmann::json contract;                ///< The quality contract and its measured outcome; null where there is none.
   std::map<std::string, FileInfo> files;  ///< By name relative to the artifact; every file but the manifest.
   std::map<std::string, uint64_t> tensors;  ///< XXH3-64 of each tensor's bytes in weights.safetensors.
+  /// All tensors of a synthetic model, which has no weights.safetensors; empty for others.
+  std::map<std::string, SyntheticTensor> synthetic;
 
   /// The target called `name`, or null.
   [[nodiscard]] const TargetInfo* FindTarget(std::string_view name) const;

@@ -5,8 +5,20 @@
 #include "runtime/cpu/CpuMemoryMeter.h"
 #include "runtime/cpu/CpuSession.h"
 #include "runtime/cpu/Sgemm.h"
+#include "runtime/cpu/SyntheticWeights.h"
 
 namespace dejavu {
+namespace {
+
+absl::StatusOr<Weights> ReadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {
+  if (!artifact.is_synthetic()) {
+    return artifact.OpenWeights(plan, options);
+  }
+  ASSIGN_OR_RETURN(const std::vector<const SyntheticTensor*> tensors, artifact.SyntheticTensors(plan));
+  return MakeSyntheticWeights(tensors, options.progress);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<DeviceModel>> CpuModel::Load(const ArtifactReader& artifact, const Plan& plan,
                                                             const WeightOptions& options) {
@@ -15,7 +27,7 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CpuModel::Load(const ArtifactReader
                                                      .isas = SupportedIsas(),
                                                      .advice = "build the artifact again for this processor"}));
   ASSIGN_OR_RETURN(KernelLibrary kernels, KernelLibrary::Load(artifact.FilePath(code.file)));
-  ASSIGN_OR_RETURN(Weights weights, artifact.OpenWeights(plan, options));
+  ASSIGN_OR_RETURN(Weights weights, ReadWeights(artifact, plan, options));
   UseSerialSgemm();
   return std::unique_ptr<DeviceModel>(
       new CpuModel(std::move(weights), std::move(kernels), code.isa, artifact.manifest().model.vocab));

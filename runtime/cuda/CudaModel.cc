@@ -6,6 +6,7 @@
 #include "ir/base/Status.h"
 #include "runtime/cuda/CudaMemoryMeter.h"
 #include "runtime/cuda/CudaSession.h"
+#include "runtime/cuda/WeightFill.h"
 #include "runtime/cuda/WeightUpload.h"
 
 namespace dejavu::cuda {
@@ -52,7 +53,8 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReade
   const CudaDevice::Scope scope(model->device());
   RETURN_IF_ERROR(scope.status());
   RETURN_IF_ERROR(model->LoadKernels(artifact, plan));
-  RETURN_IF_ERROR(model->LoadWeights(artifact, plan, options));
+  RETURN_IF_ERROR(artifact.is_synthetic() ? model->MakeWeights(artifact, plan)
+                                          : model->LoadWeights(artifact, plan, options));
   return model;
 }
 
@@ -96,13 +98,32 @@ absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& 
   for (size_t i = 0; i < weights.size(); ++i) {
     sizes.push_back(static_cast<int64_t>(weights.tensor(i).size()));
   }
+  RETURN_IF_ERROR(AllocateWeights(artifact, plan, sizes));
+  return UploadWeights(*device_, weights, layout_, weights_.get(), options);
+}
+
+absl::Status CudaModel::MakeWeights(const ArtifactReader& artifact, const Plan& plan) {
+  ASSIGN_OR_RETURN(const std::vector<const SyntheticTensor*> tensors, artifact.SyntheticTensors(plan));
+  FunctionHandle kernel = nullptr;
+  const absl::Status found = device_->driver().ModuleGetFunction(&kernel, module_.get(), kFillSymbol);
+  RETURN_IF_ERROR(WithContext(found, absl::StrCat(artifact.path(), ": the kernel '", kFillSymbol, "' for ", isa_)));
+  std::vector<int64_t> sizes;
+  for (const SyntheticTensor* tensor : tensors) {
+    sizes.push_back(tensor->bytes());
+  }
+  RETURN_IF_ERROR(AllocateWeights(artifact, plan, sizes));
+  return FillWeights(*device_, kernel, tensors, layout_, weights_.get());
+}
+
+absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Plan& plan,
+                                        const std::vector<int64_t>& sizes) {
   layout_ = LayOutWeights(sizes);
   const SessionLayout session = LayOutSession(plan);
   ASSIGN_OR_RETURN(const CudaDevice::Memory memory, device_->QueryMemory());
   const MemoryNeed need = NeedOf(plan, sizes, artifact.manifest().model.layers, layout_, session);
   RETURN_IF_ERROR(WithContext(CheckFits(need, memory.free, memory.total, device_->name()), artifact.path()));
   ASSIGN_OR_RETURN(weights_, AllocateDevice(*device_, layout_.bytes, "the weights"));
-  return UploadWeights(*device_, weights, layout_, weights_.get(), options);
+  return absl::OkStatus();
 }
 
 std::string CudaModel::DeviceName(int /*threads*/) const { return device_->name(); }

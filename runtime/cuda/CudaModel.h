@@ -43,6 +43,9 @@ class CudaModel final : public DeviceModel {
   CudaModel(std::shared_ptr<const CudaDevice> device, int64_t vocab) : device_(std::move(device)), vocab_(vocab) {}
   absl::Status LoadKernels(const ArtifactReader& artifact, const Plan& plan);
   absl::Status LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options);
+  absl::Status MakeWeights(const ArtifactReader& artifact, const Plan& plan);
+  /// Plans and allocates the memory for tensors of these sizes, if a session's fits beside it.
+  absl::Status AllocateWeights(const ArtifactReader& artifact, const Plan& plan, const std::vector<int64_t>& sizes);
 
   std::shared_ptr<const CudaDevice> device_;
   int64_t vocab_;

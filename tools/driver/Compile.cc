@@ -9,6 +9,7 @@
 #include "codegen/plan/LaunchPlan.h"
 #include "codegen/target/TargetRegistry.h"
 #include "ir/base/FileUtil.h"
+#include "ir/import/SyntheticWeights.h"
 #include "ir/text/Printer.h"
 #include "runtime/artifact/ArtifactWriter.h"
 #include "tools/driver/Interrupt.h"
@@ -63,7 +64,10 @@ absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& c
                         ArtifactWriter* writer, std::vector<const Weight*>* weights) {
   for (const TargetChoice& choice : choices) {
     ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
-    ASSIGN_OR_RETURN(const LaunchPlan plan, MakeLaunchPlan(module, *target));
+    ASSIGN_OR_RETURN(LaunchPlan plan, MakeLaunchPlan(module, *target));
+    if (IsSynthetic(module) && target->kernels().Find(kSyntheticFillKernel) != nullptr) {
+      plan.kernels.push_back({kSyntheticFillKernel, {}, {}, {}});
+    }
     TargetInfo* info = nullptr;
     for (TargetInfo& other : manifest->targets) {
       info = other.name == choice.target ? &other : info;
@@ -90,6 +94,17 @@ absl::Status AppendInPieces(std::span<const std::byte> bytes, ArtifactWriter* wr
   for (size_t begin = 0; begin < bytes.size(); begin += kPieceBytes) {
     RETURN_IF_ERROR(writer->AppendTensor(bytes.subspan(begin, std::min(kPieceBytes, bytes.size() - begin))));
     RETURN_IF_ERROR(InterruptStatus());
+  }
+  return absl::OkStatus();
+}
+
+/// Describes the weights of a synthetic model.
+absl::Status AddSyntheticTensors(const std::vector<const Weight*>& weights, Manifest* manifest) {
+  for (const Weight* weight : weights) {
+    const Shape& shape = weight->type.shape;
+    SyntheticTensor tensor{weight->type.dtype, shape[0].size(), shape.size() == 1 ? 1 : shape[1].size()};
+    ASSIGN_OR_RETURN(tensor.fill, FillOf(*weight));
+    manifest->synthetic[weight->name] = std::move(tensor);
   }
   return absl::OkStatus();
 }
@@ -166,7 +181,7 @@ absl::Status WriteArtifact(const Module& module, WeightStore& weights, const Art
   }
   std::vector<const Weight*> order;
   RETURN_IF_ERROR(AddTargets(module, options.targets, &manifest, &writer, &order));
-  RETURN_IF_ERROR(AddWeights(order, weights, &writer));
+  RETURN_IF_ERROR(IsSynthetic(module) ? AddSyntheticTensors(order, &manifest) : AddWeights(order, weights, &writer));
   return writer.Commit(std::move(manifest));
 }
 

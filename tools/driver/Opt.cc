@@ -11,6 +11,7 @@
 #include "ir/base/FileUtil.h"
 #include "ir/import/HuggingFaceReader.h"
 #include "ir/import/OnnxReader.h"
+#include "ir/import/SyntheticReader.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/Registry.h"
 #include "ir/text/Parser.h"
@@ -204,7 +205,8 @@ absl::Status RunOpt(const OptOptions& options, bool has_pipeline) {
     RETURN_IF_ERROR(RunOnText(options, has_pipeline, &out));
   } else {
     WeightStore store;
-    ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadModel(options.input, &store));
+    ASSIGN_OR_RETURN(std::unique_ptr<Module> module,
+                     options.synthetic.empty() ? ReadModel(options.input, &store) : ReadSynthetic(options.synthetic));
     RETURN_IF_ERROR(Transform(*module, store, options, has_pipeline, &out));
   }
   if (options.verify_diagnostics) {

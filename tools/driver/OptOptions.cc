@@ -72,6 +72,10 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
   app.add_option("INPUT", options.input,
                  "a .onnx file, a Hugging Face directory, .dv text (- for standard input) or a .dejavu artifact");
   app.add_option("-o", options.output, "where to write; standard output if left out")->type_name("OUT");
+  app.add_option("--synthetic", options.synthetic,
+                 "instead of INPUT: a shape with made-up weights, opt-125m to opt-175b, or with fewer layers, as in "
+                 "opt-66b:layers=24")
+      ->type_name("SHAPE");
   const std::string out = "Output";
   app.add_option("--emit", options.emit,
                  "ir, artifact, or kernels as llvm, cuda or ptx; default: artifact if OUT ends in .dejavu, else ir")
@@ -131,8 +135,9 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (options.list_passes || options.print_ops_md || options.print_passes_md) {
     return absl::OkStatus();
   }
-  if (options.input.empty()) {
-    return UsageError("INPUT is missing; --help shows examples");
+  if (options.input.empty() == options.synthetic.empty()) {
+    return UsageError(options.input.empty() ? "INPUT is missing; --help shows examples"
+                                            : "INPUT and --synthetic exclude each other");
   }
   if (IsArtifactName(options.output)) {
     options.output.erase(options.output.find_last_not_of('/') + 1);
@@ -164,7 +169,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
       options.passes.print_after.insert(pass);
     }
   }
-  options.passes.input_name = options.input;
+  options.passes.input_name = options.input.empty() ? "--synthetic=" + options.synthetic : options.input;
   return absl::OkStatus();
 }
 

@@ -14,6 +14,7 @@ namespace dejavu {
 
 struct OptOptions {
   std::string input;
+  std::string synthetic;  // a shape instead of input
   std::string output;
   std::string emit;  // ir, artifact or a format of kernels; empty: by the output's name
   std::string target = "cpu";

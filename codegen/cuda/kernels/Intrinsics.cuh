@@ -52,6 +52,13 @@ __device__ inline float2 WidenHalves(unsigned halves) {
   return value;
 }
 
+/// The bits of the nearest half.
+__device__ inline unsigned short NarrowToHalf(float value) {
+  unsigned short bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+
 /// 2^x to 2 units in the last place.
 __device__ inline float Exp2(float x) {
   float value;

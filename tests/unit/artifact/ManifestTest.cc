@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "runtime/artifact/Manifest.h"
 #include "tests/unit/runtime/ToyModel.h"
 
@@ -14,6 +16,8 @@ nlohmann::json Valid() {
   manifest.files["plan-cpu.json"] = {10, 1};
   manifest.files["cpu-toy.so"] = {20, 2};
   manifest.tensors["embed"] = 0xFEDCBA9876543210U;
+  manifest.synthetic["grid"] = {DType::kF16, 8, 16, {.step = 0.5F, .seeds = {1, 2}, .transposed = true}};
+  manifest.synthetic["ones"] = {DType::kF32, 8, 1, {.pattern = {1}}};
   return ManifestToJson(manifest);
 }
 
@@ -45,6 +49,23 @@ TEST(ManifestTest, RoundTrips) {
   EXPECT_EQ(manifest->tensors.at("embed"), 0xFEDCBA9876543210U);
   EXPECT_NE(manifest->FindTarget("cpu"), nullptr);
   EXPECT_EQ(manifest->FindTarget("cuda"), nullptr);
+}
+
+TEST(ManifestTest, WrongSyntheticTensorsNameTheField) {
+  const auto message = [](const std::function<void(nlohmann::json&)>& change) {
+    return MessageAfter([&](auto& json) { change(json["synthetic"]["grid"]); });
+  };
+  EXPECT_THAT(message([](auto& t) { t["dtype"] = "f64"; }), HasSubstr("'synthetic.grid.dtype' must be f32"));
+  EXPECT_THAT(message([](auto& t) { t["rows"] = 0; }), HasSubstr("'synthetic.grid.rows' must be from 1"));
+  EXPECT_THAT(message([](auto& t) { t["columns"] = 1LL << 40; }), HasSubstr("'synthetic.grid.columns' must be from 1"));
+  EXPECT_THAT(message([](auto& t) { t["step"] = "x"; }), HasSubstr("'synthetic.grid.step' must be a number"));
+  EXPECT_THAT(message([](auto& t) { t["seeds"] = nlohmann::json::array(); }), HasSubstr("must have from 1 to"));
+  EXPECT_THAT(message([](auto& t) { t["seeds"] = {"zz"}; }), HasSubstr("16 hexadecimal digits"));
+  EXPECT_THAT(message([](auto& t) { t["seeds"].push_back(t["seeds"][0]); }), HasSubstr("3 seeds do not divide 16"));
+  EXPECT_THAT(message([](auto& t) { t.erase("seeds"); }), HasSubstr("seeds"));
+  EXPECT_THAT(message([](auto& t) { t["pattern"] = {nullptr}; }),
+              HasSubstr("'synthetic.grid.pattern' must be a number"));
+  EXPECT_THAT(message([](auto& t) { t = 3; }), HasSubstr("synthetic.grid"));
 }
 
 TEST(ManifestTest, AnotherVersionSaysWhichAndWhatToDo) {

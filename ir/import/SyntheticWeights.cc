@@ -1,0 +1,213 @@
+#include "ir/import/SyntheticWeights.h"
+
+#include <array>
+#include <charconv>
+#include <cmath>
+
+#include "ir/base/Hash.h"
+
+namespace dejavu {
+namespace {
+
+constexpr int64_t kVocab = 50272;
+constexpr int64_t kPositions = 2048;
+constexpr int64_t kPositionRows = kPositions + 2;
+constexpr float kStep = 0x1p-12F;  // a deviation of 0.018; OPT's weights start with 0.006 to 0.02
+/// Of a normal distribution, 5% lies this many deviations above the mean.
+constexpr double kFivePercent = 1.6449;
+
+struct NamedShape {
+  std::string_view name;
+  int64_t hidden;
+  int64_t layers;
+  int64_t heads;
+};
+
+constexpr std::array kShapes = std::to_array<NamedShape>({
+    {"opt-125m", 768, 12, 12},
+    {"opt-350m", 1024, 24, 16},
+    {"opt-1.3b", 2048, 24, 32},
+    {"opt-2.7b", 2560, 32, 32},
+    {"opt-6.7b", 4096, 32, 32},
+    {"opt-13b", 5120, 40, 40},
+    {"opt-30b", 7168, 48, 56},
+    {"opt-66b", 9216, 64, 72},
+    {"opt-175b", 12288, 96, 96},
+});
+
+absl::Status UnknownShape(std::string_view shape) {
+  std::string names;
+  for (const NamedShape& known : kShapes) {
+    absl::StrAppend(&names, names.empty() ? "" : ", ", std::string(known.name));
+  }
+  return UsageError("--synthetic: '", std::string(shape), "' is not NAME or NAME:layers=N with a name of ", names,
+                    " and no more layers than it has");
+}
+
+SyntheticFill Pattern(float value) { return {.pattern = {value}}; }
+
+/// The fill of a tensor of the checkpoint.
+SyntheticFill TensorFill(const OptConfig& config, std::string_view name) {
+  if (name.ends_with("layer_norm.weight")) {
+    return Pattern(1);
+  }
+  if (name.ends_with("fc1.bias")) {
+    // A row times an input of deviation 1 has this deviation.
+    const double deviation = kSyntheticGridDeviation * kStep * std::sqrt(static_cast<double>(config.hidden));
+    return Pattern(static_cast<float>(-kFivePercent * deviation));
+  }
+  if (name.ends_with(".bias")) {
+    return Pattern(0);
+  }
+  return {.step = kStep, .seeds = {Hash64(name)}};
+}
+
+class SyntheticSource : public TensorSource {
+ public:
+  explicit SyntheticSource(const OptConfig& config) : config_(config) {}
+
+  absl::StatusOr<WeightData> Read(std::string_view tensor) const override {
+    const Shape shape = SyntheticTensorShape(config_, tensor);
+    if (shape.empty()) {
+      return UserError("a synthetic model of this shape has no tensor '", std::string(tensor), "'");
+    }
+    WeightData data;
+    data.dtype = DType::kF16;
+    for (const Dim& dim : shape) {
+      data.dims.push_back(dim.size());
+    }
+    const int64_t columns = data.dims.size() == 1 ? 1 : data.dims[1];
+    data.bytes = static_cast<size_t>(data.dims[0] * columns) * DTypeSize(data.dtype);
+    auto bytes = std::make_shared<std::vector<std::byte>>(data.bytes);
+    FillSynthetic(TensorFill(config_, tensor), data.dtype, data.dims[0], columns, 0, data.dims[0], bytes->data());
+    data.data = bytes->data();
+    data.owner = std::move(bytes);
+    return data;
+  }
+
+ private:
+  OptConfig config_;
+};
+
+/// Bounds for every row of a grid of `width` columns, as quantized_rows states them: the residual that rounding to
+/// int8 would leave in a matrix that is not a grid, and the norm.
+SyntheticFill RowBounds(const SyntheticFill& grid, int64_t width, float bias) {
+  const double root = std::sqrt(static_cast<double>(width));
+  return {.pattern = {grid.step, static_cast<float>(grid.step * root / std::sqrt(12.0)),
+                      static_cast<float>(127 * grid.step * root * (1 + 1e-6)), bias}};
+}
+
+}  // namespace
+
+absl::StatusOr<OptConfig> SyntheticConfig(std::string_view shape) {
+  constexpr std::string_view kLayers = ":layers=";
+  const size_t colon = shape.find(':');
+  for (const NamedShape& known : kShapes) {
+    if (shape.substr(0, colon) != known.name) {
+      continue;
+    }
+    OptConfig config;
+    config.hidden = known.hidden;
+    config.layers = known.layers;
+    config.heads = known.heads;
+    config.ffn = 4 * known.hidden;
+    config.vocab = kVocab;
+    config.positions = kPositions;
+    config.embedding = known.hidden;
+    if (known.name == "opt-350m") {  // the one whose norms follow its blocks
+      config.embedding = 512;
+      config.norm_first = false;
+      config.final_norm = false;
+    }
+    if (colon != std::string_view::npos) {
+      const std::string_view option = shape.substr(colon);
+      const char* end = option.data() + option.size();
+      const char* digits = option.data() + std::min(kLayers.size(), option.size());
+      const auto [stop, error] = std::from_chars(digits, end, config.layers);
+      if (!option.starts_with(kLayers) || error != std::errc() || stop != end || config.layers < 1 ||
+          config.layers > known.layers) {
+        return UnknownShape(shape);
+      }
+    }
+    return config;
+  }
+  return UnknownShape(shape);
+}
+
+Shape SyntheticTensorShape(const OptConfig& config, std::string_view name) {
+  const int64_t h = config.hidden;
+  if (name.starts_with("layers.")) {
+    const size_t dot = name.find('.', 7);
+    const std::string_view part = dot == std::string_view::npos ? "" : name.substr(dot + 1);
+    const bool vector = part.ends_with(".bias") || part.find("layer_norm") != std::string_view::npos;
+    const int64_t rows = part.starts_with("fc1.") ? config.ffn : h;
+    return vector ? Shape{rows} : Shape{rows, part.starts_with("fc2.") ? config.ffn : h};
+  }
+  const bool projected = config.is_projected();
+  if (name == "embed_tokens.weight") {
+    return {kVocab, config.embedding};
+  }
+  if (name == "embed_positions.weight") {
+    return {kPositionRows, h};
+  }
+  if (name == "final_layer_norm.weight" || name == "final_layer_norm.bias") {
+    return config.final_norm ? Shape{h} : Shape{};
+  }
+  if (name == "project_in.weight" && projected) {
+    return {h, config.embedding};
+  }
+  return name == "project_out.weight" && projected ? Shape{config.embedding, h} : Shape{};
+}
+
+absl::StatusOr<std::shared_ptr<TensorSource>> OpenSyntheticSource(std::string_view file) {
+  ASSIGN_OR_RETURN(const OptConfig config, SyntheticConfig(file.substr(kSyntheticPrefix.size())));
+  return std::make_shared<SyntheticSource>(config);
+}
+
+bool IsSynthetic(const Module& module) {
+  for (const auto& weight : module.weights()) {
+    if (!weight->is_derived()) {
+      return std::string_view(weight->file).starts_with(kSyntheticPrefix);
+    }
+  }
+  return false;
+}
+
+absl::StatusOr<SyntheticFill> FillOf(const Weight& weight) {
+  if (!weight.is_derived()) {
+    ASSIGN_OR_RETURN(const OptConfig config,
+                     SyntheticConfig(std::string_view(weight.file).substr(kSyntheticPrefix.size())));
+    return TensorFill(config, weight.tensor);
+  }
+  const Weight& source = *weight.sources[0];
+  ASSIGN_OR_RETURN(SyntheticFill fill, FillOf(source));
+  const bool grid = fill.pattern.empty();
+  if (weight.transform == "zeros") {
+    return Pattern(0);
+  }
+  if (weight.transform == "widen" && !grid) {
+    return Pattern(RoundTo(source.type.dtype, fill.pattern[0]));
+  }
+  if (weight.transform == "transpose" && grid) {
+    fill.transposed = !fill.transposed;
+    return fill;
+  }
+  if (weight.transform == "quantize" && grid && !fill.transposed) {
+    fill.step = 1;
+    return fill;
+  }
+  if (weight.transform == "quantized_rows" && grid && !fill.transposed) {
+    ASSIGN_OR_RETURN(const SyntheticFill bias, FillOf(*weight.sources[1]));
+    return RowBounds(fill, source.type.shape[1].size(), RoundTo(weight.sources[1]->type.dtype, bias.pattern[0]));
+  }
+  if (weight.transform == "concat") {
+    for (size_t i = 1; i < weight.sources.size(); ++i) {
+      ASSIGN_OR_RETURN(const SyntheticFill other, FillOf(*weight.sources[i]));
+      fill.seeds.insert(fill.seeds.end(), other.seeds.begin(), other.seeds.end());
+    }
+    return fill;
+  }
+  return BugError("weight '", weight.name, "': nothing fills a synthetic '", weight.transform, "'");
+}
+
+}  // namespace dejavu

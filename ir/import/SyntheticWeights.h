@@ -1,0 +1,39 @@
+// Weights of synthetic models: shapes, bytes, and how a runtime can make them without a file.
+#ifndef DEJAVU_IR_IMPORT_SYNTHETICWEIGHTS_H_
+#define DEJAVU_IR_IMPORT_SYNTHETICWEIGHTS_H_
+
+#include <memory>
+#include <string_view>
+
+#include "ir/base/Status.h"
+#include "ir/base/SyntheticFill.h"
+#include "ir/core/Module.h"
+#include "ir/import/OptConfig.h"
+#include "ir/import/WeightStore.h"
+
+namespace dejavu {
+
+/// What weights of synthetic models name as their file: this and the shape, as in "synthetic:opt-66b:layers=24".
+inline constexpr std::string_view kSyntheticPrefix = "synthetic:";
+
+/// The shape called `shape`: opt-125m, 350m, 1.3b, 2.7b, 6.7b, 13b, 30b, 66b or 175b (Zhang et al., "OPT", table 1 and
+/// the checkpoints' config.json), possibly with fewer layers, as in "opt-66b:layers=24". Another one is a usage error
+/// that lists them.
+[[nodiscard]] absl::StatusOr<OptConfig> SyntheticConfig(std::string_view shape);
+
+/// The shape of a tensor, by its name without prefix; empty for a name that such a model has not.
+[[nodiscard]] Shape SyntheticTensorShape(const OptConfig& config, std::string_view name);
+
+/// The tensors of the synthetic model `file`, which starts with kSyntheticPrefix.
+[[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSyntheticSource(std::string_view file);
+
+/// Whether the module's weights are synthetic. All are, or none.
+[[nodiscard]] bool IsSynthetic(const Module& module);
+
+/// How the runtime can make the weight, which may be derived from synthetic ones: the bytes that WeightStore::Read
+/// gives, except for quantized_rows, whose norms are bounds that hold for every row. A bug if no fill is known.
+[[nodiscard]] absl::StatusOr<SyntheticFill> FillOf(const Weight& weight);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_IR_IMPORT_SYNTHETICWEIGHTS_H_

@@ -1,0 +1,90 @@
+#include "runtime/artifact/SyntheticTensor.h"
+
+#include "ir/base/Hash.h"
+#include "ir/base/Status.h"
+
+namespace dejavu {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kMaxExtent = int64_t{1} << 24;
+
+/// A finite number that is one as f32 too.
+absl::StatusOr<float> ReadFloat(const Json& value, const std::string& name) {
+  const double number = value.is_number() ? value.get<double>() : 1e300;
+  if (!(number >= -1e30 && number <= 1e30)) {
+    return UserError(name, " must be a number from -1e30 to 1e30, but is ", PrintJson(value).substr(0, 40));
+  }
+  return static_cast<float>(number);
+}
+
+absl::StatusOr<const Json*> ReadList(const JsonObject& object, const char* key) {
+  ASSIGN_OR_RETURN(const Json* list, object.Array(key));
+  if (list->empty() || list->size() > kMaxSyntheticList) {
+    return UserError(object.Name(key), " must have from 1 to ", kMaxSyntheticList, " entries");
+  }
+  return list;
+}
+
+absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
+  ASSIGN_OR_RETURN(const Json* step, object.Member("step"));
+  ASSIGN_OR_RETURN(tensor.fill.step, ReadFloat(*step, object.Name("step")));
+  ASSIGN_OR_RETURN(tensor.fill.transposed, object.BoolOr("transposed", false));
+  ASSIGN_OR_RETURN(const Json* seeds, ReadList(object, "seeds"));
+  for (const Json& seed : *seeds) {
+    const auto hash = seed.is_string() ? ParseHash(seed.get_ref<const std::string&>()) : std::nullopt;
+    if (!hash.has_value()) {
+      return UserError(object.Name("seeds"), " must hold texts of 16 hexadecimal digits");
+    }
+    tensor.fill.seeds.push_back(*hash);
+  }
+  const int64_t height = tensor.fill.transposed ? tensor.columns : tensor.rows;
+  if (height % static_cast<int64_t>(tensor.fill.seeds.size()) != 0) {
+    return UserError(object.Name("seeds"), ": ", tensor.fill.seeds.size(), " seeds do not divide ", height, " rows");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
+  RETURN_IF_ERROR(object.Check());
+  SyntheticTensor tensor;
+  ASSIGN_OR_RETURN(const std::string dtype, object.String("dtype"));
+  const std::optional<DType> known = ParseDType(dtype);
+  if (known != DType::kF32 && known != DType::kF16 && known != DType::kBF16 && known != DType::kI8) {
+    return UserError(object.Name("dtype"), " must be f32, f16, bf16 or i8, but is '", dtype, "'");
+  }
+  tensor.dtype = *known;
+  ASSIGN_OR_RETURN(tensor.rows, object.Integer("rows", 1, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.columns, object.Integer("columns", 1, kMaxExtent));
+  if (!object.Has("pattern")) {
+    RETURN_IF_ERROR(ReadGrid(object, tensor));
+    return tensor;
+  }
+  ASSIGN_OR_RETURN(const Json* pattern, ReadList(object, "pattern"));
+  for (const Json& value : *pattern) {
+    ASSIGN_OR_RETURN(const float number, ReadFloat(value, object.Name("pattern")));
+    tensor.fill.pattern.push_back(number);
+  }
+  return tensor;
+}
+
+Json SyntheticTensorToJson(const SyntheticTensor& tensor) {
+  const std::string_view dtype = DTypeName(tensor.dtype);
+  Json json = {{"dtype", dtype}, {"rows", tensor.rows}, {"columns", tensor.columns}};
+  if (!tensor.fill.pattern.empty()) {
+    json["pattern"] = tensor.fill.pattern;
+    return json;
+  }
+  json["step"] = tensor.fill.step;
+  json["transposed"] = tensor.fill.transposed;
+  json["seeds"] = Json::array();
+  for (const uint64_t seed : tensor.fill.seeds) {
+    json["seeds"].push_back(HashText(seed));
+  }
+  return json;
+}
+
+}  // namespace dejavu

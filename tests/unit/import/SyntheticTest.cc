@@ -1,0 +1,109 @@
+// Synthetic models: every published shape builds, and what the runtime fills in is what the compiler reads.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <iostream>
+
+#include "ir/import/SyntheticReader.h"
+#include "ir/import/SyntheticWeights.h"
+#include "ir/verify/Verifier.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassManager.h"
+
+namespace dejavu {
+namespace {
+
+class SyntheticShapes : public testing::TestWithParam<std::string> {};
+
+TEST_P(SyntheticShapes, BuildAValidModule) {
+  const auto module = ReadSynthetic(GetParam());
+  ASSERT_TRUE(module.ok()) << module.status();
+  EXPECT_TRUE(VerifyModule(**module).ok()) << VerifyModule(**module);
+  EXPECT_TRUE(IsSynthetic(**module));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SyntheticShapes,
+                         testing::Values("opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b", "opt-6.7b", "opt-13b",
+                                         "opt-30b", "opt-66b", "opt-175b", "opt-66b:layers=1"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::replace_if(
+                               name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
+                           return name;
+                         });
+
+TEST(SyntheticConfigTest, RefusesOtherNamesAndLayers) {
+  for (const char* text : {"", "opt", "opt-66", "opt-66b:", "opt-66b:layers=", "opt-66b:layers=0", "opt-66b:layers=65",
+                           "opt-66b:layers=2x", "opt-66b:heads=2", "opt-66b:layers=99999999999999999999", "OPT-66B"}) {
+    EXPECT_THAT(SyntheticConfig(text).status().message(), testing::HasSubstr("is not NAME or NAME:layers=N")) << text;
+  }
+}
+
+class SyntheticFills : public testing::TestWithParam<std::string> {};
+
+/// Takes a model through its pipeline and returns the weights that its launches read, as bytes of both origins.
+TEST_P(SyntheticFills, AreTheBytesOfTheWeights) {
+  const auto module = ReadSynthetic("opt-125m:layers=1");
+  ASSERT_TRUE(module.ok()) << module.status();
+  const auto text = PipelineBetween(**module, "sched", GetParam());
+  ASSERT_TRUE(text.ok()) << text.status();
+  WeightStore store;
+  ASSERT_TRUE(RunPipeline(**module, store, *ParsePipeline(*text), {}, std::cerr).ok());
+  int transforms = 0;
+  for (const auto& weight : (*module)->weights()) {
+    const auto fill = FillOf(*weight);
+    ASSERT_TRUE(fill.ok()) << fill.status();
+    const auto data = store.Read(*weight);
+    ASSERT_TRUE(data.ok()) << data.status();
+    const int64_t columns = data->dims.size() == 1 ? 1 : data->dims[1];
+    std::vector<std::byte> filled(data->bytes, std::byte{0xA5});
+    FillSynthetic(*fill, data->dtype, data->dims[0], columns, 0, data->dims[0], filled.data());
+    transforms += weight->is_derived() ? 1 : 0;
+    if (weight->transform != "quantized_rows") {
+      EXPECT_EQ(std::memcmp(filled.data(), data->data, data->bytes), 0) << weight->name;
+      continue;
+    }
+    // Scale, residual's norm, norm, bias of each row: the norms are bounds.
+    for (size_t i = 0; i < data->bytes / sizeof(float); ++i) {
+      float made = 0;
+      float exact = 0;
+      std::memcpy(&made, filled.data() + i * sizeof(float), sizeof(float));
+      std::memcpy(&exact, data->data + i * sizeof(float), sizeof(float));
+      const bool norm = i % 4 == 1 || i % 4 == 2;
+      EXPECT_TRUE(norm ? made >= exact : made == exact) << weight->name << " " << i << ": " << made << " " << exact;
+    }
+  }
+  EXPECT_GT(transforms, 5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sparsity, SyntheticFills, testing::Values("none", "exact"),
+                         [](const auto& test) { return test.param; });
+
+TEST(FillSyntheticTest, RowsCanBeFilledInParts) {
+  const SyntheticFill fill = {.step = 0.25F, .seeds = {7, 9}};
+  std::vector<std::byte> whole(size_t{6} * 8 * 2);
+  FillSynthetic(fill, DType::kF16, 6, 8, 0, 6, whole.data());
+  std::vector<std::byte> part(size_t{2} * 8 * 2);
+  FillSynthetic(fill, DType::kF16, 6, 8, 2, 2, part.data());
+  EXPECT_EQ(std::memcmp(part.data(), whole.data() + 2 * 8 * 2, part.size()), 0);
+}
+
+TEST(FillSyntheticTest, NumbersSpreadEvenly) {
+  std::vector<float> grid(size_t{1} << 16);
+  FillSynthetic({.step = 1, .seeds = {1}}, DType::kF32, 256, 256, 0, 256, reinterpret_cast<std::byte*>(grid.data()));
+  double sum = 0;
+  double square = 0;
+  for (size_t i = 0; i < grid.size(); ++i) {
+    if (i % 256 != 0) {  // the first column is fixed
+      sum += grid[i];
+      square += static_cast<double>(grid[i]) * grid[i];
+    }
+  }
+  const double count = 256.0 * 255;
+  EXPECT_NEAR(sum / count, 0, 1.5);  // five standard errors
+  EXPECT_NEAR(std::sqrt(square / count), kSyntheticGridDeviation, 1);
+}
+
+}  // namespace
+}  // namespace dejavu
