@@ -190,7 +190,6 @@ CudaKernel SparseFc2(const KernelSpec& spec) {
 CudaKernel Attention(const KernelSpec& spec) {
   constexpr int64_t kLeastContext = 64;  // positions that are worth a block
   constexpr int64_t kMaxSplits = 32;
-  constexpr int64_t kPerSm = 4;
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
   int64_t splits = 1;
@@ -198,7 +197,8 @@ CudaKernel Attention(const KernelSpec& spec) {
     splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, 2 * kManyBlocks / s.heads));
     splits = std::min(splits, kMaxSplits);
   }
-  LaunchGrid grid{.per_sm = kPerSm, .threads = 128, .early = true};
+  // Wide heads need more registers.
+  LaunchGrid grid{.per_sm = s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
   grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
   return {"Attention.cuh",

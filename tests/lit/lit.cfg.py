@@ -7,6 +7,7 @@ out         folder for what tests write
 roundtrip   1: every dejavu-opt also checks that its IR prints, parses and prints to the same bytes
 """
 
+import ctypes
 import os
 import platform
 
@@ -29,6 +30,24 @@ config.available_features.add(platform.machine())
 if roundtrip:
     config.available_features.add("roundtrip")
 
+def has_nvrtc():
+    """Whether dejavu-opt finds NVRTC: the places where codegen/cuda/Nvrtc.cc looks."""
+    folders = ["", "/usr/local/cuda/lib64/"]
+    if os.environ.get("CUDA_HOME"):
+        folders.insert(0, os.path.join(os.environ["CUDA_HOME"], "lib64", ""))
+    for folder in folders:
+        for name in ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"):
+            try:
+                ctypes.CDLL(folder + name)
+                return True
+            except OSError:
+                pass
+    return False
+
+
+if has_nvrtc():
+    config.available_features.add("nvrtc")
+
 for name in ("dejavu-opt", "dejavu-run", "dejavu-eval", "dejavu-bench"):
     command = os.path.join(tools, name)
     if roundtrip and name == "dejavu-opt":
@@ -42,7 +61,8 @@ config.substitutions.append(("%source", source))
 
 config.environment["PATH"] = os.pathsep.join([llvm_tools, os.environ["PATH"]])
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
-for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE", "DEJAVU_SHARED", "OMP_NUM_THREADS"):
+for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "LLVM_PROFILE_FILE", "DEJAVU_SHARED", "OMP_NUM_THREADS",
+             "CUDA_HOME"):
     if name in os.environ:
         config.environment[name] = os.environ[name]
 config.recursiveExpansionLimit = 3

@@ -44,10 +44,11 @@ class AttentionHead {
   static constexpr long long kWidth = static_cast<long long>(kShape.heads) * kShape.head_dim;
   static_assert(kShape.head_dim % 8 == 0 && kQuadsOfLane <= 8, "a head does not fit the registers");
   static_assert(kShape.threads % 32 == 0);
+  static_assert(kShape.splits <= 32, "a lane merges a block's part");
   static_assert(kShape.splits == 1 || (kShape.tokens == 1 && kShape.heads * 4 <= kScratchCounterBytes));
 
   /// `number` counts the heads of all tokens.
-  __device__ AttentionHead(const float* qkv, float* cache, float* y, long long past, int number)
+  __device__ AttentionHead(const float* qkv, float* cache, float* y, int past, int number)
       : past_(past), token_(number / kShape.heads), head_(number % kShape.heads), max_(NegativeInfinity()), total_(0) {
     const long long of_head = static_cast<long long>(head_) * kShape.head_dim;
     keys_ = cache + of_head * kShape.positions;
@@ -61,11 +62,10 @@ class AttentionHead {
     if (split == 0) {
       StoreNew();
     }
-    const long long context = past_ + token_ + 1;
+    const int context = past_ + token_ + 1;
     int splits = 1;
     if constexpr (kShape.splits > 1) {
-      splits = static_cast<int>(
-          min((context + kShape.least_context - 1) / kShape.least_context, static_cast<long long>(kShape.splits)));
+      splits = min(CeilDiv(context, kShape.least_context), kShape.splits);
       if (split >= splits) {
         return;
       }
@@ -76,7 +76,7 @@ class AttentionHead {
     __shared__ float4 sums[kGroups][kQuads];
     Publish(maxima, totals, sums);
     __syncthreads();
-    const float max = MaxOf(maxima, kGroups);
+    const float max = MaxOf(maxima);
     float total = 0;
     for (int g = 0; g < kGroups; ++g) {
       total += totals[g] * WeightOf(maxima[g], max);
@@ -105,39 +105,41 @@ class AttentionHead {
   __device__ static int Quad(int i) { return Lane() % kLanes + i * kLanes; }
   __device__ static bool Has(int i) { return kQuads % kLanes == 0 || Quad(i) < kQuads; }
 
-  /// A row of K (part 1) or V (part 2): new ones come straight from qkv, as other blocks may not have stored them yet.
-  __device__ const float* Row(int part, long long position) const {
+  /// A row of K (part 1) or V (part 2), or of a new Q (part 0). New ones come straight from qkv, as other blocks may
+  /// not have stored them yet.
+  __device__ const float* Row(int part, int position) const {
     if (position < past_) {
-      return (part == 1 ? keys_ : values_) + position * kShape.head_dim;
+      return (part == 1 ? keys_ : values_) + static_cast<long long>(position) * kShape.head_dim;
     }
-    return new_ + ((position - past_) * 3 + part) * kWidth;
+    return new_ + (3LL * (position - past_) + part) * kWidth;
   }
 
   __device__ void StoreNew() const {
+    const int position = past_ + token_;
+#pragma unroll 1
     for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
       const int quad = i % kQuads;
-      float* rows = i < kQuads ? keys_ : values_;
-      const long long position = past_ + token_;
-      StoreQuad(rows, position * kShape.head_dim + 4 * quad, LoadQuad(Row(1 + i / kQuads, position), 4 * quad));
+      float* row = (i < kQuads ? keys_ : values_) + static_cast<long long>(position) * kShape.head_dim;
+      StoreQuad(row, 4 * quad, LoadQuad(Row(1 + i / kQuads, position), 4 * quad));
     }
   }
 
   /// Over the positions [begin, end), of which each group of lanes takes some.
-  __device__ void Accumulate(long long begin, long long end) {
+  __device__ void Accumulate(int begin, int end) {
     const int group = Thread() / kLanes;
     float4 query[kQuadsOfLane];
 #pragma unroll
     for (int i = 0; i < kQuadsOfLane; ++i) {
-      query[i] = Has(i) ? LoadQuad(new_ + token_ * 3 * kWidth, 4 * Quad(i)) : float4{0, 0, 0, 0};
+      query[i] = Has(i) ? LoadQuad(Row(0, past_ + token_), 4 * Quad(i)) : float4{0, 0, 0, 0};
       sums_[i] = {0, 0, 0, 0};
     }
-    for (long long first = begin; first < end; first += kGroups * kUnroll) {
+    for (int first = begin; first < end; first += kGroups * kUnroll) {
       float4 keys[kUnroll][kQuadsOfLane];
       float4 values[kUnroll][kQuadsOfLane];
       float scores[kUnroll];
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u) {
-        const long long position = first + u * kGroups + group;
+        const int position = first + u * kGroups + group;
 #pragma unroll
         for (int i = 0; i < kQuadsOfLane; ++i) {
           const bool loads = position < end && Has(i);
@@ -206,10 +208,10 @@ class AttentionHead {
     }
   }
 
-  __device__ static float MaxOf(const float* maxima, int count) {
+  __device__ static float MaxOf(const float* maxima) {
     float max = NegativeInfinity();
-    for (int i = 0; i < count; ++i) {
-      max = fmaxf(max, maxima[i]);
+    for (int g = 0; g < kGroups; ++g) {
+      max = fmaxf(max, maxima[g]);
     }
     return max;
   }
@@ -222,30 +224,37 @@ class AttentionHead {
     return sum;
   }
 
-  /// y from the parts of all blocks.
+  /// y from the parts of all blocks; a lane has the weight of each.
   __device__ void MergeBlocks(const float* parts, int part, int splits) const {
-    float max = NegativeInfinity();
-    for (int s = 0; s < splits; ++s) {
-      max = fmaxf(max, LoadFromOtherBlock(parts + s * part));
+    const bool has = Lane() < splits;
+    float max = has ? LoadFromOtherBlock(parts + Lane() * part) : NegativeInfinity();
+    const float mine = max;
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+      max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, offset));
     }
-    float total = 0;
-    for (int s = 0; s < splits; ++s) {
-      total += LoadFromOtherBlock(parts + s * part + 1) * WeightOf(LoadFromOtherBlock(parts + s * part), max);
-    }
-    ForColumns([&](int column) {
+    const float weight = WeightOf(mine, max);
+    const float total = SumLanes(has ? LoadFromOtherBlock(parts + Lane() * part + 1) * weight : 0);
+    // All lanes of a warp stay in the loop, as each needs the others' weights.
+    for (int first = Warp() * 32; first < kShape.head_dim; first += kShape.threads) {
+      const int column = first + Lane();
       float sum = 0;
+#pragma unroll 4
       for (int s = 0; s < splits; ++s) {
-        sum += LoadFromOtherBlock(parts + s * part + 2 + column) * WeightOf(LoadFromOtherBlock(parts + s * part), max);
+        const float value = column < kShape.head_dim ? LoadFromOtherBlock(parts + s * part + 2 + column) : 0;
+        sum += value * __shfl_sync(kAllLanes, weight, s);
       }
-      y_[column] = sum / total;
-    });
+      if (column < kShape.head_dim) {
+        y_[column] = sum / total;
+      }
+    }
   }
 
   float* keys_;
   float* values_;
   const float* new_;
   float* y_;
-  long long past_;
+  int past_;
   int token_;
   int head_;
   float max_;
@@ -264,7 +273,7 @@ __device__ inline void Attention(const void* qkv, void* cache, void* y, void* ne
   const int items = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
   for (int item = Block(); item < items; item += Blocks()) {
     AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y),
-                               dims->past, item / kShape.splits);
+                               static_cast<int>(dims->past), item / kShape.splits);
     head.Attend(item % kShape.splits, scratch);
     __syncthreads();
   }

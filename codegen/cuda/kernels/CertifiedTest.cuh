@@ -29,6 +29,7 @@ struct Int8Math {
   static constexpr int kLoad = kWidth % 16 == 0 ? 16 : 8;
   static constexpr int kSegment = 32 * kLoad;
   static constexpr int kElementBytes = 1;
+  static constexpr int kSums = 1;
   /// Bytes of the vector's high bytes in shared memory; the low bytes follow.
   static constexpr int kPlane = CeilDiv(kWidth, kSegment) * kSegment;
   template <bool kWide, typename Wide, typename Narrow>

@@ -24,6 +24,7 @@ struct FloatMath {
   static constexpr int kLoad = PerLoad(kType);
   static constexpr int kSegment = 32 * kLoad;
   static constexpr int kElementBytes = Bytes(kType);
+  static constexpr int kSums = 2;
   struct Operand {
     float values[kLoad];
   };
@@ -78,7 +79,7 @@ class Gemv {
   using Sum = typename Math::Sum;
   static constexpr int kRows = kTiling.rows;
   static constexpr int kUnroll = kTiling.unroll;
-  static constexpr int kSums = kUnroll < 2 ? 1 : 2;  ///< Independent sums of each row.
+  static constexpr int kSums = kUnroll < Math::kSums ? kUnroll : Math::kSums;  ///< Independent sums of each row.
   static constexpr int kWarps = kTiling.threads / 32;
   static constexpr int kStep = Math::kSegment * kUnroll;
   static constexpr int kSteps = CeilDiv(kWidth, kStep);

@@ -1,0 +1,176 @@
+// The CUDA target without a GPU: every case compiles for every architecture, and grids are what devices can launch.
+// What the kernels compute is checked where a GPU is.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "codegen/cuda/CudaBackend.h"
+#include "codegen/cuda/Nvrtc.h"
+#include "codegen/target/TargetRegistry.h"
+#include "llvm/Object/ELFObjectFile.h"
+#include "tests/conformance/Cases.h"
+
+namespace dejavu::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Shared memory that a block may have on every architecture of isas(), and what kernels keep for themselves.
+constexpr int64_t kMostShared = 163 * 1024 - 4096;
+
+std::vector<KernelSpec> SpecsOf(std::string_view kernel) {
+  std::vector<KernelSpec> specs;
+  for (const Case& test_case : Cases()) {
+    if (test_case.spec.kernel == kernel) {
+      specs.push_back(test_case.spec);
+    }
+  }
+  return specs;
+}
+
+std::set<std::string> SymbolsOf(const std::vector<KernelSpec>& specs) {
+  std::set<std::string> symbols;
+  for (const KernelSpec& spec : specs) {
+    symbols.insert(CudaKernels().Symbol(spec).value());
+  }
+  return symbols;
+}
+
+// The kernels in a cubin: each has a section of its own.
+std::set<std::string> KernelsIn(const std::vector<std::byte>& cubin) {
+  const llvm::StringRef bytes(reinterpret_cast<const char*>(cubin.data()), cubin.size());
+  auto file = llvm::object::ObjectFile::createObjectFile(llvm::MemoryBufferRef(bytes, "kernels.cubin"));
+  std::set<std::string> names;
+  if (!file) {
+    ADD_FAILURE() << llvm::toString(file.takeError());
+    return names;
+  }
+  for (const llvm::object::SectionRef& section : (*file)->sections()) {
+    llvm::StringRef name = llvm::cantFail(section.getName());
+    if (name.consume_front(".text.")) {
+      names.insert(name.str());
+    }
+  }
+  return names;
+}
+
+class CudaCompile : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {
+ protected:
+  void SetUp() override {
+    if (!CheckNvrtc().ok()) {
+      GTEST_SKIP() << "no NVRTC";
+    }
+  }
+};
+
+TEST_P(CudaCompile, EveryCaseCompiles) {
+  const auto& [kernel, isa] = GetParam();
+  std::vector<KernelSpec> specs = SpecsOf(kernel);
+  ASSERT_FALSE(specs.empty()) << "the kernel has no case";
+  specs.push_back(specs.front());
+  const absl::StatusOr<CompiledCode> code = CudaBackend().Compile(specs, isa);
+  ASSERT_TRUE(code.ok()) << code.status();
+  EXPECT_EQ(code->file, isa + ".cubin");
+  EXPECT_EQ(KernelsIn(code->bytes), SymbolsOf(specs));
+}
+
+std::vector<std::string> EmittedKernels() {
+  std::vector<std::string> names;
+  for (const KernelEntry& entry : CudaKernels().entries()) {
+    if (!entry.builtin()) {
+      names.emplace_back(entry.name());
+    }
+  }
+  return names;
+}
+
+std::string TestName(const ::testing::TestParamInfo<CudaCompile::ParamType>& test) {
+  return std::get<0>(test.param) + "_for_" + std::get<1>(test.param);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kernels, CudaCompile,
+                         ::testing::Combine(::testing::ValuesIn(EmittedKernels()),
+                                            ::testing::ValuesIn(CudaBackend().isas())),
+                         TestName);
+
+TEST(CudaBackendTest, EqualInputGivesEqualBytes) {
+  if (!CheckNvrtc().ok()) {
+    GTEST_SKIP() << "no NVRTC";
+  }
+  const std::vector<KernelSpec> specs = {AddSpec(1, 64), CompactSpec(130)};
+  EXPECT_EQ(CudaBackend().Compile(specs, "sm_90")->bytes, CudaBackend().Compile(specs, "sm_90")->bytes);
+  EXPECT_EQ(CudaBackend().EmitText(specs, "sm_80", "ptx").value(),
+            CudaBackend().EmitText(specs, "sm_80", "ptx").value());
+}
+
+TEST(CudaBackendTest, RefusedSourceIsABugWithTheCompilersMessages) {
+  if (!CheckNvrtc().ok()) {
+    GTEST_SKIP() << "no NVRTC";
+  }
+  const absl::Status status = CompileCuda("#include \"Rows.cuh\"\nint x = y;\n", "sm_90", CudaOutput::kCubin).status();
+  EXPECT_EQ(ExitCode(status), 70);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("kernels.cu(2): error: identifier \"y\" is undefined"));
+}
+
+TEST(CudaBackendTest, HasTheKernelsOfTheCpu) {
+  for (const KernelDefinition& definition : KernelDefinitions()) {
+    EXPECT_NE(CudaKernels().Find(definition.name), nullptr) << definition.name;
+  }
+}
+
+TEST(CudaBackendTest, GridsFitEveryDevice) {
+  for (const Case& test_case : Cases()) {
+    SCOPED_TRACE(CaseName(test_case));
+    const LaunchGrid grid = *CudaKernels().Grid(test_case.spec).value();
+    EXPECT_GE(grid.blocks, 1);
+    EXPECT_TRUE(grid.threads % 32 == 0 && grid.threads >= 32 && grid.threads <= 1024) << grid.threads;
+    EXPECT_LE(grid.threads * std::max<int64_t>(1, grid.per_sm), 1024);
+    EXPECT_LE(grid.shared, kMostShared);
+    EXPECT_TRUE(grid.scratch == 0 || grid.scratch > kScratchCounterBytes);
+    EXPECT_TRUE(grid.early);
+  }
+}
+
+TEST(CudaBackendTest, WideRowsFitSharedMemory) {
+  for (const int64_t width : {16384, 20480, 49152, 65536, 65528}) {
+    for (const DType dtype : {DType::kF32, DType::kF16}) {
+      const KernelSpec linear = LinearSpec(1, 4096, width, dtype, true, false, false);
+      EXPECT_LE(CudaKernels().Grid(linear).value()->shared, 64 * 1024) << width;
+    }
+    EXPECT_LE(CudaKernels().Grid(CertifiedTestSpec(4096, width)).value()->shared, kMostShared) << width;
+  }
+}
+
+TEST(CudaBackendTest, BuiltinsAndTheCpuHaveNoGrid) {
+  KernelSpec gemm = LinearSpec("tokens", 64, 32, DType::kF16, true, false, false);
+  gemm.kernel = "gemm";
+  EXPECT_FALSE(CudaKernels().Grid(gemm).value().has_value());
+  EXPECT_FALSE(FindTarget("cpu").value()->kernels().Grid(AddSpec(1, 64)).value().has_value());
+  EXPECT_FALSE(CudaKernels().Grid(LinearSpec(1, 16, 12, DType::kF32, false, false, false)).ok());
+}
+
+TEST(CudaBackendTest, RefusesWithAReason) {
+  EXPECT_EQ(std::string(CudaKernels().Supports(AttentionSpec(1, 2, 1032, 8)).message()),
+            "kernel 'attention': the head width must be at most 1024 on cuda, not 1032");
+  EXPECT_EQ(std::string(
+                CudaKernels().Supports(LinearSpec(1, int64_t{1} << 31, 8, DType::kF16, false, false, false)).message()),
+            "kernel 'linear': dimensions must be at most 2^30 on cuda, not 2147483648");
+  EXPECT_EQ(ExitCode(CudaBackend().Compile({AddSpec(1, 64)}, "sm_70").status()), 2);
+  EXPECT_EQ(ExitCode(CudaBackend().HostIsa().status()), 2);
+}
+
+TEST(CudaBackendTest, TextInstantiatesEachSymbolOnce) {
+  const std::string text = EmitCudaSource({CompactSpec(64), AddSpec(1, 64), CompactSpec(64)}).value();
+  const std::string name = "\ncompact_u8_n64(";
+  EXPECT_THAT(text, HasSubstr(name));
+  EXPECT_EQ(text.find(name), text.rfind(name));
+  EXPECT_LT(text.find("#include \"Compact.cuh\""), text.find("#include \"Rows.cuh\""));
+}
+
+}  // namespace
+}  // namespace dejavu::testing
