@@ -19,14 +19,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::vector<KernelSpec> AllSpecs() {
-  std::vector<KernelSpec> specs;
-  for (const Case& test_case : Cases()) {
-    specs.push_back(test_case.spec);
-  }
-  return specs;
-}
-
 KernelSpec GemmSpec() {
   KernelSpec spec = LinearSpec("tokens", 64, 32, DType::kF16, true, false, false);
   spec.kernel = "gemm";

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
-#include "codegen/cpu/CpuBackend.h"
+#include "codegen/target/KernelTable.h"
 
 namespace dejavu::testing {
 namespace {
@@ -149,8 +149,39 @@ KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool
   return spec;
 }
 
+KernelSpec AllHalvesSpec(DType dtype) { return EmbedTokensSpec(1, 1, 65536, dtype); }
+
+KernelSpec ExponentialSpec() {
+  KernelSpec spec = AttentionSpec(1, kExponentials, 8, 2);
+  spec.attributes["scale"] = 1.0;
+  return spec;
+}
+
+std::vector<KernelSpec> AllSpecs() {
+  std::vector<KernelSpec> specs = {AllHalvesSpec(kF16), AllHalvesSpec(kBF16), ExponentialSpec()};
+  for (const Case& test_case : Cases()) {
+    specs.push_back(test_case.spec);
+  }
+  // Those of CertifiedTest.
+  struct Shape {
+    int64_t n;
+    int64_t k;
+  };
+  for (const auto& [n, k] : {Shape{64, 8}, Shape{64, 24}, Shape{64, 768}, Shape{130, 8}, Shape{130, 40},
+                             Shape{130, 768}, Shape{130, 3072}, Shape{128, 64}, Shape{64, 64}, Shape{16, 64},
+                             Shape{1, 64}, Shape{1, 768}, Shape{8, 24}, Shape{8, 40}, Shape{512, 768}}) {
+    specs.push_back(CertifiedTestSpec(n, k));
+  }
+  return specs;
+}
+
 std::string CaseName(const Case& test_case) {
-  return absl::StrCat(CpuKernels().Symbol(test_case.spec).value(), "_x", test_case.tokens, "_past", test_case.past);
+  for (const KernelDefinition& definition : KernelDefinitions()) {
+    if (definition.name == test_case.spec.kernel) {
+      return absl::StrCat(definition.symbol(test_case.spec), "_x", test_case.tokens, "_past", test_case.past);
+    }
+  }
+  return "no_such_kernel";
 }
 
 const std::vector<Case>& Cases() {

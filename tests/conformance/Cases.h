@@ -22,6 +22,15 @@ struct Case {
 /// Every emitted kernel is here at least once, with each dtype and each kind of tail.
 [[nodiscard]] const std::vector<Case>& Cases();
 
+/// What NumericsTest runs: a table of all 65536 halves, and attention with a score of -86.9 i / kExponentials for head
+/// i.
+inline constexpr int64_t kExponentials = 4096;
+[[nodiscard]] KernelSpec AllHalvesSpec(DType dtype);
+[[nodiscard]] KernelSpec ExponentialSpec();
+
+/// The specs of Cases() and of the other tests that run kernels, to be compiled ahead of them.
+[[nodiscard]] std::vector<KernelSpec> AllSpecs();
+
 /// Specs by kernel; T is a number or "tokens".
 [[nodiscard]] KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool bias, bool residual,
                                     bool relu);

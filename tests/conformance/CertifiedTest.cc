@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "codegen/cpu/CpuBackend.h"
 #include "tests/conformance/Cases.h"
-#include "tests/conformance/Execute.h"
+#include "tests/conformance/Problem.h"
 #include "tests/conformance/QuantizeRows.h"
+#include "tests/conformance/TestDevice.h"
 
 namespace dejavu::testing {
 namespace {
@@ -73,19 +73,21 @@ bool MayBePositive(const Neurons& neurons, size_t i) {
   return positive;
 }
 
-// Kernels of one shape for every instruction set that this CPU runs.
+// Kernels of one shape for every device that is fast enough.
 class Tester {
  public:
   Tester(size_t n, size_t k) : spec_(CertifiedTestSpec(static_cast<int64_t>(n), static_cast<int64_t>(k))) {
-    for (const CpuTarget& isa : CpuTargets()) {
-      if (HostRuns(isa)) {
-        objects_.push_back(std::make_unique<LoadedKernels>(CompileCpu({spec_}, isa).value()));
-        names_.emplace_back(isa.name);
+    for (const TestDevice* device : TestDevices()) {
+      if (device->WhyNot().empty() && device->fast()) {
+        absl::StatusOr<std::unique_ptr<TestKernel>> kernel = device->Compile(spec_);
+        EXPECT_TRUE(kernel.ok()) << kernel.status();
+        kernels_.push_back(*std::move(kernel));
+        names_.push_back(device->name());
       }
     }
   }
 
-  // Flags for each instruction set, after checking that no neuron that may be positive was dropped.
+  // Flags on each device, after checking that no neuron that may be positive was dropped.
   std::vector<std::vector<bool>> Check(const Neurons& neurons, const std::string& what) {
     const QuantizedRows rows = QuantizeRows(neurons.weights, neurons.bias, static_cast<int64_t>(neurons.k()));
     Problem problem;
@@ -95,14 +97,16 @@ class Tester {
                     ValuesArgument(DType::kF32, {rows.rows.begin(), rows.rows.end()}),
                     PoisonedArgument(DType::kU8, neurons.n())};
     std::vector<std::vector<bool>> all_flags;
-    for (size_t isa = 0; isa < objects_.size(); ++isa) {
-      const LoadedKernels::Function kernel = objects_[isa]->Find(CpuKernels().Symbol(spec_).value());
-      const std::vector<Argument> after = Call(kernel, problem, 2, Placement::kEnd);
+    for (size_t device = 0; device < kernels_.size(); ++device) {
+      // In turns, so that each way to run a call comes up.
+      const size_t variant = calls_++ % kernels_[device]->variants().size();
+      const absl::StatusOr<std::vector<Argument>> after = kernels_[device]->Call(problem, variant);
+      EXPECT_TRUE(after.ok()) << after.status();
       std::vector<bool> flags;
       for (size_t i = 0; i < neurons.n(); ++i) {
-        flags.push_back(after[3].At(i) != 0);
-        EXPECT_TRUE(flags[i] || !MayBePositive(neurons, i))
-            << what << ", " << names_[isa] << ": neuron " << i << " was dropped, its sum is " << ExactSum(neurons, i);
+        flags.push_back(after->at(3).At(i) != 0);
+        EXPECT_TRUE(flags[i] || !MayBePositive(neurons, i)) << what << ", " << names_[device] << ": neuron " << i
+                                                            << " was dropped, its sum is " << ExactSum(neurons, i);
       }
       all_flags.push_back(std::move(flags));
     }
@@ -111,12 +115,24 @@ class Tester {
 
  private:
   KernelSpec spec_;
-  std::vector<std::unique_ptr<LoadedKernels>> objects_;
+  std::vector<std::unique_ptr<TestKernel>> kernels_;
   std::vector<std::string> names_;
+  size_t calls_ = 0;
 };
 
 class CertifiedTest : public ::testing::Test {
  protected:
+  void SetUp() override {
+    std::string reasons;
+    for (const TestDevice* device : TestDevices()) {
+      if (device->WhyNot().empty() && device->fast()) {
+        return;
+      }
+      reasons += device->WhyNot() + "; ";
+    }
+    GTEST_SKIP() << reasons;
+  }
+
   CertifiedTest() : seed_(std::random_device()()), random_(seed_), trace_(__FILE__, __LINE__, SeedText()) {}
 
   std::string SeedText() const { return "seed " + std::to_string(seed_); }

@@ -6,11 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_replace.h"
-#include "codegen/cpu/CpuBackend.h"
 #include "tests/conformance/Cases.h"
-#include "tests/conformance/Emulate.h"
-#include "tests/conformance/Execute.h"
+#include "tests/conformance/Problem.h"
+#include "tests/conformance/TestDevice.h"
 
 namespace dejavu::testing {
 namespace {
@@ -28,30 +26,27 @@ double Decode(uint32_t bits, int exponent_bits, int mantissa_bits) {
   return sign * std::ldexp(significand, std::max(exponent, 1) - bias - mantissa_bits);
 }
 
-class Numerics : public ::testing::TestWithParam<const CpuTarget*> {
+class Numerics : public ::testing::TestWithParam<const TestDevice*> {
  protected:
-  // The arguments after a call of the problem's kernel, natively or emulated.
-  std::vector<Argument> Run(const Problem& problem) {
-    const std::string symbol = CpuKernels().Symbol(problem.spec).value();
-    const std::vector<std::byte> object = CompileCpu({problem.spec}, *GetParam()).value();
-    if (HostRuns(*GetParam())) {
-      return Call(LoadedKernels(object).Find(symbol), problem, 1, Placement::kEnd);
-    }
-    return EmulatedKernels(*FindEmulator(GetParam()->name), object).Call(symbol, problem, 1, Placement::kEnd).value();
+  // The arguments after a call of the problem's kernel.
+  static std::vector<Argument> Run(const Problem& problem) {
+    const absl::StatusOr<std::unique_ptr<TestKernel>> kernel = GetParam()->Compile(problem.spec);
+    EXPECT_TRUE(kernel.ok()) << kernel.status();
+    absl::StatusOr<std::vector<Argument>> after = (*kernel)->Call(problem, 0);
+    EXPECT_TRUE(after.ok()) << after.status();
+    return *std::move(after);
   }
 
   void SetUp() override {
-    const Emulator* emulator = FindEmulator(GetParam()->name);
-    if (!HostRuns(*GetParam()) && (emulator == nullptr || !emulator->missing.empty())) {
-      GTEST_SKIP() << "this CPU does not run " << GetParam()->name << "; "
-                   << (emulator == nullptr ? "nothing emulates it" : emulator->missing);
+    if (!GetParam()->WhyNot().empty()) {
+      GTEST_SKIP() << GetParam()->WhyNot();
     }
   }
 
   // A table of all 16-bit patterns, looked up by embed_tokens.
   void ConvertAll(DType dtype, int exponent_bits, int mantissa_bits) {
     Problem problem;
-    problem.spec = EmbedTokensSpec(1, 1, 65536, dtype);
+    problem.spec = AllHalvesSpec(dtype);
     Argument table = PoisonedArgument(dtype, 65536);
     for (size_t i = 0; i < 65536; ++i) {
       table.bytes[2 * i] = static_cast<std::byte>(i & 0xFFU);
@@ -75,21 +70,20 @@ TEST_P(Numerics, ConvertsEveryBFloat16) { ConvertAll(DType::kBF16, 8, 7); }
 
 // Two positions with scores -s and 0 and values 1 and 0 give e^-s / (1 + e^-s); each head has its own s.
 TEST_P(Numerics, ExponentialIsAccurate) {
-  constexpr int64_t kHeads = 4096;
+  constexpr int64_t kHeads = kExponentials;
   constexpr int64_t kWidth = 8;
   Problem problem;
-  problem.spec = AttentionSpec(1, kHeads, kWidth, 2);
-  problem.spec.attributes["scale"] = 1.0;
+  problem.spec = ExponentialSpec();
   problem.past = 1;
   std::vector<double> qkv(3 * kHeads * kWidth, 0.0);
   std::vector<double> cache(2 * kHeads * 2 * kWidth, 0.0);
-  std::vector<double> expected;
+  std::vector<double> exponents;
   for (int64_t head = 0; head < kHeads; ++head) {
     const auto s = static_cast<double>(static_cast<float>(86.9 * static_cast<double>(head) / kHeads));
     qkv[static_cast<size_t>(head * kWidth)] = 1;
     cache[static_cast<size_t>(head * 2 * kWidth)] = -s;
     cache[static_cast<size_t>((kHeads + head) * 2 * kWidth)] = 1;
-    expected.push_back(std::exp(-s) / (1 + std::exp(-s)));
+    exponents.push_back(s);
   }
   problem.args = {ValuesArgument(DType::kF32, qkv), ValuesArgument(DType::kF32, cache),
                   PoisonedArgument(DType::kF32, kHeads * kWidth), Argument{}};
@@ -97,25 +91,17 @@ TEST_P(Numerics, ExponentialIsAccurate) {
   const std::vector<Argument> after = Run(problem);
   double worst = 0;
   for (size_t head = 0; head < kHeads; ++head) {
-    worst = std::max(worst, std::abs(after[2].At(head * kWidth) / expected[head] - 1));
+    const double s = exponents[head];
+    const double error = std::abs(after[2].At(head * kWidth) / (std::exp(-s) / (1 + std::exp(-s))) - 1);
+    // The exponential, and three roundings: of the sum, of its inverse and of the product.
+    EXPECT_LE(error, GetParam()->ExpError(s) + 3 * 0x1p-24) << s;
+    worst = std::max(worst, error);
   }
-  // 2e-7 of the exponential, and three roundings: of the sum, of its inverse and of the product.
-  EXPECT_LE(worst, 2e-7 + 3 * 0x1p-24);
   RecordProperty("worst", std::to_string(worst));
 }
 
-std::vector<const CpuTarget*> AllTargets() {
-  std::vector<const CpuTarget*> targets;
-  for (const CpuTarget& target : CpuTargets()) {
-    targets.push_back(&target);
-  }
-  return targets;
-}
-
-INSTANTIATE_TEST_SUITE_P(Targets, Numerics, ::testing::ValuesIn(AllTargets()),
-                         [](const ::testing::TestParamInfo<const CpuTarget*>& test) {
-                           return absl::StrReplaceAll(std::string(test.param->name), {{"-", "_"}});
-                         });
+INSTANTIATE_TEST_SUITE_P(Targets, Numerics, ::testing::ValuesIn(TestDevices()),
+                         [](const ::testing::TestParamInfo<const TestDevice*>& test) { return test.param->name(); });
 
 }  // namespace
 }  // namespace dejavu::testing

@@ -47,3 +47,28 @@ void cuda_toy_compact(void* flags, void* active, const int64_t* dims, void* scra
   }
   memset((char*)scratch + 16384, 0x55, 64);
 }
+
+// For the tests of the conformance suite's guards: y f32<4> = x f32<4>, with and without a fault.
+const int cuda_copy_params = 4;
+void cuda_copy(void* x, void* y, const int64_t* dims, void* scratch) {
+  memcpy(y, x, 4 * sizeof(float) * (size_t)dims[0]);
+  memset((char*)scratch + 16384, 0, 64);
+}
+
+const int cuda_copy_behind_params = 4;
+void cuda_copy_behind(void* x, void* y, const int64_t* dims, void* scratch) {
+  cuda_copy(x, y, dims, scratch);
+  ((char*)y)[4 * sizeof(float)] = 0;
+}
+
+const int cuda_copy_before_params = 4;
+void cuda_copy_before(void* x, void* y, const int64_t* dims, void* scratch) {
+  cuda_copy(x, y, dims, scratch);
+  ((char*)y)[-3] = 0;
+}
+
+const int cuda_copy_counting_params = 4;
+void cuda_copy_counting(void* x, void* y, const int64_t* dims, void* scratch) {
+  cuda_copy(x, y, dims, scratch);
+  ((int32_t*)scratch)[7] = 1;
+}
