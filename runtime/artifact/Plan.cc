@@ -70,6 +70,10 @@ absl::StatusOr<LaunchGrid> ReadGrid(const JsonObject& object) {
   ASSIGN_OR_RETURN(grid.threads, object.Integer("threads", 1, kMaxBlockThreads));
   ASSIGN_OR_RETURN(grid.shared, object.IntegerOr("shared", 0, kMaxBlockShared, 0));
   ASSIGN_OR_RETURN(grid.scratch, object.IntegerOr("scratch", 0, kMaxJsonBytes, 0));
+  if (grid.scratch != 0 && grid.scratch < kScratchCounterBytes) {
+    return UserError(object.Name("scratch"), " must be 0 or at least ", kScratchCounterBytes, ", but is ",
+                     grid.scratch);
+  }
   ASSIGN_OR_RETURN(grid.early, object.BoolOr("early", false));
   return grid;
 }

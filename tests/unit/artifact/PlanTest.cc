@@ -111,6 +111,7 @@ TEST(PlanTest, GridsRoundTripAndAreChecked) {
   EXPECT_THAT(with("per_sm", -1), HasSubstr("grid.per_sm' must be from 0 to 32"));
   EXPECT_THAT(with("shared", 1 << 20), HasSubstr("grid.shared' must be from 0 to 232448"));
   EXPECT_THAT(with("scratch", -64), HasSubstr("grid.scratch' must be from 0"));
+  EXPECT_THAT(with("scratch", 64), HasSubstr("grid.scratch' must be 0 or at least 16384, but is 64"));
   EXPECT_THAT(with("early", 1), HasSubstr("grid.early' must be true or false"));
   EXPECT_THAT(MessageAfter([](auto& changed) { Launch(changed, 0)["grid"] = nullptr; }),
               HasSubstr("must be an object"));
