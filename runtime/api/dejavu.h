@@ -39,7 +39,8 @@ DEJAVU_API const char* dejavu_version(void);
 
 typedef struct dejavu_model dejavu_model;
 
-/* Opens the artifact in the folder `path`, checks it in full, hashes included, and loads its code. `device`: "cpu". */
+/* Opens the artifact in the folder `path`, checks it in full, hashes included, and loads its code. `device`: "cpu",
+   "cuda" or "cuda:N". */
 DEJAVU_API dejavu_status dejavu_model_open(const char* path, const char* device, dejavu_model** model);
 
 /* Sessions of the model stay valid. */
