@@ -115,19 +115,26 @@ class CpuTestDevice final : public TestDevice {
 }  // namespace
 
 const std::vector<const TestDevice*>& TestDevices() {
-  static const std::vector<const TestDevice*> devices = [] {
-    std::vector<const TestDevice*> all;
+  static const std::vector<CpuTestDevice> devices = [] {
+    std::vector<CpuTestDevice> all;
     for (const CpuTarget& isa : CpuTargets()) {
       if (isa.x86 || HostRuns(isa)) {
-        all.push_back(new CpuTestDevice(isa, nullptr));
+        all.emplace_back(isa, nullptr);
       }
       if (const Emulator* emulator = FindEmulator(isa.name); emulator != nullptr) {
-        all.push_back(new CpuTestDevice(isa, emulator));
+        all.emplace_back(isa, emulator);
       }
     }
     return all;
   }();
-  return devices;
+  static const std::vector<const TestDevice*> pointers = [] {
+    std::vector<const TestDevice*> all;
+    for (const CpuTestDevice& device : devices) {
+      all.push_back(&device);
+    }
+    return all;
+  }();
+  return pointers;
 }
 
 }  // namespace dejavu::testing

@@ -155,14 +155,21 @@ class CudaTestDevice final : public TestDevice {
 }  // namespace
 
 const std::vector<const TestDevice*>& TestDevices() {
-  static const std::vector<const TestDevice*> devices = [] {
-    std::vector<const TestDevice*> all;
+  static const std::vector<CudaTestDevice> devices = [] {
+    std::vector<CudaTestDevice> all;
     for (const std::string& isa : CudaBackend().isas()) {
-      all.push_back(new CudaTestDevice(isa));
+      all.emplace_back(isa);
     }
     return all;
   }();
-  return devices;
+  static const std::vector<const TestDevice*> pointers = [] {
+    std::vector<const TestDevice*> all;
+    for (const CudaTestDevice& device : devices) {
+      all.push_back(&device);
+    }
+    return all;
+  }();
+  return pointers;
 }
 
 }  // namespace dejavu::testing
