@@ -120,22 +120,44 @@ ShapeText TilingText(const GemvTiling& tiling) {
       .Int("chunk", tiling.chunk);
 }
 
+/// One warp more than multiplies, on every multiprocessor. The same grid serves architectures without a ring.
+LaunchGrid GridOfRing(const RingTiling& ring, int64_t rows, int64_t shared) {
+  return {.blocks = rows,
+          .per_sm = 1,
+          .threads = ring.threads + 32,
+          .shared = std::max(ring.shared, shared),
+          .early = true};
+}
+
+ShapeText RingText(const RingTiling& ring) {
+  return ShapeText("")
+      .Int("threads", ring.threads)
+      .Int("loads", ring.loads)
+      .Int("chunk", ring.chunk)
+      .Int("rows", ring.rows)
+      .Int("slots", ring.slots);
+}
+
 CudaKernel Linear(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
-  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  const int64_t tokens = TokensOf(s.tokens);
+  const RingTiling ring = tokens == 1 ? TileRing(s.n, s.k, PerLoad(s.dtype)) : RingTiling{};
+  const bool has_ring = ring.threads > 0;
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype), has_ring ? ring.threads + 32 : 0);
   return {"Linear.cuh",
           "Linear",
           {"x", "w", "bias", "residual", "y"},
           ShapeText("LinearShape")
-              .Int("tokens", TokensOf(s.tokens))
+              .Int("tokens", tokens)
               .Int("n", s.n)
               .Int("k", s.k)
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
               .Bool("residual", s.residual)
               .Bool("relu", s.relu)
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n, tiling.shared)};
+              .Nested("tiling", TilingText(tiling))
+              .Nested("ring", RingText(ring)),
+          has_ring ? GridOfRing(ring, s.n, tiling.shared) : GridOfGemv(tiling, s.n, tiling.shared)};
 }
 
 CudaKernel SparseFc1(const KernelSpec& spec) {

@@ -227,21 +227,21 @@ class AttentionHead {
   /// y from the parts of all blocks; a lane has the weight of each.
   __device__ void MergeBlocks(const float* parts, int part, int splits) const {
     const bool has = Lane() < splits;
-    float max = has ? LoadFromOtherBlock(parts + Lane() * part) : NegativeInfinity();
+    float max = has ? LoadCoherent(parts + Lane() * part) : NegativeInfinity();
     const float mine = max;
 #pragma unroll
     for (int offset = 16; offset > 0; offset /= 2) {
       max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, offset));
     }
     const float weight = WeightOf(mine, max);
-    const float total = SumLanes(has ? LoadFromOtherBlock(parts + Lane() * part + 1) * weight : 0);
+    const float total = SumLanes(has ? LoadCoherent(parts + Lane() * part + 1) * weight : 0);
     // All lanes of a warp stay in the loop, as each needs the others' weights.
     for (int first = Warp() * 32; first < kShape.head_dim; first += kShape.threads) {
       const int column = first + Lane();
       float sum = 0;
 #pragma unroll 4
       for (int s = 0; s < splits; ++s) {
-        const float value = column < kShape.head_dim ? LoadFromOtherBlock(parts + s * part + 2 + column) : 0;
+        const float value = column < kShape.head_dim ? LoadCoherent(parts + s * part + 2 + column) : 0;
         sum += value * __shfl_sync(kAllLanes, weight, s);
       }
       if (column < kShape.head_dim) {
