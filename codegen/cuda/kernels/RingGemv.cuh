@@ -64,9 +64,9 @@ class RingGemv {
 
   /// By all threads of the block; `count` is the number of rows.
   __device__ explicit RingGemv(int count) {
-    const long long rows = count;
-    begin_ = static_cast<int>(rows * Block() / Blocks());
-    rows_ = static_cast<int>(rows * (Block() + 1) / Blocks()) - begin_;
+    const int rest = count % Blocks();
+    rows_ = count / Blocks() + (Block() < rest ? 1 : 0);
+    begin_ = count / Blocks() * Block() + min(Block(), rest);
     if (threadIdx.x == 0) {
       for (int i = 0; i < kSlots; ++i) {
         InitBarrier(State().full[i], 1);
