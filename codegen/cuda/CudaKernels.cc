@@ -17,8 +17,6 @@ constexpr int64_t kManyBlocks = 264;
 constexpr int64_t kMaxThreads = 1024;
 // Threads of a multiprocessor that kernels aim at; 64 registers each.
 constexpr int64_t kThreadsPerSm = 1024;
-// What the registers have room for beside a block of a ring.
-constexpr int64_t kThreadsBesideRing = 512;
 // Blocks of kernels whose work depends on the call alone.
 constexpr int64_t kMaxBlocksOfRows = 1024;
 // The widest head whose part of K, V and y fits the registers of a warp.
@@ -91,7 +89,7 @@ CudaKernel LayerNorm(const KernelSpec& spec) {
   const int64_t tokens = TokensOf(s.tokens);
   const LaunchGrid grid{.blocks = tokens > 0 ? std::min(tokens, kMaxBlocksOfRows) : kMaxBlocksOfRows,
                         .per_sm = 1,
-                        .threads = std::min(WholeWarps(s.width / 4), kThreadsBesideRing),
+                        .threads = WholeWarps(s.width / 4),
                         .early = true};
   return {"LayerNorm.cuh",
           "LayerNorm",
@@ -122,44 +120,22 @@ ShapeText TilingText(const GemvTiling& tiling) {
       .Int("chunk", tiling.chunk);
 }
 
-/// One warp more than multiplies, on every multiprocessor. The same grid serves architectures without a ring.
-LaunchGrid GridOfRing(const RingTiling& ring, int64_t rows, int64_t shared) {
-  return {.blocks = rows,
-          .per_sm = 1,
-          .threads = ring.threads + 32,
-          .shared = std::max(ring.shared, shared),
-          .early = true};
-}
-
-ShapeText RingText(const RingTiling& ring) {
-  return ShapeText("")
-      .Int("threads", ring.threads)
-      .Int("loads", ring.loads)
-      .Int("chunk", ring.chunk)
-      .Int("rows", ring.rows)
-      .Int("slots", ring.slots);
-}
-
 CudaKernel Linear(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
-  const int64_t tokens = TokensOf(s.tokens);
-  const RingTiling ring = tokens == 1 ? TileRing(s.n, s.k, PerLoad(s.dtype)) : RingTiling{};
-  const bool has_ring = ring.threads > 0;
-  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype), has_ring ? ring.threads + 32 : 0);
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
   return {"Linear.cuh",
           "Linear",
           {"x", "w", "bias", "residual", "y"},
           ShapeText("LinearShape")
-              .Int("tokens", tokens)
+              .Int("tokens", TokensOf(s.tokens))
               .Int("n", s.n)
               .Int("k", s.k)
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
               .Bool("residual", s.residual)
               .Bool("relu", s.relu)
-              .Nested("tiling", TilingText(tiling))
-              .Nested("ring", RingText(ring)),
-          has_ring ? GridOfRing(ring, s.n, tiling.shared) : GridOfGemv(tiling, s.n, tiling.shared)};
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n, tiling.shared)};
 }
 
 CudaKernel SparseFc1(const KernelSpec& spec) {
@@ -212,18 +188,17 @@ CudaKernel SparseFc2(const KernelSpec& spec) {
 }
 
 CudaKernel Attention(const KernelSpec& spec) {
+  constexpr int64_t kLeastContext = 64;  // positions that are worth a block
   constexpr int64_t kMaxSplits = 32;
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
-  // Positions that are worth a block: as many as its registers hold before the call's first values are there.
-  const int64_t least_context = s.head_dim <= 64 ? 48 : 24;
   int64_t splits = 1;
   if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
-    splits = std::min(CeilDiv(s.positions, least_context), std::max<int64_t>(1, kManyBlocks / s.heads));
+    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, 2 * kManyBlocks / s.heads));
     splits = std::min(splits, kMaxSplits);
   }
-  // Two blocks have room beside one of a ring. Wide heads need more registers, and so do many groups of lanes.
-  LaunchGrid grid{.per_sm = s.head_dim > 32 && s.head_dim <= 128 ? 4 : 2, .threads = 192, .early = true};
+  // Wide heads need more registers.
+  LaunchGrid grid{.per_sm = s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
   grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
   return {"Attention.cuh",
@@ -237,7 +212,7 @@ CudaKernel Attention(const KernelSpec& spec) {
               .Float("scale", s.scale)
               .Int("threads", grid.threads)
               .Int("splits", splits)
-              .Int("least_context", least_context),
+              .Int("least_context", kLeastContext),
           grid};
 }
 

@@ -23,12 +23,6 @@ void AddLinears(std::vector<Case>& cases) {
     cases.push_back({LinearSpec(1, 130, 768, dtype, true, false, false), 1});
     cases.push_back({LinearSpec("tokens", 130, 40, dtype, true, true, false), 5, 3});
   }
-  // Large enough for the other way that a GPU has to read a matrix: rows with and without a rest, in one and several
-  // parts.
-  cases.push_back({LinearSpec(1, 1030, 4096, kF16, true, true, false), 1});
-  cases.push_back({LinearSpec(1, 1999, 2104, kBF16, true, false, true), 1});
-  cases.push_back({LinearSpec(1, 257, 16392, kF16, false, true, false), 1});
-  cases.push_back({LinearSpec(1, 131, 16384, kF32, true, true, true), 1});
 }
 
 void AddRowKernels(std::vector<Case>& cases) {

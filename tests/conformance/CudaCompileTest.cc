@@ -20,8 +20,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Shared memory that a block may have on every architecture of isas().
-constexpr int64_t kMostShared = 163 * 1024;
+// Shared memory that a block may have on every architecture of isas(), and what kernels keep for themselves.
+constexpr int64_t kMostShared = 163 * 1024 - 4096;
 
 std::vector<KernelSpec> SpecsOf(std::string_view kernel) {
   std::vector<KernelSpec> specs;
@@ -143,7 +143,7 @@ TEST(CudaBackendTest, WideRowsFitSharedMemory) {
   for (const int64_t width : {16384, 20480, 49152, 65536, 65528}) {
     for (const DType dtype : {DType::kF32, DType::kF16}) {
       const KernelSpec linear = LinearSpec(1, 4096, width, dtype, true, false, false);
-      EXPECT_LE(CudaKernels().Grid(linear).value()->shared, kMostShared) << width;
+      EXPECT_LE(CudaKernels().Grid(linear).value()->shared, 64 * 1024) << width;
     }
     EXPECT_LE(CudaKernels().Grid(CertifiedTestSpec(4096, width)).value()->shared, kMostShared) << width;
   }

@@ -79,7 +79,7 @@ __device__ inline void LoadFloats(const void* weights, long long index, float (&
 
 /// Four floats of an activation, whose index is a multiple of four.
 __device__ inline float4 LoadQuad(const void* floats, long long index) {
-  return LoadCoherent(reinterpret_cast<const float4*>(static_cast<const float*>(floats) + index));
+  return *reinterpret_cast<const float4*>(static_cast<const float*>(floats) + index);
 }
 __device__ inline void StoreQuad(void* floats, long long index, const float4& value) {
   *reinterpret_cast<float4*>(static_cast<float*>(floats) + index) = value;

@@ -3,7 +3,6 @@
 #define DEJAVU_CODEGEN_CUDA_KERNELS_LINEAR_CUH_
 
 #include "Gemv.cuh"
-#include "RingGemv.cuh"
 
 namespace dejavu {
 
@@ -16,49 +15,12 @@ struct LinearShape {
   bool residual;
   bool relu;
   GemvTiling tiling;
-  RingTiling ring;  ///< Used for one token, on devices that copy in bulk.
 };
 
-/// What becomes of a row's sum.
+/// y f32<tokens, n> = act(w<n, k> x + bias) + residual.
 template <LinearShape kShape>
-struct LinearOutput {
-  struct Early {
-    float inside;   // added before act
-    float outside;  // added after it
-  };
-
-  const float* bias;
-  const float* residual;
-  float* y;
-
-  __device__ Early Prepare(int row) const {
-    const float added = kShape.bias ? bias[row] : 0;
-    const float kept = kShape.residual ? LoadCoherent(residual + row) : 0;
-    return kShape.relu ? Early{added, kept} : Early{0, added + kept};
-  }
-
-  __device__ void Finish(int row, float sum, const Early& early) const {
-    y[row] = (kShape.relu ? Relu(sum + early.inside) : sum) + early.outside;
-  }
-};
-
-template <LinearShape kShape>
-__device__ inline void LinearByRing(const float* x, const void* w, const LinearOutput<kShape>& output) {
-  static_assert(kShape.tokens == 1);
-  RingGemv<kShape.dtype, kShape.k, kShape.ring> ring(kShape.n);
-  if (ring.IsCopying()) {
-    ring.Copy(w);
-    return;
-  }
-  WaitForEarlier();
-  LetNextStart();
-  ring.Multiply(
-      x, [&](int row) { return output.Prepare(row); },
-      [&](int row, float sum, const typename LinearOutput<kShape>::Early& early) { output.Finish(row, sum, early); });
-}
-
-template <LinearShape kShape>
-__device__ inline void LinearByLoads(const float* x, const void* w, LinearOutput<kShape> output, const Dims* dims) {
+__device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, void* y,
+                              const Dims* dims) {
   using Math = FloatMath<kShape.dtype>;
   const auto row_at = [&](int row) {
     return static_cast<const char*>(w) + static_cast<long long>(row) * kShape.k * Bytes(kShape.dtype);
@@ -71,31 +33,28 @@ __device__ inline void LinearByLoads(const float* x, const void* w, LinearOutput
   for (int token = 0; token < tokens; ++token) {
     if (token > 0) {
       gemv.Start(kShape.n, row_at);
-      x += kShape.k;
-      output.residual += kShape.residual ? kShape.n : 0;
-      output.y += kShape.n;
     }
+    const float* x_row = static_cast<const float*>(x) + static_cast<long long>(token) * kShape.k;
+    const long long y_row = static_cast<long long>(token) * kShape.n;
     const auto stage = [&](int begin, int count) {
       __syncthreads();
-      Math::template Stage<kShape.tiling.threads>(x + begin, count);
+      Math::template Stage<kShape.tiling.threads>(x_row + begin, count);
       __syncthreads();
     };
-    gemv.Run(
-        kShape.n, row_at, stage, [&](int row) { return output.Prepare(row); },
-        [&](int row, float sum, const typename LinearOutput<kShape>::Early& early) { output.Finish(row, sum, early); });
-  }
-}
-
-/// y f32<tokens, n> = act(w<n, k> x + bias) + residual.
-template <LinearShape kShape>
-__device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, void* y,
-                              const Dims* dims) {
-  const LinearOutput<kShape> output = {static_cast<const float*>(bias), static_cast<const float*>(residual),
-                                       static_cast<float*>(y)};
-  if constexpr (kHasBulkCopies && kShape.ring.threads > 0) {
-    LinearByRing(static_cast<const float*>(x), w, output);
-  } else {
-    LinearByLoads(static_cast<const float*>(x), w, output, dims);
+    struct Early {
+      float inside;   // added before act
+      float outside;  // added after it
+    };
+    const auto prepare = [&](int row) {
+      const float added = kShape.bias ? static_cast<const float*>(bias)[row] : 0;
+      const float kept = kShape.residual ? static_cast<const float*>(residual)[y_row + row] : 0;
+      return kShape.relu ? Early{added, kept} : Early{0, added + kept};
+    };
+    const auto finish = [&](int row, float sum, const Early& early) {
+      sum = kShape.relu ? Relu(sum + early.inside) : sum;
+      static_cast<float*>(y)[y_row + row] = sum + early.outside;
+    };
+    gemv.Run(kShape.n, row_at, stage, prepare, finish);
   }
 }
 
