@@ -1,6 +1,7 @@
 // linear: y = act(w x + bias) + residual for a few tokens; batch 1 runs at the speed of memory.
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/LayerNormRow.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
@@ -21,11 +22,11 @@ void EmitLinear(EmitContext& context, const KernelSpec& spec) {
   const LinearShape shape = MatchLinear(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
-  Value* x = b.Arg(0);
   Value* w = b.Arg(1);
   Value* bias = b.Arg(2);
   Value* residual = b.Arg(3);
-  Value* y = b.Arg(4);
+  Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.k, shape.norm);
+  Value* y = b.Arg(6);
   Value* tokens = b.Tokens(shape.tokens);
   const RowLayout layout{shape.k, shape.dtype};
 

@@ -1,9 +1,9 @@
 // Kernels that treat each token's row by itself: embeddings, layer_norm, add, last_row. Threads share the tokens.
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/LayerNormRow.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
-#include "llvm/IR/Intrinsics.h"
 
 namespace dejavu {
 namespace {
@@ -68,32 +68,13 @@ void EmitEmbedPositions(EmitContext& context, const KernelSpec& spec) {
 void EmitLayerNorm(EmitContext& context, const KernelSpec& spec) {
   const LayerNormShape shape = MatchLayerNorm(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
-  llvm::IRBuilder<>& ir = b.ir();
   Value* x = b.Arg(0);
   Value* gamma = b.Arg(1);
   Value* beta = b.Arg(2);
   Value* y = b.Arg(3);
-  llvm::Constant* width = b.Float(static_cast<double>(shape.width));
-  const Values zero = {ZeroVector(b, b.lanes())};
   ForTokens(b, shape.tokens, [&](Value* token) {
-    Value* x_row = b.At(x, token, 4 * shape.width);
-    Value* y_row = b.At(y, token, 4 * shape.width);
-    const Values sum = ForColumns(b, shape.width, zero, [&](Value* column, int count, const Values& carried) {
-      return Values{ir.CreateFAdd(carried[0], Pad(b, LoadColumns(b, x_row, column, count)))};
-    });
-    Value* mean = ir.CreateFDiv(SumLanes(b, sum[0]), width);
-    const Values squares = ForColumns(b, shape.width, zero, [&](Value* column, int count, const Values& carried) {
-      Value* centred = ir.CreateFSub(LoadColumns(b, x_row, column, count), Splat(b, mean, count));
-      return Values{MulAdd(b, Pad(b, centred), Pad(b, centred), carried[0])};
-    });
-    Value* variance = ir.CreateFAdd(ir.CreateFDiv(SumLanes(b, squares[0]), width), b.Float(shape.epsilon));
-    Value* inverse = ir.CreateFDiv(b.Float(1), ir.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, variance));
-    ForColumns(b, shape.width, [&](Value* column, int count) {
-      Value* centred = ir.CreateFSub(LoadColumns(b, x_row, column, count), Splat(b, mean, count));
-      Value* normal = ir.CreateFMul(centred, Splat(b, inverse, count));
-      Value* scaled = MulAdd(b, normal, LoadColumns(b, gamma, column, count), LoadColumns(b, beta, column, count));
-      StoreFloats(b, scaled, b.At(y_row, column, 4), count);
-    });
+    NormaliseRow(b, {b.At(x, token, 4 * shape.width), gamma, beta}, shape.width, shape.epsilon,
+                 b.At(y, token, 4 * shape.width));
   });
   b.Finish();
 }

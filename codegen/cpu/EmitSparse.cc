@@ -3,6 +3,7 @@
 
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/LayerNormRow.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
@@ -83,11 +84,11 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
   const SparseFc1Shape shape = MatchSparseFc1(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
-  Value* x = b.Arg(0);
   Value* fc1 = b.Arg(1);
   Value* bias = b.Arg(2);
   Value* active = b.Arg(3);
-  Value* h = b.Arg(4);
+  Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.k, shape.norm);
+  Value* h = b.Arg(6);
   Value* numbers = b.At(active, kNumbersOffset);
   const RowLayout layout{shape.k, shape.dtype};
   const Range share = b.Share(LoadI32(b, active, b.I64(0)));

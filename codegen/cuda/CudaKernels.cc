@@ -120,12 +120,14 @@ ShapeText TilingText(const GemvTiling& tiling) {
       .Int("chunk", tiling.chunk);
 }
 
+ShapeText NormText(const Norm& norm) { return ShapeText("").Bool("on", norm.on).Float("epsilon", norm.epsilon); }
+
 CudaKernel Linear(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
   const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
   return {"Linear.cuh",
           "Linear",
-          {"x", "w", "bias", "residual", "y"},
+          {"x", "w", "bias", "residual", "gamma", "beta", "y"},
           ShapeText("LinearShape")
               .Int("tokens", TokensOf(s.tokens))
               .Int("n", s.n)
@@ -134,6 +136,7 @@ CudaKernel Linear(const KernelSpec& spec) {
               .Bool("bias", s.bias)
               .Bool("residual", s.residual)
               .Bool("relu", s.relu)
+              .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n, tiling.shared)};
 }
@@ -143,8 +146,12 @@ CudaKernel SparseFc1(const KernelSpec& spec) {
   const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
   return {"SparseFc1.cuh",
           "SparseFc1",
-          {"x", "fc1", "bias", "active", "h"},
-          ShapeText("SparseFc1Shape").Int("k", s.k).Type("dtype", s.dtype).Nested("tiling", TilingText(tiling)),
+          {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
+          ShapeText("SparseFc1Shape")
+              .Int("k", s.k)
+              .Type("dtype", s.dtype)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n, tiling.shared)};
 }
 

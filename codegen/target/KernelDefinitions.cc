@@ -25,6 +25,10 @@ std::string Head(const KernelSpec& spec, DType dtype, const Dim& tokens) {
 
 std::string FloatBits(float value) { return absl::StrCat(absl::Hex(std::bit_cast<uint32_t>(value))); }
 
+// A layer norm of x in front of the kernel proper.
+std::string NormSuffix(const Norm& norm) { return norm.on ? absl::StrCat("_norm", FloatBits(norm.epsilon)) : ""; }
+int64_t NormBytes(const Norm& norm, int64_t k) { return norm.on ? 8 * k : 0; }
+
 std::string EmbedTokensSymbol(const KernelSpec& spec) {
   const EmbedTokensShape s = MatchEmbedTokens(spec).value();
   return absl::StrCat(Head(spec, s.dtype, s.tokens), "_v", s.vocab, "_e", s.width);
@@ -58,13 +62,13 @@ KernelCost LayerNormCost(const KernelSpec& spec) {
 std::string LinearSymbol(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
   return absl::StrCat(Head(spec, s.dtype, s.tokens), "_n", s.n, "_k", s.k, "_b", static_cast<int>(s.bias), "_r",
-                      static_cast<int>(s.residual), "_relu", static_cast<int>(s.relu));
+                      static_cast<int>(s.residual), "_relu", static_cast<int>(s.relu), NormSuffix(s.norm));
 }
 
 KernelCost LinearCost(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
   const int64_t activations = Count(s.tokens) * 4 * (s.k + s.n + (s.residual ? s.n : 0));
-  return {.bytes = s.n * s.k * Size(s.dtype) + (s.bias ? 4 * s.n : 0) + activations,
+  return {.bytes = s.n * s.k * Size(s.dtype) + (s.bias ? 4 * s.n : 0) + activations + NormBytes(s.norm, s.k),
           .flops = 2 * s.n * s.k * Count(s.tokens)};
 }
 
@@ -118,13 +122,14 @@ KernelCost CompactCost(const KernelSpec& spec) {
 
 std::string SparseFc1Symbol(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k);
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, NormSuffix(s.norm));
 }
 
 // An entry costs its row, its bias, its number and its result.
 KernelCost SparseFc1Cost(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  return {.bytes = 4 * s.k + 4, .flops = 2 * s.k, .per_active_bytes = s.k * Size(s.dtype) + 12};
+  return {
+      .bytes = 4 * s.k + 4 + NormBytes(s.norm, s.k), .flops = 2 * s.k, .per_active_bytes = s.k * Size(s.dtype) + 12};
 }
 
 std::string SparseFc2Symbol(const KernelSpec& spec) {

@@ -11,6 +11,22 @@ constexpr auto kF32 = {DType::kF32};
 constexpr auto kMatrix = {DType::kF32, DType::kF16, DType::kBF16};
 constexpr auto kIndexList = {DType::kIndex};
 
+/// Operands number `gamma` and the next, and attribute epsilon.
+Norm MatchNorm(SpecMatcher& match, size_t gamma, const Dim& tokens, int64_t k) {
+  const std::optional<Type> gamma_type = match.Optional(gamma, "gamma", kF32, 1);
+  const std::optional<Type> beta_type = match.Optional(gamma + 1, "beta", kF32, 1);
+  match.Require(gamma_type.has_value() == beta_type.has_value(), "gamma and beta must both be there, or neither");
+  if (!gamma_type.has_value() || !beta_type.has_value()) {
+    return {};
+  }
+  const Norm norm{true, static_cast<float>(match.Attribute<double>("epsilon", 1e-5))};
+  match.Require(norm.epsilon >= 0, "attribute epsilon must not be negative");
+  match.Require(tokens == Dim(1), "only the x of one token can be normalised, not that of ", tokens.ToString());
+  match.ExpectShape(*gamma_type, {k}, "gamma");
+  match.ExpectShape(*beta_type, {k}, "beta");
+  return norm;
+}
+
 }  // namespace
 
 absl::StatusOr<EmbedTokensShape> MatchEmbedTokens(const KernelSpec& spec) {
@@ -51,13 +67,14 @@ absl::StatusOr<LayerNormShape> MatchLayerNorm(const KernelSpec& spec) {
 }
 
 absl::StatusOr<LinearShape> MatchLinear(const KernelSpec& spec) {
-  SpecMatcher match(spec, 4, 1);
+  const bool is_gemm = spec.kernel == "gemm";
+  SpecMatcher match(spec, is_gemm ? 4 : 6, 1);
   const Type x = match.Operand(0, "x", kF32, 2);
   const Type w = match.Operand(1, "w", kMatrix, 2);
   const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
   const std::optional<Type> residual = match.Optional(3, "residual", kF32, 2);
   const bool transposed = match.Attribute<bool>("transposed", false);
-  match.Require(!transposed || spec.kernel == "gemm", "only gemm reads transposed weights");
+  match.Require(!transposed || is_gemm, "only gemm reads transposed weights");
   LinearShape shape{match.Tokens(x, 0, "the number of tokens"),
                     match.Size(w, transposed ? 1 : 0, "the number of rows"),
                     match.Width(w, transposed ? 0 : 1, "the width"),
@@ -65,7 +82,11 @@ absl::StatusOr<LinearShape> MatchLinear(const KernelSpec& spec) {
                     bias.has_value(),
                     residual.has_value(),
                     match.Attribute<bool>("relu", false),
-                    transposed};
+                    transposed,
+                    Norm{}};
+  if (!is_gemm) {
+    shape.norm = MatchNorm(match, 4, shape.tokens, shape.k);
+  }
   match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   if (bias.has_value()) {
     match.ExpectShape(*bias, {shape.n}, "bias");
@@ -133,9 +154,11 @@ absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec) {
 }
 
 absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec) {
-  SpecMatcher match(spec, 4, 1);
+  SpecMatcher match(spec, 6, 1);
   const Type fc1 = match.Operand(1, "fc1", kMatrix, 2);
-  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype};
+  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype,
+                       Norm{}};
+  shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
   match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "bias", kF32, 1), {shape.n}, "bias");
   match.ExpectShape(match.Result(0, "h", kF32, 1), match.Operand(3, "active", kIndexList, 1).shape, "h");

@@ -41,6 +41,12 @@ struct LayerNormShape {
 };
 [[nodiscard]] absl::StatusOr<LayerNormShape> MatchLayerNorm(const KernelSpec& spec);
 
+/// The layer norm of x that a kernel for one token computes first, with gamma and beta f32<k> as its last operands.
+struct Norm {
+  bool on;
+  float epsilon;
+};
+
 /// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
 struct LinearShape {
   Dim tokens;
@@ -51,6 +57,7 @@ struct LinearShape {
   bool residual;
   bool relu;
   bool transposed;
+  Norm norm;
 };
 [[nodiscard]] absl::StatusOr<LinearShape> MatchLinear(const KernelSpec& spec);
 
@@ -90,6 +97,7 @@ struct SparseFc1Shape {
   int64_t n;
   int64_t k;
   DType dtype;
+  Norm norm;
 };
 [[nodiscard]] absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <string>
 
@@ -62,34 +61,21 @@ Results EvalLaunchEmbedPositions(const Operation& op, Inputs in, const EvalOptio
 }
 
 Results EvalLayerNorm(const Operation& op, Inputs in, const EvalOptions& options) {
-  const double epsilon = *op.GetAttribute<double>("epsilon");
-  const int64_t width = in[0]->dims[1];
-  Tensor y = *in[0];
-  for (int64_t t = 0; t < y.dims[0]; ++t) {
-    double* row = y.floats.data() + t * width;
-    double mean = 0;
-    for (int64_t j = 0; j < width; ++j) {
-      mean += row[j];
-    }
-    mean /= static_cast<double>(width);
-    double variance = 0;
-    for (int64_t j = 0; j < width; ++j) {
-      variance += (row[j] - mean) * (row[j] - mean);
-    }
-    const double deviation = std::sqrt(variance / static_cast<double>(width) + epsilon);
-    for (int64_t j = 0; j < width; ++j) {
-      row[j] = (row[j] - mean) / deviation * in[1]->floats[j] + in[2]->floats[j];
-    }
-  }
-  Round(y, options);
-  return std::vector<Tensor>{std::move(y)};
+  return std::vector<Tensor>{LayerNorm(*in[0], *in[1], *in[2], *op.GetAttribute<double>("epsilon"), options)};
+}
+
+/// What a launch works on: x, or its layer norm where the launch has one, whose gamma is operand number `gamma`.
+Tensor NormedInput(const Operation& op, Inputs in, size_t gamma, const EvalOptions& options) {
+  return in[gamma] == nullptr
+             ? *in[0]
+             : LayerNorm(*in[0], *in[gamma], *in[gamma + 1], *op.GetAttribute<double>("epsilon"), options);
 }
 
 Results EvalLinear(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
   return std::vector<Tensor>{Linear({.x = in[0], .w = in[1], .bias = in[2]}, options)};
 }
 
-Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& options) {
+Results EvalLaunchGemm(const Operation& op, Inputs in, const EvalOptions& options) {
   return std::vector<Tensor>{Linear({.x = in[0],
                                      .w = in[1],
                                      .bias = in[2],
@@ -97,6 +83,12 @@ Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& opti
                                      .relu = *op.GetAttribute<bool>("relu"),
                                      .transposed = op.Is("sched.launch @gemm_transposed")},
                                     options)};
+}
+
+Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& options) {
+  const Tensor x = NormedInput(op, in, 4, options);
+  return std::vector<Tensor>{
+      Linear({.x = &x, .w = in[1], .bias = in[2], .residual = in[3], .relu = *op.GetAttribute<bool>("relu")}, options)};
 }
 
 Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options) {
@@ -175,8 +167,8 @@ Results EvalSparseMlp(const Operation& /*op*/, Inputs in, const EvalOptions& opt
   return std::vector<Tensor>{SparseFc2(h, *in[5], *in[3], in[4], nullptr, options)};
 }
 
-Results EvalSparseFc1(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
-  return std::vector<Tensor>{SparseFc1(*in[0], *in[1], in[2], *in[3], options)};
+Results EvalSparseFc1(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{SparseFc1(NormedInput(op, in, 4, options), *in[1], in[2], *in[3], options)};
 }
 
 Results EvalSparseFc2(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
@@ -204,8 +196,8 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @compact", EvalCompact},
     {"sched.launch @embed_positions", EvalLaunchEmbedPositions},
     {"sched.launch @embed_tokens", EvalEmbedTokens},
-    {"sched.launch @gemm", EvalLaunchLinear},
-    {"sched.launch @gemm_transposed", EvalLaunchLinear},
+    {"sched.launch @gemm", EvalLaunchGemm},
+    {"sched.launch @gemm_transposed", EvalLaunchGemm},
     {"sched.launch @last_row", EvalLastToken},
     {"sched.launch @layer_norm", EvalLayerNorm},
     {"sched.launch @linear", EvalLaunchLinear},

@@ -22,6 +22,29 @@ void Round(Tensor& tensor, const EvalOptions& options) {
   }
 }
 
+Tensor LayerNorm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon, const EvalOptions& options) {
+  const int64_t width = x.dims[1];
+  Tensor y = x;
+  for (int64_t t = 0; t < y.dims[0]; ++t) {
+    double* row = y.floats.data() + t * width;
+    double mean = 0;
+    for (int64_t j = 0; j < width; ++j) {
+      mean += row[j];
+    }
+    mean /= static_cast<double>(width);
+    double variance = 0;
+    for (int64_t j = 0; j < width; ++j) {
+      variance += (row[j] - mean) * (row[j] - mean);
+    }
+    const double deviation = std::sqrt(variance / static_cast<double>(width) + epsilon);
+    for (int64_t j = 0; j < width; ++j) {
+      row[j] = (row[j] - mean) / deviation * gamma.floats[j] + beta.floats[j];
+    }
+  }
+  Round(y, options);
+  return y;
+}
+
 Tensor Linear(const LinearArgs& args, const EvalOptions& options) {
   const int64_t tokens = args.x->dims[0];
   const int64_t k = args.x->dims[1];

@@ -12,6 +12,10 @@ namespace dejavu {
 /// Rounds every element to f32 if `options` ask for it.
 void Round(Tensor& tensor, const EvalOptions& options);
 
+/// (x - mean) / sqrt(variance + epsilon) * gamma + beta for each row of x (T, H); the variance is biased.
+[[nodiscard]] Tensor LayerNorm(const Tensor& x, const Tensor& gamma, const Tensor& beta, double epsilon,
+                               const EvalOptions& options);
+
 /// x (T, K), w (N, K) or, transposed, (K, N); bias (N) and residual (T, N) may be null.
 /// y = act(x w^T + bias) + residual, each sum from the first column to the last.
 struct LinearArgs {

@@ -28,6 +28,22 @@ absl::Status VerifyAttentionHeads(const Operation& op) {
   return CheckHeads(op, op.operand("cache")->type(), x.shape[1].size());
 }
 
+absl::Status VerifyNorm(const Operation& op) {
+  const auto epsilon = op.GetAttribute<double>("epsilon");
+  const bool gamma = op.operand("gamma") != nullptr;
+  if (gamma != (op.operand("beta") != nullptr) || gamma != epsilon.has_value()) {
+    return UserError(op.Describe(), " has a layer norm with gamma, beta and epsilon, or none of them [c1]");
+  }
+  if (!gamma) {
+    return absl::OkStatus();
+  }
+  const Dim& tokens = op.operand("x")->type().shape[0];
+  if (!tokens.is_static() || tokens.size() != 1) {
+    return UserError(op.Describe(), " can normalise the x of one token only, but has ", tokens.ToString(), " [c2]");
+  }
+  return *epsilon >= 0 ? absl::OkStatus() : UserError(op.Describe(), " attribute 'epsilon' must not be negative [c3]");
+}
+
 absl::Status VerifyLaunchAttention(const Operation& op) {
   const Type& cache = op.operand("cache")->type();
   RETURN_IF_ERROR(CheckHeads(op, cache, op.operand("qkv")->type().shape[1].size() / 3));

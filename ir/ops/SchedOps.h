@@ -9,6 +9,9 @@
 
 namespace dejavu {
 
+absl::Status VerifyNorm(const Operation& op);
+absl::Status VerifyLaunchAttention(const Operation& op);
+
 constexpr OpSchema DefineLaunch(std::string_view name, std::string_view summary) {
   return DefineOp(name, summary)
       .optionalAttr("stream", AttrKind::kInt, "the stream it runs on")
@@ -35,14 +38,24 @@ inline constexpr OpSchema kLaunchLayerNorm = DefineLaunch("sched.launch @layer_n
                                                  .attr("epsilon", AttrKind::kFloat)
                                                  .result("y", "f32<T, H>");
 
-inline constexpr OpSchema kLaunchLinear =
+/// The end of the operands of a launch that can normalise x first: with gamma and beta it works on
+/// layer_norm(x, gamma, beta) {epsilon} instead of x. All three are there or none [c1]; x is one token's [c2]; epsilon
+/// is not negative [c3].
+constexpr OpSchema WithNorm(const OpSchema& schema) {
+  return schema.optionalOperand("gamma", "f32<K>", "of a layer norm of x")
+      .optionalOperand("beta", "f32<K>")
+      .optionalAttr("epsilon", AttrKind::kFloat, "of the layer norm")
+      .verifiedBy(&VerifyNorm);
+}
+
+inline constexpr OpSchema kLaunchLinear = WithNorm(
     DefineLaunch("sched.launch @linear", "One token's y = act(x w^T + bias) + residual, at the memory's speed.")
         .operand("x", "f32<T, K>")
         .operand("w", "float<N, K>")
         .optionalOperand("bias", "f32<N>")
         .optionalOperand("residual", "f32<T, N>")
         .attr("relu", AttrKind::kBool)
-        .result("y", "f32<T, N>");
+        .result("y", "f32<T, N>"));
 
 inline constexpr OpSchema kLaunchGemm =
     DefineLaunch("sched.launch @gemm", "Many tokens' y = act(x w^T + bias) + residual, by BLAS.")
@@ -70,8 +83,6 @@ inline constexpr OpSchema kLaunchAdd = DefineLaunch("sched.launch @add", "model.
 inline constexpr OpSchema kLaunchLastRow =
     DefineLaunch("sched.launch @last_row", "model.last_token").operand("x", "f32<T, H>").result("y", "f32<1, H>");
 
-absl::Status VerifyLaunchAttention(const Operation& op);
-
 inline constexpr OpSchema kLaunchAttention =
     DefineLaunch("sched.launch @attention", "The part of model.attention between its projections.")
         .operand("qkv", "f32<T, 3H>", "q, k and v of a token side by side")
@@ -95,12 +106,12 @@ inline constexpr OpSchema kLaunchCompact =
         .result("active", "index<active>");
 
 inline constexpr OpSchema kLaunchSparseFc1 =
-    DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
-        .operand("x", "f32<1, K>")
-        .operand("fc1", "float<N, K>")
-        .operand("bias", "f32<N>")
-        .operand("active", "index<active>")
-        .result("h", "f32<active>");
+    WithNorm(DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
+                 .operand("x", "f32<1, K>")
+                 .operand("fc1", "float<N, K>")
+                 .operand("bias", "f32<N>")
+                 .operand("active", "index<active>")
+                 .result("h", "f32<active>"));
 
 inline constexpr OpSchema kLaunchSparseFc2 =
     DefineLaunch("sched.launch @sparse_fc2", "bias + residual + the sum of h[k] fc2[active[k]] over all h[k] != 0.")

@@ -245,6 +245,9 @@ absl::Status ModuleParser::ParseOperation(Function* function) {
   Location location{"", lexer_.token().line, lexer_.token().column};
   ASSIGN_OR_RETURN(const OpSchema* schema, ParseOpName());
   ASSIGN_OR_RETURN(std::vector<Value*> operands, ParseOperands());
+  if (!schema->has_variadic_operand() && operands.size() < schema->num_operands) {
+    operands.resize(schema->num_operands, nullptr);  // optional ones at the end may be left out
+  }
   int64_t stream = -1;
   if (lexer_.Accept("on")) {
     ASSIGN_OR_RETURN(const std::string word, ParseName(TokenKind::kIdentifier, "a stream"));

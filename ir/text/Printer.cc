@@ -99,15 +99,24 @@ std::string PrintWeight(const Weight& weight) {
   return text + "\n";
 }
 
+/// Absent optional operands are written as none, but for those at the end, which are left out.
+std::vector<const Value*> WrittenOperands(const Operation& op) {
+  std::vector<const Value*> operands(op.operands().begin(), op.operands().end());
+  while (!operands.empty() && operands.back() == nullptr) {
+    operands.pop_back();
+  }
+  return operands;
+}
+
 std::string PrintOp(const Operation& op, const Names& names) {
   std::string text;
   for (size_t i = 0; i < op.num_results(); ++i) {
     absl::StrAppend(&text, i > 0 ? ", " : "", names.Get(op.result(i)));
   }
-  absl::StrAppend(
-      &text, op.num_results() > 0 ? " = " : "", std::string(op.name()), "(",
-      absl::StrJoin(op.operands(), ", ", [&](std::string* out, const Value* value) { out->append(names.Get(value)); }),
-      ")");
+  absl::StrAppend(&text, op.num_results() > 0 ? " = " : "", std::string(op.name()), "(",
+                  absl::StrJoin(WrittenOperands(op), ", ",
+                                [&](std::string* out, const Value* value) { out->append(names.Get(value)); }),
+                  ")");
   AttributeMap attributes = op.attributes();
   if (auto stream = op.GetAttribute<int64_t>("stream"); stream && op.schema().family() == "sched") {
     absl::StrAppend(&text, " on stream", *stream);

@@ -47,7 +47,7 @@ absl::Status FuseResidual(Module& module, PassContext& context) {
 const PassInfo kFuseResidualPass = {
     .name = "fuse-residual",
     .summary = "Lets the launch that makes one side of an addition do the addition.",
-    .example = R"(before  %a = sched.launch @linear(%m, @w, @b, none)   %y = sched.launch @add(%x, %a)
+    .example = R"(before  %a = sched.launch @linear(%m, @w, @b)   %y = sched.launch @add(%x, %a)
 after   %y = sched.launch @linear(%m, @w, @b, %x))",
     .promise = Promise::kBits,
     .options = {},

@@ -234,7 +234,7 @@ const PassInfo kLowerToSchedPass = {
     .summary = "Replaces each op by launches of kernels, q, k and v by one matrix, and enters the sched stratum.",
     .example = R"(before  %y = sparse.mlp(%x, @fc1, @b1, @fc2.T, @b2, %active)
 after   %h = sched.launch @sparse_fc1(%x, @fc1, @b1, %active) on stream0
-        %y = sched.launch @sparse_fc2(%h, %active, @fc2.T, @b2, none) on stream0)",
+        %y = sched.launch @sparse_fc2(%h, %active, @fc2.T, @b2) on stream0)",
     .promise = Promise::kBits,
     .options = {},
     .run = LowerToSched};

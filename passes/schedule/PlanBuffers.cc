@@ -100,8 +100,8 @@ constexpr PassOption kOptions[] = {{"max-tokens", "128", "the most tokens that o
 const PassInfo kPlanBuffersPass = {
     .name = "plan-buffers",
     .summary = "Gives every result its place in one arena, reusing the places of dead results.",
-    .example = R"(before  %y = sched.launch @linear(%x, @w, @b, none) on stream0 {relu = false}
-after   %y = sched.launch @linear(%x, @w, @b, none) on stream0 {at = [4096], relu = false})",
+    .example = R"(before  %y = sched.launch @linear(%x, @w, @b) on stream0 {relu = false}
+after   %y = sched.launch @linear(%x, @w, @b) on stream0 {at = [4096], relu = false})",
     .promise = Promise::kBits,
     .options = kOptions,
     .run = PlanBuffers};

@@ -19,12 +19,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-KernelSpec GemmSpec() {
-  KernelSpec spec = LinearSpec("tokens", 64, 32, DType::kF16, true, false, false);
-  spec.kernel = "gemm";
-  return spec;
-}
-
 // The names of the defined dynamic symbols; a failure for an undefined one.
 std::set<std::string> Symbols(const std::vector<std::byte>& object) {
   const llvm::StringRef bytes(reinterpret_cast<const char*>(object.data()), object.size());
@@ -52,7 +46,7 @@ TEST_P(Backend, ObjectDefinesEachSymbolAndNeedsNone) {
     expected.insert(CpuKernels().Symbol(spec).value());
   }
   specs.push_back(specs.front());
-  specs.push_back(GemmSpec());
+  specs.push_back(GemmSpec(64, 32, DType::kF16));
   const absl::StatusOr<std::vector<std::byte>> object = CompileCpu(specs, *GetParam());
   ASSERT_TRUE(object.ok()) << object.status();
   EXPECT_EQ(Symbols(*object), expected);
@@ -138,7 +132,7 @@ TEST(KernelTableTest, SymbolsFollowTheGrammar) {
   EXPECT_EQ(CpuKernels().Symbol(LinearSpec(1, 2304, 768, DType::kF16, true, false, false)).value(),
             "linear_f16_t1_n2304_k768_b1_r0_relu0");
   EXPECT_EQ(CpuKernels().Symbol(SparseFc2Spec(3072, 768, DType::kBF16, true)).value(), "sparse_fc2_bf16_n3072_h768_r1");
-  EXPECT_EQ(CpuKernels().Symbol(GemmSpec()).value(), "");
+  EXPECT_EQ(CpuKernels().Symbol(GemmSpec(64, 32, DType::kF16)).value(), "");
 }
 
 TEST(KernelTableTest, StatesCosts) {
@@ -172,7 +166,7 @@ std::vector<Refusal> Refusals() {
                                     CertifiedTestSpec(4, 65544)}};
   KernelSpec spec = linear;
   spec.operands.pop_back();
-  refusals.push_back({"kernel 'linear': takes 4 operands, not 3", spec});
+  refusals.push_back({"kernel 'linear': takes 6 operands, not 5", spec});
   spec = linear;
   spec.operands[0].reset();
   refusals.push_back({"kernel 'linear': operand x is missing", spec});

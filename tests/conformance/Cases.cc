@@ -22,6 +22,9 @@ void AddLinears(std::vector<Case>& cases) {
     cases.push_back({LinearSpec(1, 128, 64, dtype, true, true, true), 1});
     cases.push_back({LinearSpec(1, 130, 768, dtype, true, false, false), 1});
     cases.push_back({LinearSpec("tokens", 130, 40, dtype, true, true, false), 5, 3});
+    cases.push_back({Normed(LinearSpec(1, 3, 8, dtype, true, true, false), 1e-5), 1});
+    cases.push_back({Normed(LinearSpec(1, 130, 40, dtype, false, true, false), 1e-12), 1});
+    cases.push_back({Normed(LinearSpec(1, 130, 768, dtype, true, false, true), 1e-5), 1});
   }
 }
 
@@ -67,6 +70,8 @@ void AddSparse(std::vector<Case>& cases) {
     cases.push_back({SparseFc1Spec(3, 24, dtype)});
     cases.push_back({SparseFc1Spec(128, 64, dtype)});
     cases.push_back({SparseFc1Spec(130, 768, dtype)});
+    cases.push_back({Normed(SparseFc1Spec(3, 24, dtype), 1e-5)});
+    cases.push_back({Normed(SparseFc1Spec(130, 768, dtype), 1e-5)});
     cases.push_back({SparseFc2Spec(1, 8, dtype, false)});
     cases.push_back({SparseFc2Spec(3, 24, dtype, true)});
     cases.push_back({SparseFc2Spec(130, 40, dtype, true)});
@@ -119,9 +124,24 @@ KernelSpec CompactSpec(int64_t n) {
 
 KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
   return {"sparse_fc1",
-          {F32({1, k}), Type{dtype, {n, k}}, F32({n}), Type{DType::kIndex, {"active"}}},
+          {F32({1, k}), Type{dtype, {n, k}}, F32({n}), Type{DType::kIndex, {"active"}}, std::nullopt, std::nullopt},
           {F32({"active"})},
           {}};
+}
+
+KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype) {
+  KernelSpec spec = LinearSpec("tokens", n, k, dtype, true, false, false);
+  spec.kernel = "gemm";
+  spec.operands.resize(4);
+  return spec;
+}
+
+KernelSpec Normed(KernelSpec spec, double epsilon) {
+  const Type vector = F32({spec.operands[0]->shape[1]});
+  spec.operands[spec.operands.size() - 2] = vector;
+  spec.operands.back() = vector;
+  spec.attributes["epsilon"] = epsilon;
+  return spec;
 }
 
 KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
@@ -137,8 +157,10 @@ KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
 }
 
 KernelSpec LinearSpec(const Dim& tokens, int64_t n, int64_t k, DType dtype, bool bias, bool residual, bool relu) {
-  KernelSpec spec{
-      "linear", {F32({tokens, k}), Type{dtype, {n, k}}, std::nullopt, std::nullopt}, {F32({tokens, n})}, {}};
+  KernelSpec spec{"linear",
+                  {F32({tokens, k}), Type{dtype, {n, k}}, std::nullopt, std::nullopt, std::nullopt, std::nullopt},
+                  {F32({tokens, n})},
+                  {}};
   if (bias) {
     spec.operands[2] = F32({n});
   }

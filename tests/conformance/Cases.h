@@ -43,8 +43,12 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
+/// The builtin's: linear without a norm.
+[[nodiscard]] KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
+/// A linear or sparse_fc1 of one token with a layer norm in front.
+[[nodiscard]] KernelSpec Normed(KernelSpec spec, double epsilon);
 
 }  // namespace dejavu::testing
 

@@ -15,20 +15,25 @@ using Maker = void (*)(Problem&, Random&);
 void MakeLinear(Problem& problem, Random& random) {
   const LinearShape s = MatchLinear(problem.spec).value();
   const int64_t tokens = Count(problem, s.tokens);
-  problem.args = {F32(tokens * s.k, 1, random), RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
-                  s.bias ? F32(s.n, 1, random) : Absent(), s.residual ? F32(tokens * s.n, 1, random) : Absent(),
+  problem.args = {F32(tokens * s.k, 1, random),
+                  RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
+                  s.bias ? F32(s.n, 1, random) : Absent(),
+                  s.residual ? F32(tokens * s.n, 1, random) : Absent(),
+                  s.norm.on ? F32(s.k, 1, random) : Absent(),
+                  s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.n))};
+  const std::vector<double> x = NormedInput(problem, s.norm, 4);
   std::vector<double> y;
   for (int64_t t = 0; t < tokens; ++t) {
     for (int64_t i = 0; i < s.n; ++i) {
-      double value = Dot(problem.args[0], t * s.k, problem.args[1], i * s.k, s.k);
+      double value = Dot(x, t * s.k, problem.args[1], i * s.k, s.k);
       value += s.bias ? problem.args[2].At(static_cast<size_t>(i)) : 0;
       value = s.relu ? std::max(value, 0.0) : value;
       value += s.residual ? problem.args[3].At(static_cast<size_t>(t * s.n + i)) : 0;
       y.push_back(value);
     }
   }
-  ExpectFloats(problem, 4, std::move(y));
+  ExpectFloats(problem, 6, std::move(y));
 }
 
 void MakeEmbedTokens(Problem& problem, Random& random) {
@@ -72,23 +77,11 @@ void MakeLayerNorm(Problem& problem, Random& random) {
   const int64_t tokens = Count(problem, s.tokens);
   problem.args = {F32(tokens * s.width, 3, random), F32(s.width, 1, random), F32(s.width, 1, random),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.width))};
-  const auto width = static_cast<double>(s.width);
   std::vector<double> y;
   for (int64_t t = 0; t < tokens; ++t) {
-    const auto x = [&](int64_t i) { return problem.args[0].At(static_cast<size_t>(t * s.width + i)); };
-    double mean = 0;
-    double variance = 0;
-    for (int64_t i = 0; i < s.width; ++i) {
-      mean += x(i) / width;
-    }
-    for (int64_t i = 0; i < s.width; ++i) {
-      variance += (x(i) - mean) * (x(i) - mean) / width;
-    }
-    for (int64_t i = 0; i < s.width; ++i) {
-      const auto column = static_cast<size_t>(i);
-      const double normal = (x(i) - mean) / std::sqrt(variance + static_cast<double>(s.epsilon));
-      y.push_back(normal * problem.args[1].At(column) + problem.args[2].At(column));
-    }
+    std::vector<double> row = Values(problem.args[0], t * s.width, s.width);
+    Normalise(row, problem.args[1], problem.args[2], s.epsilon);
+    y.insert(y.end(), row.begin(), row.end());
   }
   ExpectFloats(problem, 3, std::move(y));
 }
@@ -124,6 +117,46 @@ void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected) {
   problem.check = [arg, expected = std::move(expected)](const std::vector<Argument>& args) {
     return CompareFloats(args[arg], expected, kTolerance);
   };
+}
+
+std::vector<double> Values(const Argument& argument, int64_t start, int64_t count) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < count; ++i) {
+    values.push_back(argument.At(static_cast<size_t>(start + i)));
+  }
+  return values;
+}
+
+void Normalise(std::vector<double>& row, const Argument& gamma, const Argument& beta, float epsilon) {
+  const auto width = static_cast<double>(row.size());
+  double mean = 0;
+  double variance = 0;
+  for (const double x : row) {
+    mean += x / width;
+  }
+  for (const double x : row) {
+    variance += (x - mean) * (x - mean) / width;
+  }
+  for (size_t i = 0; i < row.size(); ++i) {
+    row[i] = (row[i] - mean) / std::sqrt(variance + static_cast<double>(epsilon)) * gamma.At(i) + beta.At(i);
+  }
+}
+
+std::vector<double> NormedInput(const Problem& problem, const Norm& norm, size_t gamma) {
+  const Argument& x = problem.args[0];
+  std::vector<double> row = Values(x, 0, static_cast<int64_t>(x.bytes.size() / 4));
+  if (norm.on) {
+    Normalise(row, problem.args[gamma], problem.args[gamma + 1], norm.epsilon);
+  }
+  return row;
+}
+
+double Dot(const std::vector<double>& a, int64_t a_start, const Argument& b, int64_t b_start, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    sum += a[static_cast<size_t>(a_start + i)] * b.At(static_cast<size_t>(b_start + i));
+  }
+  return sum;
 }
 
 double Dot(const Argument& a, int64_t a_start, const Argument& b, int64_t b_start, int64_t count) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "codegen/target/KernelShapes.h"
 #include "ir/core/Type.h"
 #include "tests/conformance/Problem.h"
 
@@ -25,7 +26,15 @@ void MakeSparseFc2(Problem& problem, Random& random);
 /// Checks argument `arg` against `expected`, within kTolerance.
 void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected);
 /// The dot product of `count` elements of a and b, from the given starts.
+[[nodiscard]] double Dot(const std::vector<double>& a, int64_t a_start, const Argument& b, int64_t b_start,
+                         int64_t count);
 [[nodiscard]] double Dot(const Argument& a, int64_t a_start, const Argument& b, int64_t b_start, int64_t count);
+/// `count` elements from `start`.
+[[nodiscard]] std::vector<double> Values(const Argument& argument, int64_t start, int64_t count);
+/// row = (row - mean) / sqrt(variance + epsilon) * gamma + beta.
+void Normalise(std::vector<double>& row, const Argument& gamma, const Argument& beta, float epsilon);
+/// All of argument 0; the layer norm of it where `norm` is on, whose gamma is argument number `gamma`.
+[[nodiscard]] std::vector<double> NormedInput(const Problem& problem, const Norm& norm, size_t gamma);
 /// Random f32.
 [[nodiscard]] Argument F32(int64_t count, double deviation, Random& random);
 /// An optional argument that is not there.

@@ -49,22 +49,27 @@ void MakeCompact(Problem& problem, Random& random) {
 void MakeSparseFc1(Problem& problem, Random& random) {
   const SparseFc1Shape s = MatchSparseFc1(problem.spec).value();
   const std::vector<int32_t> numbers = RandomSelection(s.n, random);
-  problem.args = {F32(s.k, 1, random), RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
-                  F32(s.n, 1, random), IndexArgument(numbers, static_cast<size_t>(s.n)),
+  problem.args = {F32(s.k, 1, random),
+                  RandomArgument(s.dtype, static_cast<size_t>(s.n * s.k), 0.05, random),
+                  F32(s.n, 1, random),
+                  IndexArgument(numbers, static_cast<size_t>(s.n)),
+                  s.norm.on ? F32(s.k, 1, random) : Absent(),
+                  s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+  const std::vector<double> x = NormedInput(problem, s.norm, 4);
   std::vector<double> h;
   for (const int32_t i : numbers) {
-    const double sum = Dot(problem.args[0], 0, problem.args[1], i * s.k, s.k);
+    const double sum = Dot(x, 0, problem.args[1], i * s.k, s.k);
     h.push_back(std::max(0.0, sum + problem.args[2].At(static_cast<size_t>(i))));
   }
   // Nothing is written past the active entries.
   problem.check = [h](const std::vector<Argument>& args) -> std::string {
-    for (size_t i = h.size(); i < args[4].bytes.size() / 4; ++i) {
-      if (!std::isnan(args[4].At(i))) {
+    for (size_t i = h.size(); i < args[6].bytes.size() / 4; ++i) {
+      if (!std::isnan(args[6].At(i))) {
         return absl::StrCat("entry ", i, " past the active ones was written");
       }
     }
-    return CompareFloats(args[4], h, kTolerance);
+    return CompareFloats(args[6], h, kTolerance);
   };
 }
 

@@ -35,14 +35,14 @@ struct FloatMath {
     return kLoad == 4 ? quad : quad / 64 * 64 + quad % 2 * 32 + quad / 2 % 32;
   }
 
-  /// Puts x[0..count) into shared memory, and zeros up to the end of the segment.
-  template <int kThreads>
-  __device__ static void Stage(const float* x, int count) {
+  /// Puts columns [begin, begin + count) of an Input into shared memory, and zeros up to the end of the segment.
+  template <int kThreads, typename X>
+  __device__ static void Stage(const X& x, int begin, int count) {
     auto* staged = static_cast<float4*>(DynamicShared());
     const int quads = CeilDiv(count, kSegment) * (kSegment / 4);
 #pragma unroll 2
     for (int quad = Thread(); quad < quads; quad += kThreads) {
-      staged[Place(quad)] = 4 * quad < count ? LoadQuad(x, 4 * quad) : float4{0, 0, 0, 0};
+      staged[Place(quad)] = 4 * quad < count ? x.Quad(begin + 4 * quad) : float4{0, 0, 0, 0};
     }
   }
 

@@ -3,6 +3,7 @@
 #define DEJAVU_CODEGEN_CUDA_KERNELS_LINEAR_CUH_
 
 #include "Gemv.cuh"
+#include "Input.cuh"
 
 namespace dejavu {
 
@@ -14,13 +15,14 @@ struct LinearShape {
   bool bias;
   bool residual;
   bool relu;
+  Norm norm;
   GemvTiling tiling;
 };
 
-/// y f32<tokens, n> = act(w<n, k> x + bias) + residual.
+/// y f32<tokens, n> = act(w<n, k> x + bias) + residual, x normalised first where the shape says so.
 template <LinearShape kShape>
-__device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, void* y,
-                              const Dims* dims) {
+__device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, const void* gamma,
+                              const void* beta, void* y, const Dims* dims) {
   using Math = FloatMath<kShape.dtype>;
   const auto row_at = [&](int row) {
     return static_cast<const char*>(w) + static_cast<long long>(row) * kShape.k * Bytes(kShape.dtype);
@@ -34,11 +36,12 @@ __device__ inline void Linear(const void* x, const void* w, const void* bias, co
     if (token > 0) {
       gemv.Start(kShape.n, row_at);
     }
-    const float* x_row = static_cast<const float*>(x) + static_cast<long long>(token) * kShape.k;
+    const Input<kShape.k, kShape.norm, kShape.tiling.threads> input(
+        static_cast<const float*>(x) + static_cast<long long>(token) * kShape.k, gamma, beta);
     const long long y_row = static_cast<long long>(token) * kShape.n;
     const auto stage = [&](int begin, int count) {
       __syncthreads();
-      Math::template Stage<kShape.tiling.threads>(x_row + begin, count);
+      Math::template Stage<kShape.tiling.threads>(input, begin, count);
       __syncthreads();
     };
     struct Early {

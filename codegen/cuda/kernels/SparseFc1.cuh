@@ -3,19 +3,21 @@
 #define DEJAVU_CODEGEN_CUDA_KERNELS_SPARSEFC1_CUH_
 
 #include "Gemv.cuh"
+#include "Input.cuh"
 
 namespace dejavu {
 
 struct SparseFc1Shape {
   int k;
   DType dtype;
+  Norm norm;
   GemvTiling tiling;
 };
 
-/// h f32<active> = relu(fc1<n, k>[active] x + bias[active]).
+/// h f32<active> = relu(fc1<n, k>[active] x + bias[active]), x normalised first where the shape says so.
 template <SparseFc1Shape kShape>
-__device__ inline void SparseFc1(const void* x, const void* fc1, const void* bias, const void* active, void* h,
-                                 const Dims*) {
+__device__ inline void SparseFc1(const void* x, const void* fc1, const void* bias, const void* active,
+                                 const void* gamma, const void* beta, void* h, const Dims*) {
   using Math = FloatMath<kShape.dtype>;
   WaitForEarlier();
   LetNextStart();
@@ -24,9 +26,10 @@ __device__ inline void SparseFc1(const void* x, const void* fc1, const void* bia
   const auto row_at = [&](int entry) {
     return static_cast<const char*>(fc1) + static_cast<long long>(numbers[entry]) * kShape.k * Bytes(kShape.dtype);
   };
+  const Input<kShape.k, kShape.norm, kShape.tiling.threads> input(x, gamma, beta);
   const auto stage = [&](int begin, int columns) {
     __syncthreads();
-    Math::template Stage<kShape.tiling.threads>(static_cast<const float*>(x) + begin, columns);
+    Math::template Stage<kShape.tiling.threads>(input, begin, columns);
     __syncthreads();
   };
   const auto prepare = [&](int entry) { return static_cast<const float*>(bias)[numbers[entry]]; };
