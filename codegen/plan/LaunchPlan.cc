@@ -192,7 +192,12 @@ class Planner {
     const KernelTable& table = target_.kernels();
     RETURN_IF_ERROR(WithContext(table.Supports(spec), op.Describe()));
     ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
-    ASSIGN_OR_RETURN(launch->grid, table.Grid(spec));
+    for (const std::string& isa : target_.isas()) {
+      ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, table.Grid(spec, isa));
+      if (grid.has_value()) {
+        launch->grids[isa] = *grid;
+      }
+    }
     ASSIGN_OR_RETURN(const KernelCost cost, table.Cost(spec));
     launch->bytes = cost.bytes;
     launch->flops = cost.flops;

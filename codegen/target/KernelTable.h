@@ -42,8 +42,8 @@ inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
 struct KernelEmitter {
   std::string_view kernel;
   void (*emit)(EmitContext& context, const KernelSpec& spec);
-  /// How a launch is spread over a device; null for a CPU, whose threads share any launch.
-  LaunchGrid (*grid)(const KernelSpec& spec) = nullptr;
+  /// How a launch is spread over a device of an instruction set; null for a CPU, whose threads share any launch.
+  LaunchGrid (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
   /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
   absl::Status (*limits)(const KernelSpec& spec) = nullptr;
 };
@@ -72,7 +72,7 @@ class KernelTable {
   [[nodiscard]] absl::StatusOr<std::string> Symbol(const KernelSpec& spec) const;
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
   /// Nothing for a builtin, and on targets without grids.
-  [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec) const;
+  [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec, std::string_view isa) const;
   /// Emits nothing for a builtin.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;
 

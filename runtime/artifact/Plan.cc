@@ -78,17 +78,28 @@ absl::StatusOr<LaunchGrid> ReadGrid(const JsonObject& object) {
   return grid;
 }
 
+absl::Status ReadGrids(const JsonObject& object, Launch& launch) {
+  ASSIGN_OR_RETURN(const Json* grids, object.Member("grids"));
+  const std::string path = absl::StrCat(object.path(), ".grids");
+  RETURN_IF_ERROR(JsonObject(*grids, path).Check());
+  for (const auto& [isa, value] : grids->items()) {
+    const JsonObject grid(value, absl::StrCat(path, ".", isa));
+    RETURN_IF_ERROR(grid.Check());
+    ASSIGN_OR_RETURN(launch.grids[isa], ReadGrid(grid));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadCode(const JsonObject& object, Launch& launch) {
   if (object.Has("params")) {
     ASSIGN_OR_RETURN(const Json* params, object.Member("params"));
     launch.params = *params;
   }
-  if (object.Has("grid")) {
+  if (object.Has("grids")) {
     if (object.Has("builtin")) {
-      return UserError(object.Name("grid"), " does not belong to a builtin");
+      return UserError(object.Name("grids"), " do not belong to a builtin");
     }
-    ASSIGN_OR_RETURN(const JsonObject grid, object.Object("grid"));
-    ASSIGN_OR_RETURN(launch.grid, ReadGrid(grid));
+    RETURN_IF_ERROR(ReadGrids(object, launch));
   }
   if (!object.Has("builtin")) {
     ASSIGN_OR_RETURN(launch.symbol, object.String("symbol"));
@@ -247,8 +258,8 @@ Json LaunchToJson(const Launch& launch) {
   } else {
     json["symbol"] = launch.symbol;
   }
-  if (launch.grid.has_value()) {
-    json["grid"] = GridToJson(*launch.grid);
+  for (const auto& [isa, grid] : launch.grids) {
+    json["grids"][isa] = GridToJson(grid);
   }
   if (launch.bytes_per_context_token != 0) {
     json["bytes_per_context_token"] = launch.bytes_per_context_token;

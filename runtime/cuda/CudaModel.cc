@@ -15,8 +15,8 @@ namespace {
 // What a kernel gets without asking.
 constexpr int64_t kPlainSharedBytes = 48 * 1024;
 
-/// What a plan must be to run here, beyond what every plan is checked for.
-absl::Status CheckPlan(const Plan& plan, const CudaDevice& device) {
+/// What a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
+absl::Status CheckPlan(const Plan& plan, const std::string& isa, const CudaDevice& device) {
   if (plan.FindFunction("prefill") != nullptr) {
     return UserError("field 'functions.prefill': this runtime runs only 'decode' on a GPU");
   }
@@ -27,11 +27,12 @@ absl::Status CheckPlan(const Plan& plan, const CudaDevice& device) {
   for (size_t i = 0; i < decode.launches.size(); ++i) {
     const Launch& launch = decode.launches[i];
     const std::string path = absl::StrCat("field 'functions.decode.launches[", i, "]'");
-    if (!launch.grid.has_value()) {
-      return UserError(path, ": kernel '", launch.kernel, "' has no 'grid', which a GPU needs");
+    const auto grid = launch.grids.find(isa);
+    if (grid == launch.grids.end()) {
+      return UserError(path, ": kernel '", launch.kernel, "' has no grid for ", isa);
     }
-    if (launch.grid->shared > device.max_shared_bytes()) {
-      return UserError(path, ": needs ", launch.grid->shared, " bytes of shared memory a block, but ", device.name(),
+    if (grid->second.shared > device.max_shared_bytes()) {
+      return UserError(path, ": needs ", grid->second.shared, " bytes of shared memory a block, but ", device.name(),
                        " has ", device.max_shared_bytes());
     }
   }
@@ -48,7 +49,6 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReade
                                                              const WeightOptions& options, int number) {
   ASSIGN_OR_RETURN(const Driver* driver, Driver::Get());
   ASSIGN_OR_RETURN(std::shared_ptr<const CudaDevice> device, CudaDevice::Open(*driver, number));
-  RETURN_IF_ERROR(WithContext(CheckPlan(plan, *device), PlanPath(artifact, plan)));
   std::unique_ptr<CudaModel> model(new CudaModel(std::move(device), artifact.manifest().model.vocab));
   const CudaDevice::Scope scope(model->device());
   RETURN_IF_ERROR(scope.status());
@@ -67,6 +67,7 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
                            .isas = isas,
                            .advice = absl::StrCat("build the artifact again with --target=cuda:", isas.front())}));
   isa_ = code.isa;
+  RETURN_IF_ERROR(WithContext(CheckPlan(plan, isa_, *device_), PlanPath(artifact, plan)));
   const std::string path = artifact.FilePath(code.file);
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   ModuleHandle module = nullptr;
@@ -74,7 +75,7 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
   module_ = Module(*device_, module);
   std::map<std::string, int64_t> shared;  // the most that any launch of the symbol asks for
   for (const Launch& launch : plan.FindFunction("decode")->launches) {
-    shared[launch.symbol] = std::max(shared[launch.symbol], launch.grid->shared);
+    shared[launch.symbol] = std::max(shared[launch.symbol], launch.grids.at(isa_).shared);
   }
   for (const auto& [symbol, bytes] : shared) {
     FunctionHandle function = nullptr;
@@ -129,7 +130,7 @@ absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Pl
 std::string CudaModel::DeviceName(int /*threads*/) const { return device_->name(); }
 
 BoundLaunch CudaModel::Bind(const Launch& launch) const {
-  const LaunchGrid& grid = *launch.grid;
+  const LaunchGrid& grid = launch.grids.at(isa_);
   const int64_t most = grid.per_sm * device_->multiprocessors();
   BoundLaunch bound;
   bound.launch = &launch;

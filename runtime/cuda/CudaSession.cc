@@ -43,7 +43,8 @@ absl::Status CudaSession::Init() {
                                        stream_.get()));
   running_ = true;
   BindLaunches();
-  const std::vector<LaunchEdge> edges = LaunchEdges(plan_.FindFunction("decode")->launches, device_.has_early_launch());
+  const std::vector<LaunchEdge> edges =
+      LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), device_.has_early_launch());
   ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, ControlInput(), launches_, edges, stream_.get()));
   return Synchronize();
 }
@@ -55,7 +56,7 @@ void CudaSession::BindLaunches() {
       bound.params.push_back(Address(ref));
     }
     bound.params.push_back(ControlInput().to);
-    if (launch.grid->scratch > 0) {
+    if (launch.grids.at(model_.isa()).scratch > 0) {
       bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
     }
     launches_.push_back(std::move(bound));

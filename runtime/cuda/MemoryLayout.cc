@@ -66,8 +66,11 @@ SessionLayout LayOutSession(const Plan& plan) {
   layout.cache_bytes = placer.bytes();
   std::map<int64_t, int64_t> scratch;
   for (const Launch& launch : plan.FindFunction("decode")->launches) {
-    if (launch.grid.has_value() && launch.grid->scratch > 0) {
-      scratch[launch.stream] = std::max({scratch[launch.stream], launch.grid->scratch, kScratchCounterBytes});
+    // The most that any instruction set asks for.
+    for (const auto& [isa, grid] : launch.grids) {
+      if (grid.scratch > 0) {
+        scratch[launch.stream] = std::max({scratch[launch.stream], grid.scratch, kScratchCounterBytes});
+      }
     }
   }
   for (const auto& [stream, bytes] : scratch) {

@@ -25,6 +25,17 @@ void AddLinears(std::vector<Case>& cases) {
     cases.push_back({Normed(LinearSpec(1, 3, 8, dtype, true, true, false), 1e-5), 1});
     cases.push_back({Normed(LinearSpec(1, 130, 40, dtype, false, true, false), 1e-12), 1});
     cases.push_back({Normed(LinearSpec(1, 130, 768, dtype, true, false, true), 1e-5), 1});
+    // Wide rows, which come through rings where devices have them: few and many, of columns that all threads share
+    // evenly or not, in one part or several.
+    cases.push_back({LinearSpec(1, 5, 1024, dtype, true, false, true), 1});
+    cases.push_back({Normed(LinearSpec(1, 397, 1000, dtype, true, false, false), 1e-5), 1});
+    cases.push_back({LinearSpec(1, 130, 13000, dtype, true, true, false), 1});
+  }
+  cases.push_back({LinearSpec(1, 1030, 4096, kF16, true, true, false), 1});
+  cases.push_back({LinearSpec(1, 270, 16384, kF16, false, true, true), 1});
+  cases.push_back({LinearSpec(1, 134, 36864, kF16, true, true, false), 1});
+  for (const int64_t k : {2048, 2560, 4096, 5120, 7168, 9216, 12288}) {
+    cases.push_back({Normed(LinearSpec(1, k / 16 + 7, k, kF16, true, false, true), 1e-5), 1});
   }
 }
 
@@ -52,6 +63,7 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec(1, 3, 80, 64), 1, 63});
   cases.push_back({AttentionSpec(1, 2, 128, 70), 1, 65});
   cases.push_back({AttentionSpec(1, 2, 264, 20), 1, 6});
+  cases.push_back({AttentionSpec(1, 5, 128, 700), 1, 640});
   cases.push_back({AttentionSpec("tokens", 4, 24, 9), 9, 0});
   cases.push_back({AttentionSpec("tokens", 2, 64, 80), 70, 10});
   cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
@@ -62,6 +74,10 @@ void AddSparse(std::vector<Case>& cases) {
     cases.push_back({CertifiedTestSpec(k == 64 ? 1 : 130, k)});
   }
   cases.push_back({CertifiedTestSpec(128, 8192)});
+  cases.push_back({CertifiedTestSpec(1030, 2048)});
+  cases.push_back({CertifiedTestSpec(265, 7168)});
+  cases.push_back({CertifiedTestSpec(40, 12288)});
+  cases.push_back({CertifiedTestSpec(131, 1552)});
   for (const int64_t n : {1, 3, 63, 64, 130, 3072}) {
     cases.push_back({CompactSpec(n)});
   }
@@ -72,6 +88,8 @@ void AddSparse(std::vector<Case>& cases) {
     cases.push_back({SparseFc1Spec(130, 768, dtype)});
     cases.push_back({Normed(SparseFc1Spec(3, 24, dtype), 1e-5)});
     cases.push_back({Normed(SparseFc1Spec(130, 768, dtype), 1e-5)});
+    cases.push_back({SparseFc1Spec(700, 1000, dtype)});
+    cases.push_back({Normed(SparseFc1Spec(1030, 2048, dtype), 1e-5)});
     cases.push_back({SparseFc2Spec(1, 8, dtype, false)});
     cases.push_back({SparseFc2Spec(3, 24, dtype, true)});
     cases.push_back({SparseFc2Spec(130, 40, dtype, true)});

@@ -18,8 +18,8 @@ __device__ inline void Compact(const void* flags, void* active, const Dims*) {
   constexpr int kPerThread = 16;
   static_assert(kShape.threads % 32 == 0 && kWarps <= 32);
   __shared__ int counts[kWarps];
-  WaitForEarlier();
   LetNextStart();
+  WaitForEarlier();
   const auto* bytes = static_cast<const unsigned char*>(flags);
   int* numbers = static_cast<int*>(active) + kIndexEntries;
   int before = 0;  // flags set in earlier rounds

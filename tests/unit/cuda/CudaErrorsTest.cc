@@ -91,10 +91,10 @@ TEST_F(CudaErrorsTest, KernelsThatTheCodeLacksAreNamed) {
 
 TEST_F(CudaErrorsTest, PlansThatNoGpuRunsAreNamed) {
   Plan plan = toy::MakeCudaPlan();
-  plan.functions["decode"].launches[2].grid.reset();
+  plan.functions["decode"].launches[2].grids.erase("sm_90");
   Write(plan);
   EXPECT_THAT(LoadMessage(), AllOf(StartsWith(path() + "/plan-cuda.json: field 'functions.decode.launches[2]'"),
-                                   HasSubstr("has no 'grid'")));
+                                   HasSubstr("has no grid for sm_90")));
   plan = toy::MakeCudaPlan();
   plan.functions["prefill"] = toy::MakePlan().functions["prefill"];
   Write(plan);

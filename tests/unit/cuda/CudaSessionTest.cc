@@ -201,7 +201,8 @@ Launch Planned(int64_t stream, std::vector<int64_t> waits, bool early) {
   Launch launch;
   launch.stream = stream;
   launch.waits = std::move(waits);
-  launch.grid = LaunchGrid{.early = early};
+  launch.grids["sm_90"] = LaunchGrid{.early = early};
+  launch.grids["sm_80"] = LaunchGrid{.early = false};
   return launch;
 }
 
@@ -211,10 +212,13 @@ TEST(LaunchOrderTest, StreamsFollowAndWaitsJoin) {
                                         Planned(2, {5}, true)};
   using Edge = LaunchEdge;
   EXPECT_THAT(
-      LaunchEdges(launches, true),
+      LaunchEdges(launches, "sm_90", true),
       ElementsAre(Edge{-1, 0, false}, Edge{-1, 1, false}, Edge{0, 2, true}, Edge{0, 3, false}, Edge{1, 3, false},
                   Edge{1, 4, false}, Edge{2, 4, false}, Edge{3, 4, false}, Edge{4, 5, false}, Edge{5, 6, false}));
-  for (const Edge& edge : LaunchEdges(launches, false)) {
+  for (const Edge& edge : LaunchEdges(launches, "sm_90", false)) {
+    EXPECT_FALSE(edge.early);
+  }
+  for (const Edge& edge : LaunchEdges(launches, "sm_80", true)) {
     EXPECT_FALSE(edge.early);
   }
 }

@@ -13,14 +13,19 @@ Plan MakeCudaPlan() {
   plan.functions.erase("prefill");
   for (Launch& launch : plan.functions["decode"].launches) {
     launch.symbol = "cuda_" + launch.symbol;
-    launch.grid = LaunchGrid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
+    LaunchGrid grid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
     if (launch.kernel == "compact") {
-      launch.grid->scratch = kScratchCounterBytes + 64;
+      grid.scratch = kScratchCounterBytes + 64;
     }
     if (launch.kernel == "head") {
-      launch.grid->per_sm = 0;
-      launch.grid->shared = 64 * 1024;
+      grid.per_sm = 0;
+      grid.shared = 64 * 1024;
     }
+    launch.grids["sm_90"] = grid;
+    // Other devices need not have the same.
+    grid.blocks = 4;
+    grid.threads = 32;
+    launch.grids["sm_80"] = grid;
   }
   return plan;
 }
