@@ -84,6 +84,9 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
       return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
     }
     RETURN_IF_ERROR(WithContext(found, path));
+    // A multiprocessor divides its memory between cache and shared memory anew only when nothing runs on it. Where all
+    // kernels ask for the same, launches can overlap.
+    RETURN_IF_ERROR(WithContext(device_->driver().FuncSetAttribute(function, kSharedCarveout, 100), symbol));
     if (bytes > kPlainSharedBytes) {
       RETURN_IF_ERROR(WithContext(
           device_->driver().FuncSetAttribute(function, kMaxDynamicSharedBytes, static_cast<int32_t>(bytes)), symbol));
