@@ -192,6 +192,15 @@ std::map<std::string, std::string> TokenizerFiles() {
   return {{"tokenizer/vocab.json", PrintJson(vocab)}, {"tokenizer/merges.txt", "#version: 0.2\n"}};
 }
 
+std::map<std::string, SyntheticTensor> SyntheticTensors() {
+  constexpr float kStep = 0x1p-8F;
+  return {{"embed", {DType::kF32, kVocab, kHidden, {.step = kStep, .seeds = {11, 12}}}},
+          {"fc1", {DType::kF32, kNeurons, kHidden, {.step = kStep, .seeds = {13}}}},
+          {"fc1.bias", {DType::kF32, kNeurons, 1, {.pattern = {0.5F, -0.25F, 0}}}},
+          {"fc2", {DType::kF32, kNeurons, kHidden, {.step = kStep, .seeds = {14}, .transposed = true}}},
+          {"fc2.bias", {DType::kF32, kHidden, 1, {.pattern = {0}}}}};
+}
+
 absl::Status WriteArtifact(const std::string& path, uint32_t seed, const std::map<std::string, std::string>& extra) {
   ASSIGN_OR_RETURN(const std::string code, ReadTextFile(DEJAVU_TOY_KERNELS));
   std::map<std::string, std::string> files = extra;
@@ -206,6 +215,9 @@ absl::Status WriteArtifact(const std::string& path, uint32_t seed, const Manifes
   RETURN_IF_ERROR(writer.AddFile("module.dv", "// the toy model has no IR\n"));
   for (const auto& [name, contents] : files) {
     RETURN_IF_ERROR(writer.AddFile(name, contents));
+  }
+  if (!manifest.synthetic.empty()) {
+    return writer.Commit(manifest);
   }
   RETURN_IF_ERROR(writer.BeginTensors(Specs()));
   const ToyWeights weights = MakeWeights(seed);
