@@ -108,6 +108,9 @@ void CallKernel(const FunctionTag& function, const std::vector<void*>& p) {
   using V = void*;
   void* code = function.code;
   switch (p.size()) {
+    case 1:
+      reinterpret_cast<void (*)(V)>(code)(p[0]);
+      break;
     case 3:
       reinterpret_cast<void (*)(V, V, V)>(code)(p[0], p[1], p[2]);
       break;

@@ -21,7 +21,8 @@ struct ContextTag {};
 struct FunctionTag {
   std::string symbol;
   void* code = nullptr;
-  size_t params = 0;  // pointers
+  size_t params = 0;        // pointers
+  size_t struct_bytes = 0;  // of its only parameter, where that is a struct
 };
 
 struct ModuleTag {
@@ -93,6 +94,7 @@ void Drain(StreamTag& stream);
 void CopyBytes(void* to, const void* from, size_t bytes);
 /// The parameters of KernelNodeParams::extra; false where they aren't what the kernel takes.
 [[nodiscard]] bool ReadParams(const FunctionTag& function, void** extra, std::vector<void*>& params);
+/// A kernel that takes a struct gets its address.
 void CallKernel(const FunctionTag& function, const std::vector<void*>& params);
 
 /// The nodes in an order that keeps the edges and is otherwise left to chance.

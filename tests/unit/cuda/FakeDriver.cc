@@ -256,12 +256,16 @@ Result cuModuleUnload(ModuleHandle module) {
 Result cuModuleGetFunction(FunctionHandle* function, ModuleHandle module, const char* name) {
   FAKE_CALL("cuModuleGetFunction");
   void* code = dlsym(module->handle, name);
-  const auto* params = static_cast<const int*>(dlsym(module->handle, (std::string(name) + "_params").c_str()));
-  if (code == nullptr || params == nullptr) {
+  const auto number = [&](const char* suffix) {
+    const void* value = dlsym(module->handle, (std::string(name) + suffix).c_str());
+    return value == nullptr ? size_t{0} : static_cast<size_t>(*static_cast<const int*>(value));
+  };
+  const FunctionTag found = {name, code, number("_params"), number("_struct")};
+  if (code == nullptr || found.params + found.struct_bytes == 0) {
     return kErrorNotFound;
   }
   auto& entry = module->functions[name];
-  entry = std::make_unique<FunctionTag>(FunctionTag{name, code, static_cast<size_t>(*params)});
+  entry = std::make_unique<FunctionTag>(found);
   *function = entry.get();
   return kSuccess;
 }
@@ -272,8 +276,14 @@ Result cuFuncSetAttribute(FunctionHandle, int32_t, int32_t) {
 }
 
 Result cuLaunchKernel(FunctionHandle function, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
-                      StreamHandle stream, void**, void** extra) {
+                      StreamHandle stream, void** kernel_params, void** extra) {
   FAKE_CALL("cuLaunchKernel");
+  if (function->struct_bytes > 0 && kernel_params != nullptr && extra == nullptr) {
+    const auto* value = static_cast<const std::byte*>(kernel_params[0]);
+    std::vector<std::byte> copy(value, value + function->struct_bytes);
+    stream->pending.emplace_back([function, copy]() mutable { CallKernel(*function, {copy.data()}); });
+    return kSuccess;
+  }
   std::vector<void*> params;
   if (!ReadParams(*function, extra, params)) {
     return kInvalidValue;

@@ -18,6 +18,9 @@ namespace dejavu::toy {
 [[nodiscard]] absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan = MakeCudaPlan(),
                                              const std::vector<std::string>& isas = {"sm_80", "sm_90"});
 
+/// The same for the targets cpu and cuda, with the weights of toy::SyntheticTensors().
+[[nodiscard]] absl::Status WriteSyntheticArtifact(const std::string& path);
+
 }  // namespace dejavu::toy
 
 #endif  // DEJAVU_TESTS_UNIT_CUDA_TOYCUDAMODEL_H_
