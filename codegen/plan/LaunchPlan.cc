@@ -89,6 +89,12 @@ class Planner {
       if (function.return_names()[i] == "logits") {
         planned.logits = places_.at(function.returns()[i]);
       }
+      if (function.return_names()[i] == "choice") {
+        planned.choice = places_.at(function.returns()[i]);
+      }
+    }
+    if (planned.choice.kind != BufferRef::Kind::kAbsent && target_.kernels().Find(kAdvanceKernel) != nullptr) {
+      result_.kernels.push_back({kAdvanceKernel, {}, {}, {}});
     }
     result_.plan.functions[function.name()] = std::move(planned);
     return absl::OkStatus();

@@ -79,6 +79,7 @@ class FunctionVerifier {
       RETURN_IF_ERROR(AddPlaces(*op));
     }
     RETURN_IF_ERROR(CheckLogits());
+    RETURN_IF_ERROR(CheckChoice());
     return CheckOverlaps();
   }
 
@@ -201,18 +202,36 @@ class FunctionVerifier {
 
   absl::Status CheckLogits() const {
     const Type expected{DType::kF32, {Dim(int64_t{1}), Dim(module_.IntAttribute("vocab"))}};
-    for (size_t i = 0; i < function_.returns().size(); ++i) {
-      if (function_.return_names()[i] != "logits") {
-        continue;
-      }
-      const Value* value = function_.returns()[i];
-      if (value->producer() == nullptr || value->type() != expected) {
-        return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
-                         ", but the module's 'vocab' needs ", expected.ToString());
-      }
+    const Value* value = Returned("logits");
+    if (value == nullptr) {
+      return UserError("@", function_.name(), " must return a value as \"logits\"");
+    }
+    if (value->producer() == nullptr || value->type() != expected) {
+      return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
+                       ", but the module's 'vocab' needs ", expected.ToString());
+    }
+    return absl::OkStatus();
+  }
+
+  /// What is called "choice" is decoded next: it must be a token that the logits are for.
+  absl::Status CheckChoice() const {
+    const Value* logits = Returned("logits");
+    const Value* choice = Returned("choice");
+    if (choice == nullptr) {
       return absl::OkStatus();
     }
-    return UserError("@", function_.name(), " must return a value as \"logits\"");
+    const Operation* op = choice->producer();
+    if (op == nullptr || !op->Is("sched.launch @argmax") || op->operand("logits") != logits) {
+      return UserError("@", function_.name(), " must return the argmax of its logits as \"choice\"");
+    }
+    return absl::OkStatus();
+  }
+
+  /// The value that the function returns under this name, or null.
+  const Value* Returned(std::string_view name) const {
+    const auto& names = function_.return_names();
+    const auto it = std::find(names.begin(), names.end(), name);
+    return it == names.end() ? nullptr : function_.returns()[static_cast<size_t>(it - names.begin())];
   }
 
   absl::Status CheckOverlaps() const {

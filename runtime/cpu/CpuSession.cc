@@ -44,4 +44,8 @@ absl::Status CpuSession::Decode(int32_t token, int64_t past, bool observe) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<int32_t> CpuSession::Choice() {
+  return decode_->choice() != nullptr ? *decode_->choice() : DeviceSession::Choice();
+}
+
 }  // namespace dejavu

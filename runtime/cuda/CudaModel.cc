@@ -6,6 +6,7 @@
 #include "ir/base/Status.h"
 #include "runtime/cuda/CudaMemoryMeter.h"
 #include "runtime/cuda/CudaSession.h"
+#include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/WeightFill.h"
 #include "runtime/cuda/WeightUpload.h"
 
@@ -89,7 +90,11 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
     }
     functions_[symbol] = function;
   }
-  return absl::OkStatus();
+  if (plan.FindFunction("decode")->choice.kind == BufferRef::Kind::kAbsent) {
+    return absl::OkStatus();
+  }
+  const absl::Status found = device_->driver().ModuleGetFunction(&advance_, module, kAdvanceSymbol);
+  return absl::IsNotFound(found) ? absl::OkStatus() : WithContext(found, path);
 }
 
 absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {

@@ -25,6 +25,9 @@ struct LaunchEdge {
 /// one into its launch.
 [[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, bool allow_early);
 
+/// What follows all launches: the last of each stream before number `launches.size()`.
+[[nodiscard]] std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches);
+
 }  // namespace dejavu::cuda
 
 #endif  // DEJAVU_RUNTIME_CUDA_LAUNCHORDER_H_

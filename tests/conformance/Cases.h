@@ -43,6 +43,9 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
+/// Cases of argmax: ordinary logits; many equal ones; some NaN; infinity; minus infinity for most; for all.
+inline constexpr int64_t kArgmaxOddities = 6;
+[[nodiscard]] KernelSpec ArgmaxSpec(int64_t n);
 [[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 

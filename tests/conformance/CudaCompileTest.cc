@@ -25,8 +25,8 @@ constexpr int64_t kMostShared = 163 * 1024 - 4096;
 
 std::vector<KernelSpec> SpecsOf(std::string_view kernel) {
   std::vector<KernelSpec> specs;
-  if (kernel == kSyntheticFillKernel) {
-    specs.push_back({kSyntheticFillKernel, {}, {}, {}});  // which no plan launches
+  if (IsRuntimeKernel(kernel)) {
+    specs.push_back({std::string(kernel), {}, {}, {}});
   }
   for (const Case& test_case : Cases()) {
     if (test_case.spec.kernel == kernel) {

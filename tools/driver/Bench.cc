@@ -25,24 +25,25 @@ struct Times {
   std::vector<double> decode;
 };
 
-/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each.
+/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each. A step takes from one token to
+/// the next.
 absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times,
                      const std::function<void()>& after_step = nullptr) {
   session.Reset();
   Clock::time_point start = Clock::now();
-  ASSIGN_OR_RETURN(std::span<const float> logits, session.Prefill(options.prompt));
+  ASSIGN_OR_RETURN(const std::span<const float> logits, session.Prefill(options.prompt));
   times.prefill.push_back(MillisecondsSince(start));
-  auto token = static_cast<int32_t>(ArgMax(logits));
-  for (int64_t i = 0; i < options.new_tokens; ++i) {
-    start = Clock::now();
-    ASSIGN_OR_RETURN(logits, session.Decode(token));
-    token = static_cast<int32_t>(ArgMax(logits));
-    times.decode.push_back(MillisecondsSince(start));
+  const auto first = static_cast<int32_t>(ArgMax(logits));
+  start = Clock::now();
+  return session.DecodeGreedily(first, options.new_tokens, [&](int32_t /*choice*/) {
+    const Clock::time_point end = Clock::now();
+    times.decode.push_back(std::chrono::duration<double, std::milli>(end - start).count());
     if (after_step) {
       after_step();
     }
-  }
-  return absl::OkStatus();
+    start = Clock::now();
+    return true;
+  });
 }
 
 /// Collects each launch's time in every step: a mean would count each time slice that another program took.

@@ -58,6 +58,16 @@ TEST_F(CudaToolsTest, RunGeneratesText) {
   EXPECT_GT(result["bytes_per_token"], 0);
 }
 
+TEST_F(CudaToolsTest, TheDeviceChoosesTheTokensThatTheHostWould) {
+  const std::string flags = "--prompt=cab --max-new-tokens=20";
+  // The likeliest of one token is the host's choice.
+  const ToolOutput device = RunOnFake("dejavu-run", flags);
+  const ToolOutput host = RunOnFake("dejavu-run", flags + " --temperature=1 --top-k=1");
+  ASSERT_EQ(device.code, 0) << device.err;
+  EXPECT_GT(device.out.size(), 2);
+  EXPECT_EQ(device.out, host.out);
+}
+
 TEST_F(CudaToolsTest, EvalScores) {
   const std::string path = folder_.path() + "/text.txt";
   ASSERT_TRUE(WriteFileAtomically(path, std::string(70, 'c')).ok());
@@ -81,7 +91,7 @@ TEST_F(CudaToolsTest, BenchListsTheKernels) {
   EXPECT_EQ(result["target"], "sm_90");
   EXPECT_GT(result["copy_gb_per_s"], 0);
   EXPECT_EQ(result["read_gb_per_s"], nullptr);
-  ASSERT_EQ(result["kernels"].size(), 7);
+  ASSERT_EQ(result["kernels"].size(), 8);
   for (const auto& kernel : result["kernels"]) {
     EXPECT_EQ(kernel["launches"], 1);
     EXPECT_NEAR(kernel["us"].get<double>(), 10, 0.01);

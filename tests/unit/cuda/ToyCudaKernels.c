@@ -3,6 +3,12 @@
 // is a struct has NAME_struct with its size instead, and gets its address.
 #include "tests/unit/runtime/ToyKernels.c"
 
+#define KERNEL3(name)                                          \
+  const int cuda_##name##_params = 3;                          \
+  void cuda_##name(void* a, void* b, const int64_t* dims) {    \
+    void* const args[] = {a, b};                               \
+    name(args, dims, 0, 1);                                    \
+  }
 #define KERNEL4(name)                                                    \
   const int cuda_##name##_params = 4;                                    \
   void cuda_##name(void* a, void* b, void* c, const int64_t* dims) {     \
@@ -34,6 +40,19 @@ KERNEL5(toy_test)
 KERNEL6(toy_fc1)
 KERNEL7(toy_fc2)
 KERNEL4(toy_head)
+KERNEL3(toy_argmax)
+
+// As codegen/cuda/kernels/Advance.cuh.
+struct Control {
+  int64_t dims[2];
+  int32_t token;
+};
+const int advance_params = 3;
+void advance(const int32_t* choice, struct Control* control, int32_t* choices) {
+  choices[control->dims[1]] = *choice;
+  control->token = *choice < 0 ? 0 : *choice;
+  control->dims[1] += 1;
+}
 
 // With scratch memory: its counters must be zero, and are left so; the rest is overwritten.
 const int cuda_toy_compact_params = 4;

@@ -10,7 +10,7 @@
 
 namespace dejavu::toy {
 
-/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2 and head. Every kernel but
+/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2, head and argmax. Every kernel but
 /// `mix` may start early; `compact` has scratch memory.
 [[nodiscard]] Plan MakeCudaPlan();
 

@@ -88,6 +88,18 @@ TEST_F(ToolsTest, WhatNoTokenWasDecodedForIsNull) {
   }
 }
 
+TEST_F(ToolsTest, GreedyTokensAreThoseOfAChoiceAmongOne) {
+  for (const std::string max : {"0", "1", "2", "12", "60"}) {
+    const std::string flags = "--tokens=2,5 --json --max-new-tokens=" + max;
+    const ToolOutput greedy = RunOnToy("dejavu-run", flags);
+    const ToolOutput drawn = RunOnToy("dejavu-run", flags + " --temperature=1 --top-k=1");
+    ASSERT_EQ(greedy.code, 0) << greedy.err;
+    for (const char* key : {"tokens", "text", "finish_reason", "bytes_per_token"}) {
+      EXPECT_EQ(nlohmann::json::parse(greedy.out)[key], nlohmann::json::parse(drawn.out)[key]) << max << " " << key;
+    }
+  }
+}
+
 TEST_F(ToolsTest, RunIsReproducibleForASeed) {
   const std::string flags = "--tokens=2,5 --max-new-tokens=20 --temperature=2 --top-k=20 --top-p=0.9 --json --seed=";
   const auto tokens = [&](const std::string& seed) {

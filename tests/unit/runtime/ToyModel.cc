@@ -26,7 +26,7 @@ const std::vector<TensorSpec>& Specs() {
 enum WeightNumber { kEmbed, kFc1, kFc1Bias, kFc2, kFc2Bias };
 
 // The arena: one slot of 1 KB per value, enough for kMaxTokens rows of the widest.
-enum Slot { kTokens, kX, kMixed, kFlags, kActive, kH, kY, kLast, kLogits, kSlots };
+enum Slot { kTokens, kX, kMixed, kFlags, kActive, kH, kY, kLast, kLogits, kChoice, kSlots };
 constexpr int64_t kSlotBytes = 1024;
 
 BufferRef At(Slot slot) { return {Kind::kArena, slot * kSlotBytes, 0}; }
@@ -58,7 +58,7 @@ std::vector<Launch> Front() {
 }
 
 PlanFunction DecodeFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), Front()};
+  PlanFunction function = {At(kTokens), At(kLogits), At(kChoice), Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Call("test", {At(kMixed), Of(kFc1), Of(kFc1Bias), At(kFlags)}, 500));
   launches.back().predictor = true;
@@ -74,11 +74,13 @@ PlanFunction DecodeFunction() {
   launches.back().per_positive = PerPositive{0, 1, 32};
   launches.push_back(Call("head", {At(kY), Of(kEmbed), At(kLogits)}, 800));
   launches.back().layer = -1;
+  launches.push_back(Call("argmax", {At(kLogits), At(kChoice)}, 100));
+  launches.back().layer = -1;
   return function;
 }
 
 PlanFunction PrefillFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), Front()};
+  PlanFunction function = {At(kTokens), At(kLogits), {}, Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Gemm({At(kMixed), Of(kFc1), Of(kFc1Bias), {}, At(kH)},
                           {.n = kNeurons, .k = kHidden, .relu = true, .bias = true}));
