@@ -42,6 +42,7 @@ constexpr std::array kSchedule = std::to_array<Step>({
     {"pack-weights", "kernels read f32 vectors"},
     {"lower-to-sched", "from here on everything is a launch"},
     {"fuse-residual", "after lowering, when the launch that makes each sum's side is known"},
+    {"overlap-predictors", "before plan-buffers: what runs side by side shares no bytes"},
     {"plan-buffers", "last: places depend on the final order"},
 });
 

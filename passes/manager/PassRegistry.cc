@@ -16,7 +16,7 @@ absl::Span<const PassInfo* const> AllPasses() {
       {&kFoldShapesPass, &kLiftViewsPass, &kLiftLayerNormPass, &kLiftLinearPass, &kFoldViewsPass, &kLiftEmbeddingsPass,
        &kLiftAttentionPass, &kLiftMlpPass, &kLiftResidualPass, &kFinishLiftPass, &kNameWeightsPass, &kSplitPhasesPass,
        &kInsertPredictorsPass, &kSparsifyMlpPass, &kPackWeightsPass, &kLowerToSchedPass, &kFuseResidualPass,
-       &kPlanBuffersPass});
+       &kOverlapPredictorsPass, &kPlanBuffersPass});
   return kPasses;
 }
 

@@ -9,6 +9,7 @@ namespace dejavu {
 extern const PassInfo kPackWeightsPass;
 extern const PassInfo kLowerToSchedPass;
 extern const PassInfo kFuseResidualPass;
+extern const PassInfo kOverlapPredictorsPass;
 extern const PassInfo kPlanBuffersPass;
 
 }  // namespace dejavu
