@@ -117,6 +117,21 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   return std::span<const float>(logits_, vocab);
 }
 
+absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_t past) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Synchronize());
+  if (traced_ == nullptr) {
+    const std::vector<LaunchEdge> edges = LaunchEdges(plan_.FindFunction("decode")->launches, /*allow_early=*/false);
+    ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), launches_, edges, stream_.get()));
+  }
+  *control_ = {.dims = {1, past}, .token = token};
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
+  RETURN_IF_ERROR(Synchronize());
+  return traced_->Read();
+}
+
 absl::StatusOr<int32_t> CudaSession::Choice() {
   const BufferRef& choice = plan_.FindFunction("decode")->choice;
   if (choice.kind == BufferRef::Kind::kAbsent) {

@@ -11,6 +11,7 @@
 #include "runtime/cuda/DecodeGraph.h"
 #include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/MemoryLayout.h"
+#include "runtime/cuda/TracedGraph.h"
 #include "runtime/device/Device.h"
 
 namespace dejavu::cuda {
@@ -28,6 +29,7 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] absl::StatusOr<int32_t> Choice() override;
   [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
                                             const OnChoice& on_choice) override;
+  [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
   [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return records_; }
 
  private:
@@ -57,6 +59,7 @@ class CudaSession final : public DeviceSession {
   // Made when first asked for.
   std::unique_ptr<ObservedGraph> observed_;
   std::unique_ptr<GreedyLoop> greedy_;
+  std::unique_ptr<TracedGraph> traced_;
   Launch advance_;  // for messages
   std::vector<LaunchRecord> records_;
   bool running_ = false;  // whether the stream may still be at work

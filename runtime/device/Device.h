@@ -24,6 +24,12 @@ struct LaunchRecord {
   int64_t nanoseconds = 0;  ///< From the end of what comes before to its own end.
 };
 
+/// When a launch of a traced token ran, in nanoseconds from the token's start.
+struct LaunchSpan {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
 /// Sees a choice, -1 where there is none; returns whether to go on with it.
 using OnChoice = std::function<bool(int32_t choice)>;
 
@@ -53,6 +59,9 @@ class DeviceSession {
   /// each; when it returns false, that was the last. What is in the caches for later tokens is unknown then.
   [[nodiscard]] virtual absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
                                                     const OnChoice& on_choice);
+  /// Decodes `token` like Decode(), with launches beside each other as they are there, and says when each ran; the
+  /// clocks add some microseconds to each.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) = 0;
   /// One for each launch of "decode", from the last observed call.
   [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
 };

@@ -99,6 +99,14 @@ absl::Status Session::ObserveGreedily(int32_t token, int64_t count, const OnChoi
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<LaunchSpan>> Session::Trace(int32_t token) {
+  RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  absl::StatusOr<std::vector<LaunchSpan>> spans = device_->Trace(token, position_);
+  RETURN_IF_ERROR(Fail(spans.status()));
+  ++position_;
+  return spans;
+}
+
 absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
   RETURN_IF_ERROR(failure_);
   const ModelInfo& model = model_->info();

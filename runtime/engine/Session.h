@@ -39,6 +39,8 @@ class Session {
   /// choices comes back, and while the host looks at one the device works on the next. Errors as Prefill(), and logits
   /// that give no choice.
   [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t count, const OnChoice& on_choice);
+  /// Appends `token` and says when each launch of the plan's "decode" ran; as Advance() otherwise, without statistics.
+  [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token);
   /// Forgets all tokens, not the statistics. What they left in the caches stays, as no kernel reads past position().
   void Reset() { position_ = 0; }
 

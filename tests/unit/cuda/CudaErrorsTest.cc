@@ -243,6 +243,7 @@ absl::Status DoEverything(const std::string& path) {
   RETURN_IF_ERROR(session->DecodeGreedily(4, 2, [](int32_t) { return true; }));
   session->CollectStatistics(false);
   RETURN_IF_ERROR(session->DecodeGreedily(4, 7, [](int32_t) { return true; }));
+  RETURN_IF_ERROR(session->Trace(5).status());
   ASSIGN_OR_RETURN(const auto meter, model->device().NewMemoryMeter(1, 1));
   return meter->Copy().status();
 }

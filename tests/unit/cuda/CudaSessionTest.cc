@@ -213,6 +213,34 @@ TEST_F(GreedyTest, StreamsEndBeforeTheNextToken) {
   }
 }
 
+TEST_F(CudaSessionTest, ATraceKeepsStreamsBesideEachOther) {
+  Plan plan = toy::MakeCudaPlan();
+  std::vector<Launch>& launches = plan.functions["decode"].launches;
+  launches[2].stream = 1;  // test
+  launches[2].waits = {1};
+  launches[3].stream = 1;  // compact
+  launches[4].waits = {3};
+  const auto session = NewSession(WriteAndLoad(plan));
+  ASSERT_TRUE(session->Advance(kTokens[0]).ok());
+  const auto spans = session->Trace(kTokens[1]);
+  ASSERT_TRUE(spans.ok()) << spans.status();
+  ASSERT_EQ(spans->size(), 8);
+  for (size_t i = 0; i < spans->size(); ++i) {
+    EXPECT_GE((*spans)[i].end - (*spans)[i].begin, 10000) << i;
+    // Each of these waits for the one before, whose end may be noted late.
+    EXPECT_TRUE(i == 0 || (*spans)[i].begin >= (*spans)[i - 1].begin + 10000) << i;
+  }
+  EXPECT_EQ(session->position(), 2);
+  EXPECT_THAT(Copy(session->Decode(kTokens[2])), Pointwise(FloatNear(1e-4F), Reference(3)));
+  // No kernel follows another at once: the clocks stand between them.
+  const fake::GraphInfo& graph = Fake().graphs.back();
+  EXPECT_EQ(graph.nodes.size(), 2 + 3 * 8);
+  for (const fake::EdgeInfo& edge : graph.edges) {
+    EXPECT_FALSE(graph.nodes[edge.from].kind == fake::NodeKind::kKernel &&
+                 graph.nodes[edge.to].kind == fake::NodeKind::kKernel);
+  }
+}
+
 TEST_F(CudaSessionTest, StatisticsCountActiveNeuronsBytesAndTime) {
   std::vector<int64_t> active;
   (void)toy::Reference(weights_, kTokens, &active);

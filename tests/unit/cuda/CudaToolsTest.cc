@@ -99,6 +99,25 @@ TEST_F(CudaToolsTest, BenchListsTheKernels) {
   }
 }
 
+TEST_F(CudaToolsTest, BenchWritesATimeline) {
+  const std::string path = folder_.path() + "/trace.json";
+  const ToolOutput output = RunOnFake("dejavu-bench", "--prompt-tokens=4 --new-tokens=4 --repeats=1 --trace=" + path);
+  ASSERT_EQ(output.code, 0) << output.err;
+  const nlohmann::json trace = nlohmann::json::parse(ReadTextFile(path).value());
+  int64_t launches = 0;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] == "X") {
+      ++launches;
+      EXPECT_GE(event["dur"].get<double>(), 10);
+      EXPECT_GE(event["ts"].get<double>(), 0);
+      EXPECT_GT(event["args"]["bytes"].get<double>(), 0);
+      EXPECT_EQ(event["tid"], 0);
+    }
+  }
+  EXPECT_EQ(launches, 8);
+  EXPECT_EQ(trace["traceEvents"][0]["args"]["name"], "toy on Fake GPU");
+}
+
 TEST_F(CudaToolsTest, WithoutADriverTheMessageSaysSo) {
   // Where a real driver is installed, the tools would find it.
   if (std::system("ldconfig -p 2>/dev/null | grep -q libcuda.so.1") == 0) {

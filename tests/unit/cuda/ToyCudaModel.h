@@ -10,8 +10,8 @@
 
 namespace dejavu::toy {
 
-/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2, head and argmax. Every kernel but
-/// `mix` may start early; `compact` has scratch memory.
+/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2, head and argmax. Every kernel
+/// but `mix` may start early; `compact` has scratch memory.
 [[nodiscard]] Plan MakeCudaPlan();
 
 /// Writes the artifact `path` for the target cuda, with the code for all of `isas`.

@@ -174,6 +174,21 @@ TEST_F(SessionTest, GreedyDecodingChecksItsArguments) {
   EXPECT_TRUE(session->DecodeGreedily(1, 32, go_on).ok());
 }
 
+TEST_F(SessionTest, ATraceHasASpanForEachLaunch) {
+  const auto session = MakeSession(2);
+  ASSERT_TRUE(session->Decode(tokens_[0]).ok());
+  const auto spans = session->Trace(tokens_[1]);
+  ASSERT_TRUE(spans.ok()) << spans.status();
+  ASSERT_EQ(spans->size(), model_->plan().FindFunction("decode")->launches.size());
+  for (size_t i = 1; i < spans->size(); ++i) {
+    EXPECT_EQ((*spans)[i].begin, (*spans)[i - 1].end);
+    EXPECT_LE((*spans)[i].begin, (*spans)[i].end);
+  }
+  EXPECT_THAT(Copy(session->Decode(tokens_[2])),
+              Pointwise(FloatNear(1e-4F), toy::Reference(weights_, std::span(tokens_).first(3))));
+  EXPECT_FALSE(session->Trace(24).ok());
+}
+
 TEST(LikeliestTokenTest, IsTheFirstOfTheLargestFiniteLogits) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   EXPECT_EQ(LikeliestToken(std::vector<float>{1, 3, 2, 3}), 1);

@@ -100,6 +100,17 @@ TEST_F(ToolsTest, GreedyTokensAreThoseOfAChoiceAmongOne) {
   }
 }
 
+TEST_F(ToolsTest, BenchWritesATimeline) {
+  const std::string path = folder_.path() + "/trace.json";
+  const std::string flags = "--prompt-tokens=8 --new-tokens=8 --repeats=1 --trace=";
+  const ToolOutput output = RunOnToy("dejavu-bench", flags + path);
+  ASSERT_EQ(output.code, 0) << output.err;
+  const nlohmann::json trace = nlohmann::json::parse(ReadTextFile(path).value());
+  ASSERT_EQ(trace["traceEvents"].size(), 2 + 8) << "two names and the launches";
+  EXPECT_EQ(trace["traceEvents"].back()["name"], "toy_argmax");
+  ExpectError(RunOnToy("dejavu-bench", flags + folder_.path() + "/none/trace.json"), 1, "--trace");
+}
+
 TEST_F(ToolsTest, RunIsReproducibleForASeed) {
   const std::string flags = "--tokens=2,5 --max-new-tokens=20 --temperature=2 --top-k=20 --top-p=0.9 --json --seed=";
   const auto tokens = [&](const std::string& seed) {
