@@ -43,6 +43,7 @@ constexpr std::array kSchedule = std::to_array<Step>({
     {"lower-to-sched", "from here on everything is a launch"},
     {"fuse-residual", "after lowering, when the launch that makes each sum's side is known"},
     {"fuse-layer-norm", "after lowering, when it is known which launches read the norm"},
+    {"overlap-predictors", "before plan-buffers: what runs side by side shares no bytes"},
     {"plan-buffers", "last: places depend on the final order"},
 });
 

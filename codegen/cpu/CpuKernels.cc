@@ -15,7 +15,8 @@ const KernelTable& CpuKernels() {
                                          {"certified_test", &EmitCertifiedTest},
                                          {"compact", &EmitCompact},
                                          {"sparse_fc1", &EmitSparseFc1},
-                                         {"sparse_fc2", &EmitSparseFc2}});
+                                         {"sparse_fc2", &EmitSparseFc2},
+                                         {"argmax", &EmitArgmax}});
   return table;
 }
 

@@ -250,6 +250,16 @@ absl::Status AttentionLimits(const KernelSpec& spec) {
              : absl::UnimplementedError("kernel 'attention': attribute scale must be finite on cuda");
 }
 
+CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
+  const int64_t n = MatchArgmax(spec).value().n;
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 4)), .early = true};
+  return {"Argmax.cuh",
+          "Argmax",
+          {"logits", "choice"},
+          ShapeText("ArgmaxShape").Int("n", n).Int("threads", grid.threads),
+          grid};
+}
+
 /// Kernels count in int, and addresses in 64 bits.
 absl::Status SizeLimits(const KernelSpec& spec) {
   constexpr int64_t kMaxSize = 1 << 30;
@@ -279,6 +289,13 @@ void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
                                             "  SyntheticFill(args);\n}\n");
 }
 
+void EmitAdvance(EmitContext& context, const KernelSpec& /*spec*/) {
+  static_cast<CudaSource&>(context).AddText(
+      "Advance.cuh",
+      "extern \"C\" __global__ void advance(const int* choice, Control* control, int* choices) {\n"
+      "  Advance(choice, control, choices);\n}\n");
+}
+
 template <auto kDescribe>
 constexpr KernelEmitter Emitter(std::string_view kernel) {
   return {kernel,
@@ -303,6 +320,8 @@ const KernelTable& CudaKernels() {
                                           Emitter<Compact>("compact"),
                                           Emitter<SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
+                                          Emitter<Argmax>("argmax"),
+                                          {kAdvanceKernel, &EmitAdvance},
                                           {kSyntheticFillKernel, &EmitSyntheticFill}});
   return table;
 }

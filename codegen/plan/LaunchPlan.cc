@@ -4,6 +4,7 @@
 #include <map>
 
 #include "ir/verify/ScheduleVerifier.h"
+#include "ir/verify/StreamOrder.h"
 
 namespace dejavu {
 namespace {
@@ -81,14 +82,23 @@ class Planner {
                          " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
     }
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function));
     for (const auto& op : function.ops()) {
       ASSIGN_OR_RETURN(Launch launch, AddLaunch(*op));
+      const std::vector<size_t>& waits = order.Waits(planned.launches.size());
+      launch.waits.assign(waits.begin(), waits.end());
       planned.launches.push_back(std::move(launch));
     }
     for (size_t i = 0; i < function.returns().size(); ++i) {
       if (function.return_names()[i] == "logits") {
         planned.logits = places_.at(function.returns()[i]);
       }
+      if (function.return_names()[i] == "choice") {
+        planned.choice = places_.at(function.returns()[i]);
+      }
+    }
+    if (planned.choice.kind != BufferRef::Kind::kAbsent && target_.kernels().Find(kAdvanceKernel) != nullptr) {
+      result_.kernels.push_back({kAdvanceKernel, {}, {}, {}});
     }
     result_.plan.functions[function.name()] = std::move(planned);
     return absl::OkStatus();
@@ -170,7 +180,7 @@ class Planner {
     launch->stream = op.GetAttribute<int64_t>("stream").value_or(0);
     launch->layer = op.GetAttribute<int64_t>("layer").value_or(-1);
     launch->neurons = launch->layer >= 0 ? neurons_ : 0;
-    launch->predictor = op.Is("sched.launch @certified_test") || op.Is("sched.launch @compact");
+    launch->predictor = IsPredictorLaunch(op);
     spec->kernel = launch->kernel;
     for (const auto& [key, value] : op.attributes()) {
       if (!IsPlacement(key)) {

@@ -145,21 +145,28 @@ KernelCost SparseFc2Cost(const KernelSpec& spec) {
           .per_positive_bytes = s.width * Size(s.dtype)};
 }
 
+std::string ArgmaxSymbol(const KernelSpec& spec) { return absl::StrCat("argmax_f32_n", MatchArgmax(spec).value().n); }
+
+KernelCost ArgmaxCost(const KernelSpec& spec) {
+  const int64_t n = MatchArgmax(spec).value().n;
+  return {.bytes = 4 * n + 4, .flops = n};
+}
+
 // A gemm is a linear to everyone but the emitters.
 std::string NoSymbol(const KernelSpec& spec) {
   static_cast<void>(spec);
   return {};
 }
 
-// Made once for each tensor of a synthetic model, by the runtime: no launch of a plan, and no shape of its own.
-std::string SyntheticFillSymbol(const KernelSpec& spec) { return spec.kernel; }
+// What the runtime runs by itself has no shape.
+std::string RuntimeKernelSymbol(const KernelSpec& spec) { return spec.kernel; }
 
 KernelCost NoCost(const KernelSpec& spec) {
   static_cast<void>(spec);
   return {};
 }
 
-absl::Status SupportsSyntheticFill(const KernelSpec& spec) { return SpecMatcher(spec, 0, 0).status(); }
+absl::Status SupportsRuntimeKernel(const KernelSpec& spec) { return SpecMatcher(spec, 0, 0).status(); }
 
 template <auto kMatch>
 absl::Status Supports(const KernelSpec& spec) {
@@ -182,7 +189,9 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
       {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},
-      {kSyntheticFillKernel, false, &SupportsSyntheticFill, &SyntheticFillSymbol, &NoCost}};
+      {"argmax", false, &Supports<MatchArgmax>, &ArgmaxSymbol, &ArgmaxCost},
+      {kAdvanceKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost},
+      {kSyntheticFillKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost}};
   return definitions;
 }
 

@@ -182,4 +182,14 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
   return shape;
 }
 
+absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  const Type logits = match.Operand(0, "logits", kF32, 2);
+  ArgmaxShape shape{match.Size(logits, 1, "the number of logits")};
+  match.ExpectShape(logits, {1, shape.n}, "logits");
+  match.ExpectShape(match.Result(0, "choice", {DType::kI32}, 1), {1}, "choice");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
 }  // namespace dejavu

@@ -110,6 +110,12 @@ struct SparseFc2Shape {
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
 
+/// choice i32<1> is the number of the largest of n logits f32<1, n>.
+struct ArgmaxShape {
+  int64_t n;
+};
+[[nodiscard]] absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec);
+
 }  // namespace dejavu
 
 #endif  // DEJAVU_CODEGEN_TARGET_KERNELSHAPES_H_

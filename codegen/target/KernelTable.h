@@ -34,6 +34,12 @@ struct KernelDefinition {
 
 /// The kernel that makes the weights of synthetic models, for targets whose runtime does that on the device.
 inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
+/// The kernel that makes the chosen token the next one, for targets whose runtime lets the device go on by itself.
+inline constexpr char kAdvanceKernel[] = "advance";
+/// Whether the runtime runs the kernel by itself: no launch of a plan names it, and its spec is empty.
+[[nodiscard]] inline bool IsRuntimeKernel(std::string_view kernel) {
+  return kernel == kSyntheticFillKernel || kernel == kAdvanceKernel;
+}
 
 /// All kernels, in the order of the forward pass.
 [[nodiscard]] const std::vector<KernelDefinition>& KernelDefinitions();

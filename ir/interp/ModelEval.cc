@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -150,6 +152,25 @@ Results EvalLastToken(const Operation& /*op*/, Inputs in, const EvalOptions& /*o
   return std::vector<Tensor>{std::move(y)};
 }
 
+Results EvalArgmax(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  int64_t choice = -1;
+  for (size_t i = 0; i < in[0]->floats.size(); ++i) {
+    const double logit = in[0]->floats[i];
+    if (std::isnan(logit) || logit == std::numeric_limits<double>::infinity()) {
+      choice = -1;
+      break;
+    }
+    if (std::isfinite(logit) && (choice < 0 || logit > in[0]->floats[static_cast<size_t>(choice)])) {
+      choice = static_cast<int64_t>(i);
+    }
+  }
+  Tensor result;
+  result.dtype = DType::kI32;
+  result.dims = {1};
+  result.ints = {choice};
+  return std::vector<Tensor>{std::move(result)};
+}
+
 Results EvalCertifiedActive(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
   return std::vector<Tensor>{Compact(CertifiedFlags(*in[0], *in[1], *in[2]))};
 }
@@ -191,6 +212,7 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"model.mlp", EvalMlp},
     {"model.view", EvalView},
     {"sched.launch @add", EvalAdd},
+    {"sched.launch @argmax", EvalArgmax},
     {"sched.launch @attention", EvalLaunchAttention},
     {"sched.launch @certified_test", EvalCertifiedTest},
     {"sched.launch @compact", EvalCompact},

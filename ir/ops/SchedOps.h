@@ -122,10 +122,19 @@ inline constexpr OpSchema kLaunchSparseFc2 =
         .optionalOperand("residual", "f32<1, H>")
         .result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kSchedOps[] = {
-    &kLaunchAdd,         &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact, &kLaunchEmbedPositions,
-    &kLaunchEmbedTokens, &kLaunchGemm,      &kLaunchGemmTransposed, &kLaunchLastRow, &kLaunchLayerNorm,
-    &kLaunchLinear,      &kLaunchSparseFc1, &kLaunchSparseFc2};
+inline constexpr OpSchema kLaunchArgmax =
+    DefineLaunch(
+        "sched.launch @argmax",
+        "The number of the largest logit, the first of equal ones; -1 where one is infinite or NaN, or none is "
+        "finite. Minus infinity is a logit that is never chosen.")
+        .operand("logits", "f32<1, V>")
+        .result("choice", "i32<1>");
+
+inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,           &kLaunchArgmax,    &kLaunchAttention,
+                                                &kLaunchCertifiedTest, &kLaunchCompact,   &kLaunchEmbedPositions,
+                                                &kLaunchEmbedTokens,   &kLaunchGemm,      &kLaunchGemmTransposed,
+                                                &kLaunchLastRow,       &kLaunchLayerNorm, &kLaunchLinear,
+                                                &kLaunchSparseFc1,     &kLaunchSparseFc2};
 
 }  // namespace dejavu
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/verify/StreamOrder.h"
 #include "ir/verify/Verifier.h"
 
 namespace dejavu {
@@ -48,12 +49,12 @@ absl::Status CheckFacts(const Module& module) {
   return CheckFact(module, "eos", 0, last);
 }
 
-/// A stretch of the arena and the numbers of the first and last operation that need it.
+/// A stretch of the arena, and the numbers of the launches that write and read it.
 struct Stretch {
   int64_t begin;
   int64_t end;
-  size_t first;
-  size_t last;
+  bool stays;  // to the end of the call
+  std::vector<size_t> users;
   std::string name;
 };
 
@@ -79,6 +80,7 @@ class FunctionVerifier {
       RETURN_IF_ERROR(AddPlaces(*op));
     }
     RETURN_IF_ERROR(CheckLogits());
+    RETURN_IF_ERROR(CheckChoice());
     return CheckOverlaps();
   }
 
@@ -101,7 +103,8 @@ class FunctionVerifier {
     if (tokens == nullptr) {
       return UserError("@", function_.name(), " must take the tokens, an ", Type{DType::kI32, {tokens_}}.ToString());
     }
-    stretches_.push_back({0, max_tokens_ * 4, 0, LastUse(*tokens, 0), "the tokens"});
+    // They are written before the first launch: nothing ends before that.
+    stretches_.push_back({0, max_tokens_ * 4, IsReturned(*tokens), Users(*tokens), "the tokens"});
     return absl::OkStatus();
   }
 
@@ -180,47 +183,76 @@ class FunctionVerifier {
         return UserError(Where(op), " has a result at ", begin, ", past the most that an arena can hold, ",
                          kMaxArenaBytes, " bytes");
       }
-      const size_t first = numbers_[&op];
       stretches_.push_back(
-          {begin, begin + bytes, first, LastUse(value, first), absl::StrCat(NameOf(value), " of ", Where(op))});
+          {begin, begin + bytes, IsReturned(value), Users(value), absl::StrCat(NameOf(value), " of ", Where(op))});
     }
     return absl::OkStatus();
   }
 
-  /// The number of the last operation that reads `value`; one past the last for what the function returns.
-  size_t LastUse(const Value& value, size_t last) const {
+  bool IsReturned(const Value& value) const {
     const auto& returns = function_.returns();
-    if (std::find(returns.begin(), returns.end(), &value) != returns.end()) {
-      return numbers_.size();
+    return std::find(returns.begin(), returns.end(), &value) != returns.end();
+  }
+
+  /// The numbers of the launch that makes `value`, if one does, which comes first, and of those that read it.
+  std::vector<size_t> Users(const Value& value) const {
+    std::vector<size_t> users;
+    if (value.producer() != nullptr) {
+      users.push_back(numbers_.at(value.producer()));
     }
     for (const Use& use : value.uses()) {
-      last = std::max(last, numbers_.at(use.user));
+      users.push_back(numbers_.at(use.user));
     }
-    return last;
+    return users;
   }
 
   absl::Status CheckLogits() const {
     const Type expected{DType::kF32, {Dim(int64_t{1}), Dim(module_.IntAttribute("vocab"))}};
-    for (size_t i = 0; i < function_.returns().size(); ++i) {
-      if (function_.return_names()[i] != "logits") {
-        continue;
-      }
-      const Value* value = function_.returns()[i];
-      if (value->producer() == nullptr || value->type() != expected) {
-        return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
-                         ", but the module's 'vocab' needs ", expected.ToString());
-      }
+    const Value* value = Returned("logits");
+    if (value == nullptr) {
+      return UserError("@", function_.name(), " must return a value as \"logits\"");
+    }
+    if (value->producer() == nullptr || value->type() != expected) {
+      return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
+                       ", but the module's 'vocab' needs ", expected.ToString());
+    }
+    return absl::OkStatus();
+  }
+
+  /// What is called "choice" is decoded next: it must be a token that the logits are for.
+  absl::Status CheckChoice() const {
+    const Value* logits = Returned("logits");
+    const Value* choice = Returned("choice");
+    if (choice == nullptr) {
       return absl::OkStatus();
     }
-    return UserError("@", function_.name(), " must return a value as \"logits\"");
+    const Operation* op = choice->producer();
+    if (op == nullptr || !op->Is("sched.launch @argmax") || op->operand("logits") != logits) {
+      return UserError("@", function_.name(), " must return the argmax of its logits as \"choice\"");
+    }
+    return absl::OkStatus();
+  }
+
+  /// The value that the function returns under this name, or null.
+  const Value* Returned(std::string_view name) const {
+    const auto& names = function_.return_names();
+    const auto it = std::find(names.begin(), names.end(), name);
+    return it == names.end() ? nullptr : function_.returns()[static_cast<size_t>(it - names.begin())];
   }
 
   absl::Status CheckOverlaps() const {
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function_));
+    // Whether all that `a` is needed for has ended when `b` is written.
+    const auto is_over = [&](const Stretch& a, const Stretch& b) {
+      return !a.stays && !b.users.empty() && &b != &stretches_.front() &&
+             std::all_of(a.users.begin(), a.users.end(),
+                         [&](size_t user) { return order.EndsBefore(user, b.users.front()); });
+    };
     for (size_t i = 0; i < stretches_.size(); ++i) {
       const Stretch& a = stretches_[i];
       for (size_t j = i + 1; j < stretches_.size(); ++j) {
         const Stretch& b = stretches_[j];
-        if (a.first <= b.last && b.first <= a.last && a.begin < b.end && b.begin < a.end) {
+        if (a.begin < b.end && b.begin < a.end && !is_over(a, b) && !is_over(b, a)) {
           return UserError("@", function_.name(), ": ", b.name, " is at ", b.begin, ", where ", a.name,
                            " is still needed, from ", a.begin, " to ", a.end, "; run plan-buffers again");
         }

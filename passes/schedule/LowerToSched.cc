@@ -27,6 +27,9 @@ class Lowering {
       before_ = op;
       RETURN_IF_ERROR(Lower(*op));
     }
+    if (function_.name() == "decode") {
+      ChooseToken();
+    }
     function_.EraseDeadOps();
     return absl::OkStatus();
   }
@@ -73,6 +76,23 @@ class Lowering {
     const Dim& tokens = x->type().shape[0];
     const bool one = tokens.is_static() && tokens.size() == 1;
     return Launch(from, one ? kLaunchLinear : kLaunchGemm, {x, w, bias, nullptr}, {{"relu", relu}});
+  }
+
+  /// Returns the likeliest next token as "choice" beside the logits, so that it need not leave the device to be
+  /// decoded.
+  void ChooseToken() {
+    std::vector<Value*> returns = function_.returns();
+    std::vector<std::string> names = function_.return_names();
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == "logits" && returns[i]->producer() != nullptr) {
+        before_ = nullptr;  // at the end
+        const Operation* choice = Launch(*returns[i]->producer(), kLaunchArgmax, {returns[i]});
+        returns.push_back(choice->result());
+        names.emplace_back("choice");
+        break;
+      }
+    }
+    function_.SetReturns(std::move(returns), std::move(names));
   }
 
   void Add(const Operation& op) { Replace(op, Launch(op, kLaunchAdd, op.operands())); }

@@ -177,6 +177,10 @@ absl::StatusOr<PlanFunction> ReadFunction(const JsonObject& object) {
   ASSIGN_OR_RETURN(function.tokens, ReadBuffer(*tokens, absl::StrCat(object.path(), ".tokens")));
   ASSIGN_OR_RETURN(const Json* logits, object.Member("logits"));
   ASSIGN_OR_RETURN(function.logits, ReadBuffer(*logits, absl::StrCat(object.path(), ".logits")));
+  if (object.Has("choice")) {
+    ASSIGN_OR_RETURN(const Json* choice, object.Member("choice"));
+    ASSIGN_OR_RETURN(function.choice, ReadBuffer(*choice, absl::StrCat(object.path(), ".choice")));
+  }
   ASSIGN_OR_RETURN(const Json* launches, object.Array("launches"));
   for (size_t i = 0; i < launches->size(); ++i) {
     const JsonObject entry((*launches)[i], absl::StrCat(object.path(), ".launches[", i, "]"));
@@ -325,6 +329,9 @@ Json PlanToJson(const Plan& plan) {
     entry = {{"tokens", BufferToJson(function.tokens)},
              {"logits", BufferToJson(function.logits)},
              {"launches", Json::array()}};
+    if (function.choice.kind != BufferRef::Kind::kAbsent) {
+      entry["choice"] = BufferToJson(function.choice);
+    }
     for (const Launch& launch : function.launches) {
       entry["launches"].push_back(LaunchToJson(launch));
     }

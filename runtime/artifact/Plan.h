@@ -93,6 +93,7 @@ struct Launch {
 struct PlanFunction {
   BufferRef tokens;  ///< i32<T>
   BufferRef logits;  ///< f32<1,V>
+  BufferRef choice;  ///< i32<1>: the likeliest token, -1 where there is none; absent where the host chooses.
   std::vector<Launch> launches;
 };
 

@@ -39,6 +39,9 @@ absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
     }
     tensor.fill.seeds.push_back(*hash);
   }
+  if (tensor.dtype == DType::kI8 && tensor.fill.step != 1) {
+    return UserError(object.Name("step"), " of an i8 must be 1, but is ", tensor.fill.step);
+  }
   const int64_t height = tensor.fill.transposed ? tensor.columns : tensor.rows;
   if (height % static_cast<int64_t>(tensor.fill.seeds.size()) != 0) {
     return UserError(object.Name("seeds"), ": ", tensor.fill.seeds.size(), " seeds do not divide ", height, " rows");
@@ -66,6 +69,9 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
   ASSIGN_OR_RETURN(const Json* pattern, ReadList(object, "pattern"));
   for (const Json& value : *pattern) {
     ASSIGN_OR_RETURN(const float number, ReadFloat(value, object.Name("pattern")));
+    if (tensor.dtype == DType::kI8 && !(number >= -127 && number <= 127)) {
+      return UserError(object.Name("pattern"), " of an i8 must hold numbers from -127 to 127, but has ", number);
+    }
     tensor.fill.pattern.push_back(number);
   }
   return tensor;

@@ -6,6 +6,7 @@
 #include "ir/base/Status.h"
 #include "runtime/cuda/CudaMemoryMeter.h"
 #include "runtime/cuda/CudaSession.h"
+#include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/WeightFill.h"
 #include "runtime/cuda/WeightUpload.h"
 
@@ -93,7 +94,15 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
     }
     functions_[symbol] = function;
   }
-  return absl::OkStatus();
+  if (plan.FindFunction("decode")->choice.kind == BufferRef::Kind::kAbsent) {
+    return absl::OkStatus();
+  }
+  const absl::Status found = device_->driver().ModuleGetFunction(&advance_, module, kAdvanceSymbol);
+  if (absl::IsNotFound(found)) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(WithContext(found, path));
+  return WithContext(device_->driver().FuncSetAttribute(advance_, kSharedCarveout, 100), kAdvanceSymbol);
 }
 
 absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {

@@ -34,6 +34,8 @@ class CudaModel final : public DeviceModel {
   [[nodiscard]] int64_t vocab() const { return vocab_; }
   /// The kernel of `launch` and its geometry on this device; the params are left empty.
   [[nodiscard]] BoundLaunch Bind(const Launch& launch) const;
+  /// The kernel of GreedyLoop; null where plan or code have no choice of tokens.
+  [[nodiscard]] FunctionHandle advance() const { return advance_; }
   /// The tensor Plan::weights[index].
   [[nodiscard]] DevicePointer weight(size_t index) const {
     return weights_.get() + static_cast<DevicePointer>(layout_.offsets[index]);
@@ -52,6 +54,7 @@ class CudaModel final : public DeviceModel {
   std::string isa_;
   Module module_;
   std::map<std::string, FunctionHandle> functions_;  // by symbol
+  FunctionHandle advance_ = nullptr;
   WeightLayout layout_;
   DeviceMemory weights_;
 };

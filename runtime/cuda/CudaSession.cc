@@ -7,9 +7,11 @@
 namespace dejavu::cuda {
 namespace {
 
-// The logits start on a cache line of their own, behind the control block.
+// Pinned memory: the control block and a choice, the logits from a cache line of their own, the choices of the greedy
+// loop.
+constexpr int64_t kChoiceOffset = 32;
 constexpr int64_t kLogitsOffset = 64;
-static_assert(sizeof(Control) <= kLogitsOffset);
+static_assert(sizeof(Control) <= kChoiceOffset);
 
 }  // namespace
 
@@ -32,11 +34,14 @@ CudaSession::~CudaSession() {
 absl::Status CudaSession::Init() {
   const Driver& driver = device_.driver();
   ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes, "the KV caches and buffers of a session"));
+  const int64_t choices_offset = kLogitsOffset + model_.vocab() * static_cast<int64_t>(sizeof(float));
   ASSIGN_OR_RETURN(pinned_,
-                   AllocatePinned(device_, kLogitsOffset + model_.vocab() * static_cast<int64_t>(sizeof(float))));
+                   AllocatePinned(device_, choices_offset + plan_.positions * static_cast<int64_t>(sizeof(int32_t))));
   auto* pinned = static_cast<std::byte*>(pinned_.get());
   control_ = new (pinned) Control;
+  choice_ = reinterpret_cast<int32_t*>(pinned + kChoiceOffset);
   logits_ = reinterpret_cast<float*>(pinned + kLogitsOffset);
+  choices_ = reinterpret_cast<int32_t*>(pinned + choices_offset);
   ASSIGN_OR_RETURN(stream_, NewStream(device_));
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
@@ -45,7 +50,8 @@ absl::Status CudaSession::Init() {
   BindLaunches();
   const std::vector<LaunchEdge> edges =
       LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), device_.has_early_launch());
-  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, ControlInput(), launches_, edges, stream_.get()));
+  const Input input = ControlInput();
+  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, &input, launches_, edges, stream_.get()));
   return Synchronize();
 }
 
@@ -108,11 +114,79 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   const auto vocab = static_cast<size_t>(model_.vocab());
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(logits_, Address(plan_.FindFunction("decode")->logits),
-                                                   vocab * sizeof(float), stream_.get()));
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(Fetch(plan_.FindFunction("decode")->logits, logits_, vocab * sizeof(float)));
   return std::span<const float>(logits_, vocab);
+}
+
+absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_t past) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Synchronize());
+  if (traced_ == nullptr) {
+    const std::vector<LaunchEdge> edges =
+        LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), /*allow_early=*/false);
+    ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), launches_, edges, stream_.get()));
+  }
+  *control_ = {.dims = {1, past}, .token = token};
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
+  RETURN_IF_ERROR(Synchronize());
+  return traced_->Read();
+}
+
+absl::StatusOr<int32_t> CudaSession::Choice() {
+  const BufferRef& choice = plan_.FindFunction("decode")->choice;
+  if (choice.kind == BufferRef::Kind::kAbsent) {
+    return DeviceSession::Choice();
+  }
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Fetch(choice, choice_, sizeof(*choice_)));
+  return *choice_;
+}
+
+/// Copies to pinned memory what the work so far leaves at `from`.
+absl::Status CudaSession::Fetch(const BufferRef& from, void* to, size_t bytes) {
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Address(from), bytes, stream_.get()));
+  return Synchronize();
+}
+
+absl::Status CudaSession::DecodeGreedily(int32_t token, int64_t past, int64_t count, const OnChoice& on_choice) {
+  if (model_.advance() == nullptr) {
+    return DeviceSession::DecodeGreedily(token, past, count, on_choice);
+  }
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(MakeGreedyLoop());
+  *control_ = {.dims = {1, past}, .token = token};
+  running_ = true;
+  const Input input = ControlInput();
+  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, input.from, input.bytes, stream_.get()));
+  ASSIGN_OR_RETURN(running_, greedy_->Run(past, count, on_choice));
+  return absl::OkStatus();
+}
+
+absl::Status CudaSession::MakeGreedyLoop() {
+  if (greedy_ != nullptr) {
+    return absl::OkStatus();
+  }
+  const PlanFunction& decode = *plan_.FindFunction("decode");
+  std::vector<LaunchEdge> edges = LaunchEdges(decode.launches, model_.isa(), device_.has_early_launch());
+  const std::vector<LaunchEdge> last = EdgesToEnd(decode.launches);
+  edges.insert(edges.end(), last.begin(), last.end());
+  advance_.symbol = kAdvanceSymbol;
+  BoundLaunch advance;
+  advance.launch = &advance_;
+  advance.function = model_.advance();
+  advance.threads = 32;
+  // The device writes to pinned memory by the host's address of it.
+  advance.params = {Address(decode.choice), ControlInput().to, reinterpret_cast<DevicePointer>(choices_)};
+  std::vector<BoundLaunch> launches = launches_;
+  launches.push_back(std::move(advance));
+  ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, launches, edges, stream_.get(), choices_));
+  return absl::OkStatus();
 }
 
 absl::Status CudaSession::Synchronize() {

@@ -41,4 +41,16 @@ std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, const s
   return edges;
 }
 
+std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches) {
+  std::map<int64_t, int> last;  // by stream
+  for (size_t i = 0; i < launches.size(); ++i) {
+    last[launches[i].stream] = static_cast<int>(i);
+  }
+  std::vector<LaunchEdge> edges;
+  for (const auto& [stream, number] : last) {
+    edges.push_back({number, static_cast<int>(launches.size()), false});
+  }
+  return edges;
+}
+
 }  // namespace dejavu::cuda

@@ -27,6 +27,9 @@ struct LaunchEdge {
 [[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, const std::string& isa,
                                                   bool allow_early);
 
+/// What follows all launches: the last of each stream before number `launches.size()`.
+[[nodiscard]] std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches);
+
 }  // namespace dejavu::cuda
 
 #endif  // DEJAVU_RUNTIME_CUDA_LAUNCHORDER_H_

@@ -81,6 +81,12 @@ void AddSparse(std::vector<Case>& cases) {
   for (const int64_t n : {1, 3, 63, 64, 130, 3072}) {
     cases.push_back({CompactSpec(n)});
   }
+  // `past` chooses what is odd about the logits.
+  for (int64_t odd = 0; odd < kArgmaxOddities; ++odd) {
+    for (const int64_t n : {1, 3, 130, 50272}) {
+      cases.push_back({ArgmaxSpec(n), 1, odd});
+    }
+  }
   for (const DType dtype : {kF32, kF16, kBF16}) {
     cases.push_back({SparseFc1Spec(1, 8, dtype)});
     cases.push_back({SparseFc1Spec(3, 24, dtype)});
@@ -139,6 +145,8 @@ KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
 KernelSpec CompactSpec(int64_t n) {
   return {"compact", {Type{DType::kU8, {n}}}, {Type{DType::kIndex, {"active"}}}, {}};
 }
+
+KernelSpec ArgmaxSpec(int64_t n) { return {"argmax", {F32({1, n})}, {Type{DType::kI32, {1}}}, {}}; }
 
 KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
   return {"sparse_fc1",

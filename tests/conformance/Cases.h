@@ -45,6 +45,9 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
 /// The builtin's: linear without a norm.
 [[nodiscard]] KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype);
+/// Cases of argmax: ordinary logits; many equal ones; some NaN; infinity; minus infinity for most; for all.
+inline constexpr int64_t kArgmaxOddities = 6;
+[[nodiscard]] KernelSpec ArgmaxSpec(int64_t n);
 [[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 /// A linear or sparse_fc1 of one token with a layer norm in front.

@@ -26,8 +26,8 @@ int64_t MostShared(std::string_view isa) { return isa == "sm_80" ? 163 * 1024 - 
 
 std::vector<KernelSpec> SpecsOf(std::string_view kernel) {
   std::vector<KernelSpec> specs;
-  if (kernel == kSyntheticFillKernel) {
-    specs.push_back({kSyntheticFillKernel, {}, {}, {}});  // which no plan launches
+  if (IsRuntimeKernel(kernel)) {
+    specs.push_back({std::string(kernel), {}, {}, {}});
   }
   for (const Case& test_case : Cases()) {
     if (test_case.spec.kernel == kernel) {

@@ -182,6 +182,7 @@ Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random
                                                       {"last_row", &MakeLastRow},
                                                       {"attention", &MakeAttention},
                                                       {"certified_test", &MakeCertifiedTest},
+                                                      {"argmax", &MakeArgmax},
                                                       {"compact", &MakeCompact},
                                                       {"sparse_fc1", &MakeSparseFc1},
                                                       {"sparse_fc2", &MakeSparseFc2}};

@@ -17,6 +17,7 @@ inline constexpr double kTolerance = 1e-5;
 /// Each fills the arguments and the check of a problem whose spec, tokens and past are set.
 void MakeAttention(Problem& problem, Random& random);
 void MakeCertifiedTest(Problem& problem, Random& random);
+void MakeArgmax(Problem& problem, Random& random);
 void MakeCompact(Problem& problem, Random& random);
 void MakeSparseFc1(Problem& problem, Random& random);
 void MakeSparseFc2(Problem& problem, Random& random);

@@ -22,6 +22,7 @@
 #include "tools/driver/ArtifactInput.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/ExpectedErrors.h"
+#include "tools/driver/Outputs.h"
 
 namespace dejavu {
 namespace {
@@ -107,6 +108,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     RETURN_IF_ERROR(CheckSparsity(module, *options.sparsity));
   }
   // Wrong flags are reported before the work.
+  RETURN_IF_ERROR(CheckOutputsSpareWeights(module, store, options));
   std::vector<TargetChoice> targets;
   if (options.emit != "ir") {
     ASSIGN_OR_RETURN(targets, ParseTargets(options.target));

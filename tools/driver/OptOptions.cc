@@ -7,6 +7,7 @@
 #include "passes/manager/PassRegistry.h"
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/Compile.h"
+#include "tools/driver/Outputs.h"
 
 namespace dejavu {
 namespace {
@@ -15,25 +16,6 @@ namespace {
 std::string AnyOf(const std::vector<std::string>& words) {
   const std::vector<std::string> most(words.begin(), words.end() - 1);
   return absl::StrCat(absl::StrJoin(most, ", "), " or ", words.back());
-}
-
-bool IsSameFile(const std::string& a, const std::string& b) {
-  std::error_code error;  // files that are not there are not the same
-  return std::filesystem::equivalent(a, b, error) && !error;
-}
-
-/// Nothing may overwrite the model that is read, except that an artifact may be made again in its place.
-absl::Status CheckOutput(const OptOptions& options) {
-  if (IsSameFile(options.passes.reproducer, options.input)) {
-    return UsageError("--reproducer=", options.passes.reproducer, " is INPUT and would overwrite it");
-  }
-  if (!IsSameFile(options.output, options.input)) {
-    return absl::OkStatus();
-  }
-  if (options.emit == "artifact" && IsArtifactName(options.input)) {
-    return absl::OkStatus();
-  }
-  return UsageError("-o ", options.output, " is INPUT and would overwrite it; choose another name");
 }
 
 /// What to write, from --emit or else from the output's name.
@@ -143,7 +125,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
     options.output.erase(options.output.find_last_not_of('/') + 1);
   }
   RETURN_IF_ERROR(FinishEmit(options));
-  RETURN_IF_ERROR(CheckOutput(options));
+  RETURN_IF_ERROR(CheckOutputs(options));
   if (options.target.empty()) {
     return UsageError("--target must name a target, such as cpu");
   }

@@ -57,6 +57,10 @@ TEST(PlanTest, ArenaOffsetsStayInsideTheArena) {
               HasSubstr("field 'functions.decode.logits': 96 bytes at arena offset"));
   EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["prefill"]["tokens"] = {{"weight", 0}}; }),
               HasSubstr("tokens and logits must be in the arena"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["functions"]["decode"]["choice"] = {{"weight", 0}}; }),
+              HasSubstr("field 'functions.decode.choice' must be in the arena"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["decode"]["choice"]["arena"] = arena; }),
+              HasSubstr("field 'functions.decode.choice': 4 bytes at arena offset"));
 }
 
 TEST(PlanTest, WeightAndCacheNumbersExist) {

@@ -43,4 +43,16 @@ absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan, const 
   return WriteArtifact(path, 1, manifest, files);
 }
 
+absl::Status WriteSyntheticArtifact(const std::string& path) {
+  Manifest manifest = MakeManifest();
+  manifest.synthetic = SyntheticTensors();
+  manifest.targets.push_back({"cuda", "plan-cuda.json", {{"sm_90", "sm_90.cubin"}}});
+  std::map<std::string, std::string> files = TokenizerFiles();
+  files["plan-cpu.json"] = PrintJson(PlanToJson(MakePlan()));
+  files["plan-cuda.json"] = PrintJson(PlanToJson(MakeCudaPlan()));
+  ASSIGN_OR_RETURN(files["sm_90.cubin"], ReadTextFile(DEJAVU_TOY_CUDA_KERNELS));
+  ASSIGN_OR_RETURN(files[manifest.targets[0].code[0].file], ReadTextFile(DEJAVU_TOY_KERNELS));
+  return WriteArtifact(path, 1, manifest, files);
+}
+
 }  // namespace dejavu::toy
