@@ -14,6 +14,8 @@ const KernelTable& CpuKernels() {
                                          {"attention", &EmitAttention},
                                          {"certified_test", &EmitCertifiedTest},
                                          {"compact", &EmitCompact},
+                                         {"quantized_linear", &EmitQuantizedLinear},
+                                         {"select", &EmitSelect},
                                          {"sparse_fc1", &EmitSparseFc1},
                                          {"sparse_fc2", &EmitSparseFc2}});
   return table;

@@ -15,6 +15,8 @@ void EmitLastRow(EmitContext& context, const KernelSpec& spec);
 void EmitAttention(EmitContext& context, const KernelSpec& spec);
 void EmitCertifiedTest(EmitContext& context, const KernelSpec& spec);
 void EmitCompact(EmitContext& context, const KernelSpec& spec);
+void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec);
+void EmitSelect(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc1(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc2(EmitContext& context, const KernelSpec& spec);
 

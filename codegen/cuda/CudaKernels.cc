@@ -170,15 +170,45 @@ CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
           GridOfGemv(tiling, s.n)};
 }
 
+/// For a product of rows of int8 with a vector that is rounded as a whole.
+GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
+  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(k, 16, /*whole=*/true) : std::nullopt;
+  return ring.value_or(TileInt8(n, k));
+}
+
 CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(s.k, 16, /*whole=*/true) : std::nullopt;
-  const GemvTiling tiling = ring.value_or(TileInt8(s.n, s.k));
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
   return {"CertifiedTest.cuh",
           "CertifiedTest",
           {"x", "q8", "rows", "flags"},
           ShapeText("CertifiedTestShape").Int("n", s.n).Int("k", s.k).Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
+  return {"QuantizedLinear.cuh",
+          "QuantizedLinear",
+          {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
+          ShapeText("QuantizedLinearShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SelectShape s = MatchSelect(spec).value();
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 8)), .early = true};
+  return {"Select.cuh",
+          "SelectPositive",
+          {"scores", "list"},
+          ShapeText("SelectShape").Int("n", s.n).Int("threads", grid.threads),
+          grid};
 }
 
 CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
@@ -301,6 +331,8 @@ const KernelTable& CudaKernels() {
                                           Emitter<Attention>("attention"),
                                           Emitter<CertifiedTest>("certified_test"),
                                           Emitter<Compact>("compact"),
+                                          Emitter<QuantizedLinear>("quantized_linear"),
+                                          Emitter<Select>("select"),
                                           Emitter<SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
                                           {kSyntheticFillKernel, &EmitSyntheticFill}});

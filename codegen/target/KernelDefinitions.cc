@@ -120,6 +120,25 @@ KernelCost CompactCost(const KernelSpec& spec) {
   return {.bytes = MatchCompact(spec).value().n + 4, .per_active_bytes = 4};
 }
 
+std::string QuantizedLinearSymbol(const KernelSpec& spec) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  return absl::StrCat("quantized_linear_i8_n", s.n, "_k", s.k, "_b", static_cast<int>(s.bias), NormSuffix(s.norm));
+}
+
+KernelCost QuantizedLinearCost(const KernelSpec& spec) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  return {.bytes = s.n * (s.k + 4 + (s.bias ? 4 : 0) + 4) + 4 * s.k + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k};
+}
+
+std::string SelectSymbol(const KernelSpec& spec) {
+  const SelectShape s = MatchSelect(spec).value();
+  return absl::StrCat("select_f32_n", s.n, "_k", s.k);
+}
+
+KernelCost SelectCost(const KernelSpec& spec) {
+  return {.bytes = 4 * MatchSelect(spec).value().n + 4, .per_active_bytes = 4};
+}
+
 std::string SparseFc1Symbol(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
   return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, NormSuffix(s.norm));
@@ -180,6 +199,8 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"attention", false, &Supports<MatchAttention>, &AttentionSymbol, &AttentionCost},
       {"certified_test", false, &Supports<MatchCertifiedTest>, &CertifiedTestSymbol, &CertifiedTestCost},
       {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
+      {"quantized_linear", false, &Supports<MatchQuantizedLinear>, &QuantizedLinearSymbol, &QuantizedLinearCost},
+      {"select", false, &Supports<MatchSelect>, &SelectSymbol, &SelectCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
       {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},
       {kSyntheticFillKernel, false, &SupportsSyntheticFill, &SyntheticFillSymbol, &NoCost}};

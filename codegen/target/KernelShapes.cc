@@ -153,6 +153,34 @@ absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec) {
   return shape;
 }
 
+absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec) {
+  SpecMatcher match(spec, 6, 1);
+  const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
+  const std::optional<Type> bias = match.Optional(3, "bias", kF32, 1);
+  QuantizedLinearShape shape{match.Size(q8, 0, "the number of rows"), match.Width(q8, 1, "the width"), bias.has_value(),
+                             Norm{}};
+  shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  match.ExpectShape(match.Operand(2, "scales", kF32, 1), {shape.n}, "scales");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {shape.n}, "bias");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.n}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  const Type scores = match.Operand(0, "scores", kF32, 2);
+  SelectShape shape{match.Size(scores, 1, "the number of scores"), match.Attribute<int64_t>("k", 0)};
+  match.ExpectShape(scores, {1, shape.n}, "scores");
+  match.Require(shape.k >= 0 && shape.k <= shape.n, "attribute k must be from 1 to the number of scores");
+  match.Result(0, "list", kIndexList, 1);
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
 absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec) {
   SpecMatcher match(spec, 6, 1);
   const Type fc1 = match.Operand(1, "fc1", kMatrix, 2);

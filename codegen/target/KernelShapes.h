@@ -92,6 +92,22 @@ struct CompactShape {
 };
 [[nodiscard]] absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec);
 
+/// y f32<1, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, as SparseOps.h defines it.
+struct QuantizedLinearShape {
+  int64_t n;
+  int64_t k;
+  bool bias;
+  Norm norm;
+};
+[[nodiscard]] absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec);
+
+/// list index<...> of the positive ones of scores f32<1, n>, or of the `k` largest.
+struct SelectShape {
+  int64_t n;
+  int64_t k;  ///< 0: the positive ones.
+};
+[[nodiscard]] absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec);
+
 /// h f32<active> = relu(fc1<n, k>[active] x + bias[active]).
 struct SparseFc1Shape {
   int64_t n;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "ir/interp/ModelMath.h"
+#include "ir/interp/PredictorMath.h"
 
 namespace dejavu {
 namespace {
@@ -162,6 +163,18 @@ Results EvalCompact(const Operation& /*op*/, Inputs in, const EvalOptions& /*opt
   return std::vector<Tensor>{Compact(*in[0])};
 }
 
+Results EvalQuantizedLinear(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{QuantizedLinear(*in[0], *in[1], *in[2], in[3])};
+}
+
+Results EvalLaunchQuantizedLinear(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{QuantizedLinear(NormedInput(op, in, 4, options), *in[1], *in[2], in[3])};
+}
+
+Results EvalSelect(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{Select(*in[0], op.GetAttribute<int64_t>("k"))};
+}
+
 Results EvalSparseMlp(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
   const Tensor h = SparseFc1(*in[0], *in[1], in[2], *in[5], options);
   return std::vector<Tensor>{SparseFc2(h, *in[5], *in[3], in[4], nullptr, options)};
@@ -201,10 +214,14 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @last_row", EvalLastToken},
     {"sched.launch @layer_norm", EvalLayerNorm},
     {"sched.launch @linear", EvalLaunchLinear},
+    {"sched.launch @quantized_linear", EvalLaunchQuantizedLinear},
+    {"sched.launch @select", EvalSelect},
     {"sched.launch @sparse_fc1", EvalSparseFc1},
     {"sched.launch @sparse_fc2", EvalSparseFc2},
     {"sparse.certified_active", EvalCertifiedActive},
     {"sparse.mlp", EvalSparseMlp},
+    {"sparse.quantized_linear", EvalQuantizedLinear},
+    {"sparse.select", EvalSelect},
 });
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "ir/base/Status.h"
 #include "ir/core/Operation.h"
 #include "ir/ops/SchedOps.h"
+#include "ir/ops/SparseOps.h"
 
 namespace dejavu {
 namespace {
@@ -50,6 +51,21 @@ absl::Status VerifyLaunchAttention(const Operation& op) {
   if (Dim(*op.GetAttribute<int64_t>("heads")) != cache.shape[1]) {
     return UserError("'", std::string(op.name()), "' op attribute 'heads' must be the cache's ",
                      cache.shape[1].ToString());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifySelect(const Operation& op) {
+  const int64_t scores = op.operand("scores")->type().shape[1].size();
+  const auto k = op.GetAttribute<int64_t>("k");
+  if (k && (*k < 1 || *k > scores)) {
+    return UserError("'", std::string(op.name()), "' op attribute 'k' must be from 1 to the number of scores, ", scores,
+                     ", but is ", *k);
+  }
+  const Type& list = op.result()->type();
+  if (list.shape[0] != Dim("active") && list.shape[0] != Dim("heads")) {
+    return UserError("'", std::string(op.name()),
+                     "' op result #0 ('list') must be index<active> or index<heads>, but is ", list.ToString());
   }
   return absl::OkStatus();
 }

@@ -105,6 +105,22 @@ inline constexpr OpSchema kLaunchCompact =
         .operand("flags", "u8<N>")
         .result("active", "index<active>");
 
+inline constexpr OpSchema kLaunchQuantizedLinear =
+    WithNorm(DefineLaunch("sched.launch @quantized_linear", "sparse.quantized_linear")
+                 .operand("x", "f32<1, K>")
+                 .operand("q8", "i8<N, K>")
+                 .operand("scales", "f32<N>")
+                 .optionalOperand("bias", "f32<N>")
+                 .result("y", "f32<1, N>"));
+
+absl::Status VerifySelect(const Operation& op);
+
+inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")
+                                              .operand("scores", "f32<1, N>")
+                                              .optionalAttr("k", AttrKind::kInt, "as in sparse.select [c1]")
+                                              .result("list", "index<L>", "L is `active` or `heads` [c2]")
+                                              .verifiedBy(&VerifySelect);
+
 inline constexpr OpSchema kLaunchSparseFc1 =
     WithNorm(DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
                  .operand("x", "f32<1, K>")
@@ -122,10 +138,11 @@ inline constexpr OpSchema kLaunchSparseFc2 =
         .optionalOperand("residual", "f32<1, H>")
         .result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kSchedOps[] = {
-    &kLaunchAdd,         &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact, &kLaunchEmbedPositions,
-    &kLaunchEmbedTokens, &kLaunchGemm,      &kLaunchGemmTransposed, &kLaunchLastRow, &kLaunchLayerNorm,
-    &kLaunchLinear,      &kLaunchSparseFc1, &kLaunchSparseFc2};
+inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,       &kLaunchAttention,      &kLaunchCertifiedTest,
+                                                &kLaunchCompact,   &kLaunchEmbedPositions, &kLaunchEmbedTokens,
+                                                &kLaunchGemm,      &kLaunchGemmTransposed, &kLaunchLastRow,
+                                                &kLaunchLayerNorm, &kLaunchLinear,         &kLaunchQuantizedLinear,
+                                                &kLaunchSelect,    &kLaunchSparseFc1,      &kLaunchSparseFc2};
 
 }  // namespace dejavu
 

@@ -39,7 +39,34 @@ inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neur
                                            .operand("active", "index<active>", "ascending, no duplicates, each below F")
                                            .result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kSparseMlp};
+absl::Status VerifySelect(const Operation& op);
+
+/// One stage of a predictor. x is rounded to integers n with one step t and a power of two u, x ~ u t n, and q8[i] . n
+/// is computed exactly. What is left is done in f32, each operation rounded once and none fused, so that every backend
+/// gives the same bits for the same x:
+///
+///   y[i] = ((scales[i] t) (q8[i] . n)) u + bias[i]
+///
+/// Let L = min(32767, (2^31 - 1) / (128 K)), so that the sum fits 32 bits; u is the power of two at the largest |x|,
+/// but from 2^-126 to 2^126, a = max |x| / u (1 where x is zero), t = a / L, and n = round(x / u (L / a)), to the
+/// nearest, ties to even. If an x is infinite or NaN, every y is NaN.
+inline constexpr OpSchema kQuantizedLinear =
+    DefineOp("sparse.quantized_linear", "y = (scales q8) x + bias, with x rounded to 16 bits.")
+        .operand("x", "f32<1, K>")
+        .operand("q8", "i8<N, K>", "the weights as integers, one scale a row")
+        .operand("scales", "f32<N>")
+        .optionalOperand("bias", "f32<N>", "a threshold is a part of it")
+        .result("y", "f32<1, N>");
+
+inline constexpr OpSchema kSelect =
+    DefineOp("sparse.select", "Lists, in ascending order, the scores that are positive or NaN, or the k largest.")
+        .operand("scores", "f32<1, N>")
+        .optionalAttr("k", AttrKind::kInt, "how many; of equal scores the first ones; NaN is the largest [c1]")
+        .optionalAttr("layer", AttrKind::kInt, "the transformer layer whose neurons or heads these are")
+        .result("list", "index<L>", "L is `active` for neurons, `heads` for heads [c2]")
+        .verifiedBy(&VerifySelect);
+
+inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kQuantizedLinear, &kSelect, &kSparseMlp};
 
 }  // namespace dejavu
 

@@ -140,13 +140,14 @@ class FunctionVerifier {
       return absl::OkStatus();
     }
     const Value* active = op.operand("active");
-    const Operation* compact = active->producer();
-    const int64_t rows = op.operand(op.schema().OperandIndex("fc1") >= 0 ? "fc1" : "fc2")->type().shape[0].size();
-    if (compact == nullptr || !compact->Is("sched.launch @compact")) {
-      return UserError(Where(op), " must take its list of neurons from a compact");
+    const Operation* list = active->producer();
+    const int64_t rows = ListCapacity(op);
+    if (list == nullptr || !(list->Is("sched.launch @compact") || list->Is("sched.launch @select"))) {
+      return UserError(Where(op), " must take its list of neurons from a compact or a select");
     }
-    if (const int64_t flags = compact->operand("flags")->type().shape[0].size(); flags != rows) {
-      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", flags, " flags");
+    if (const int64_t numbered = ListCapacity(*list); numbered != rows) {
+      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", numbered,
+                       list->Is("sched.launch @compact") ? " flags" : " scores");
     }
     if (op.schema().OperandIndex("h") < 0) {
       return absl::OkStatus();
@@ -268,6 +269,20 @@ absl::Status CheckSameCaches(const Function& prefill, const Function& decode) {
 
 }  // namespace
 
+int64_t ListCapacity(const Operation& op) {
+  struct Port {
+    std::string_view name;
+    size_t axis;
+  };
+  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"fc1", 0}, {"fc2", 0}};
+  for (const Port& port : kPorts) {
+    if (op.schema().OperandIndex(port.name) >= 0) {
+      return op.operand(port.name)->type().shape[port.axis].size();
+    }
+  }
+  return 0;
+}
+
 absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens) {
   auto bytes = static_cast<int64_t>(DTypeSize(value.type().dtype));
   for (const Dim& dim : value.type().shape) {
@@ -276,13 +291,12 @@ absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int
       size = dim.size();
     } else if (dim.symbol() == "tokens") {
       size = max_tokens;
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @compact")) {
-      size = op.operand("flags")->type().shape[0].size();
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @sparse_fc1")) {
-      size = op.operand("fc1")->type().shape[0].size();
-    } else {
+    } else if (dim.symbol() == "active" || dim.symbol() == "heads") {
+      size = ListCapacity(op);
+    }
+    if (size == 0 && !dim.is_static()) {
       return UserError(Where(op),
-                       " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
+                       " has a result of unknown capacity: its dimensions must be numbers, tokens, active or heads");
     }
     if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kMaxArenaBytes) {
       return UserError(Where(op), " has a result that is too large: ", value.type().ToString());

@@ -47,7 +47,9 @@ class Lowering {
                                          {"model.linear", &Lowering::LinearLayer},
                                          {"model.mlp", &Lowering::Mlp},
                                          {"sparse.certified_active", &Lowering::CertifiedActive},
-                                         {"sparse.mlp", &Lowering::SparseMlp}};
+                                         {"sparse.mlp", &Lowering::SparseMlp},
+                                         {"sparse.quantized_linear", &Lowering::QuantizedLinear},
+                                         {"sparse.select", &Lowering::Select}};
     for (const Entry& entry : kEntries) {
       if (op.Is(entry.name)) {
         (this->*entry.method)(op);
@@ -155,6 +157,17 @@ class Lowering {
   void CertifiedActive(const Operation& op) {
     Operation* flags = Launch(op, kLaunchCertifiedTest, op.operands(), {{"layer", layer_}});
     Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
+  }
+
+  void QuantizedLinear(const Operation& op) { Replace(op, Launch(op, kLaunchQuantizedLinear, op.operands())); }
+
+  void Select(const Operation& op) {
+    AttributeMap attributes = op.attributes();
+    attributes["stream"] = int64_t{0};
+    context_.Count("launches");
+    Replace(op, Builder(&function_, before_)
+                    .CreateTyped(kLaunchSelect, op.operands(), std::move(attributes), {op.result()->type()},
+                                 op.location()));
   }
 
   void SparseMlp(const Operation& op) {

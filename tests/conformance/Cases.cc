@@ -69,6 +69,22 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
 }
 
+void AddPredictors(std::vector<Case>& cases) {
+  for (const bool bias : {false, true}) {
+    cases.push_back({QuantizedLinearSpec(1, 8, bias)});
+    cases.push_back({QuantizedLinearSpec(3, 24, bias)});
+    cases.push_back({QuantizedLinearSpec(130, 40, bias)});
+    cases.push_back({QuantizedLinearSpec(1000, 768, bias)});
+    cases.push_back({QuantizedLinearSpec(3072, 1000, bias)});
+  }
+  cases.push_back({QuantizedLinearSpec(64, 8192, true)});
+  cases.push_back({Normed(QuantizedLinearSpec(130, 40, false), 1e-5)});
+  cases.push_back({Normed(QuantizedLinearSpec(1000, 768, true), 1e-5)});
+  for (const int64_t n : {1, 3, 12, 63, 64, 130, 3072, 20000}) {
+    cases.push_back({SelectSpec(n, 0)});
+  }
+}
+
 void AddSparse(std::vector<Case>& cases) {
   for (const int64_t k : {8, 24, 40, 64, 120, 768}) {
     cases.push_back({CertifiedTestSpec(k == 64 ? 1 : 130, k)});
@@ -138,6 +154,25 @@ KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
 
 KernelSpec CompactSpec(int64_t n) {
   return {"compact", {Type{DType::kU8, {n}}}, {Type{DType::kIndex, {"active"}}}, {}};
+}
+
+KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias) {
+  KernelSpec spec{"quantized_linear",
+                  {F32({1, k}), Type{DType::kI8, {n, k}}, F32({n}), std::nullopt, std::nullopt, std::nullopt},
+                  {F32({1, n})},
+                  {}};
+  if (bias) {
+    spec.operands[3] = F32({n});
+  }
+  return spec;
+}
+
+KernelSpec SelectSpec(int64_t n, int64_t k) {
+  KernelSpec spec{"select", {F32({1, n})}, {Type{DType::kIndex, {"active"}}}, {}};
+  if (k > 0) {
+    spec.attributes["k"] = k;
+  }
+  return spec;
 }
 
 KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
@@ -230,6 +265,7 @@ const std::vector<Case>& Cases() {
     AddRowKernels(all);
     AddLinears(all);
     AddAttentions(all);
+    AddPredictors(all);
     AddSparse(all);
     return all;
   }();

@@ -45,6 +45,9 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
 /// The builtin's: linear without a norm.
 [[nodiscard]] KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype);
+[[nodiscard]] KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias);
+/// `k` 0: the positive scores.
+[[nodiscard]] KernelSpec SelectSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 /// A linear or sparse_fc1 of one token with a layer norm in front.

@@ -183,6 +183,8 @@ Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random
                                                       {"attention", &MakeAttention},
                                                       {"certified_test", &MakeCertifiedTest},
                                                       {"compact", &MakeCompact},
+                                                      {"quantized_linear", &MakeQuantizedLinear},
+                                                      {"select", &MakeSelect},
                                                       {"sparse_fc1", &MakeSparseFc1},
                                                       {"sparse_fc2", &MakeSparseFc2}};
   Problem problem;
