@@ -38,6 +38,7 @@ constexpr std::array kExact = std::to_array<Step>({
 constexpr std::array kPredicted = std::to_array<Step>({
     {"insert-predictors{kind=low-rank}", "reads the dense attention, whose input it looks ahead from"},
     {"sparsify-mlp", "uses the predictors"},
+    {"sparsify-attention", "uses the predictors of heads"},
 });
 
 constexpr std::array kNone = std::to_array<Step>({

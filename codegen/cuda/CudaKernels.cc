@@ -186,6 +186,39 @@ CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
           GridOfGemv(tiling, s.n)};
 }
 
+CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
+  const SparseQkvShape s = MatchSparseQkv(spec).value();
+  const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  return {"SparseQkv.cuh",
+          "SparseQkv",
+          {"x", "w", "bias", "heads", "gamma", "beta", "y"},
+          ShapeText("SparseQkvShape")
+              .Int("width", s.width)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, 3 * s.width)};
+}
+
+CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SparseOutShape s = MatchSparseOut(spec).value();
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  return {"SparseOut.cuh",
+          "SparseOut",
+          {"x", "w", "bias", "residual", "heads", "y"},
+          ShapeText("SparseOutShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Bool("residual", s.residual)
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
 CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
   const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
@@ -254,9 +287,9 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
   LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
   grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
-  return {"Attention.cuh",
-          "Attention",
-          {"qkv", "cache", "y", "new_cache"},
+  return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
+          s.listed ? "SparseAttention" : "Attention",
+          {"qkv", "cache", "heads", "y", "new_cache"},
           ShapeText("AttentionShape")
               .Int("tokens", tokens)
               .Int("heads", s.heads)
@@ -280,6 +313,15 @@ absl::Status AttentionLimits(const KernelSpec& spec) {
              : absl::UnimplementedError("kernel 'attention': attribute scale must be finite on cuda");
 }
 
+absl::Status SparseOutLimits(const KernelSpec& spec) {
+  const int64_t k = MatchSparseOut(spec).value().k;
+  if (TileFloats(1, k, 4).chunk < k) {
+    return absl::UnimplementedError(
+        absl::StrCat("kernel 'sparse_out': the width ", k, " does not fit the shared memory on cuda"));
+  }
+  return absl::OkStatus();
+}
+
 /// Kernels count in int, and addresses in 64 bits.
 absl::Status SizeLimits(const KernelSpec& spec) {
   constexpr int64_t kMaxSize = 1 << 30;
@@ -300,7 +342,9 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   for (const Type& result : spec.results) {
     RETURN_IF_ERROR(check(result));
   }
-  return spec.kernel == "attention" ? AttentionLimits(spec) : absl::OkStatus();
+  return spec.kernel == "attention"    ? AttentionLimits(spec)
+         : spec.kernel == "sparse_out" ? SparseOutLimits(spec)
+                                       : absl::OkStatus();
 }
 
 void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
@@ -331,6 +375,8 @@ const KernelTable& CudaKernels() {
                                           Emitter<Attention>("attention"),
                                           Emitter<CertifiedTest>("certified_test"),
                                           Emitter<Compact>("compact"),
+                                          Emitter<SparseQkv>("sparse_qkv"),
+                                          Emitter<SparseOut>("sparse_out"),
                                           Emitter<QuantizedLinear>("quantized_linear"),
                                           Emitter<Select>("select"),
                                           Emitter<SparseFc1>("sparse_fc1"),

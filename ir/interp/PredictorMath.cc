@@ -7,8 +7,6 @@
 #include <numeric>
 #include <vector>
 
-#include "ir/interp/ModelMath.h"
-
 namespace dejavu {
 namespace {
 
@@ -92,6 +90,29 @@ Tensor Select(const Tensor& scores, std::optional<int64_t> k) {
   }
   list.dims = {static_cast<int64_t>(list.ints.size())};
   return list;
+}
+
+Tensor SparseQkv(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor& heads, int64_t all,
+                 const EvalOptions& options) {
+  Tensor qkv = Linear({.x = &x, .w = &w, .bias = bias}, options);
+  const int64_t dim = x.dims[1] / all;
+  for (int64_t head = 0; head < all; ++head) {
+    if (std::find(heads.ints.begin(), heads.ints.end(), head) == heads.ints.end()) {
+      std::fill_n(qkv.floats.begin() + head * dim, dim, std::nan(""));
+    }
+  }
+  return qkv;
+}
+
+Tensor SparseOut(const LinearArgs& args, const Tensor& heads, int64_t all, const EvalOptions& options) {
+  const int64_t dim = args.x->dims[1] / all;
+  Tensor x = FloatTensor(args.x->dims);
+  for (const int64_t head : heads.ints) {
+    std::copy_n(args.x->floats.begin() + head * dim, dim, x.floats.begin() + head * dim);
+  }
+  LinearArgs masked = args;
+  masked.x = &x;
+  return Linear(masked, options);
 }
 
 }  // namespace dejavu

@@ -52,6 +52,23 @@ absl::Status VerifyLaunchAttention(const Operation& op) {
     return UserError("'", std::string(op.name()), "' op attribute 'heads' must be the cache's ",
                      cache.shape[1].ToString());
   }
+  const Dim& tokens = op.operand("qkv")->type().shape[0];
+  if (op.operand("active_heads") != nullptr && tokens != Dim(int64_t{1})) {
+    return UserError(op.Describe(), " can choose the heads of one token only, but has ", tokens.ToString(), " [c2]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifyLaunchHeads(const Operation& op) {
+  if (op.schema().OperandIndex("gamma") >= 0) {
+    RETURN_IF_ERROR(VerifyNorm(op));
+  }
+  const int64_t heads = *op.GetAttribute<int64_t>("heads");
+  const Dim& width = op.operand("x")->type().shape[1];
+  if (heads < 1 || !width.is_static() || width.size() % heads != 0) {
+    return UserError(op.Describe(), " attribute 'heads' must divide the width ", width.ToString(), ", but is ", heads,
+                     " [c4]");
+  }
   return absl::OkStatus();
 }
 

@@ -76,6 +76,7 @@ class FunctionVerifier {
       RETURN_IF_ERROR(CheckTables(*op));
       RETURN_IF_ERROR(CheckCache(*op));
       RETURN_IF_ERROR(CheckNeurons(*op));
+      RETURN_IF_ERROR(CheckHeads(*op));
       RETURN_IF_ERROR(AddPlaces(*op));
     }
     RETURN_IF_ERROR(CheckLogits());
@@ -155,6 +156,37 @@ class FunctionVerifier {
     const Operation* fc1 = op.operand("h")->producer();
     if (fc1 == nullptr || !fc1->Is("sched.launch @sparse_fc1") || fc1->operand("active") != active) {
       return UserError(Where(op), " must read what a sparse_fc1 makes of the same list of neurons");
+    }
+    return absl::OkStatus();
+  }
+
+  /// Lists of heads come from as many scores as there are heads, and of what a launch leaves out nobody reads.
+  static absl::Status CheckHeads(const Operation& op) {
+    const Value* heads = op.schema().OperandIndex("active_heads") < 0 ? nullptr : op.operand("active_heads");
+    if (heads == nullptr) {
+      return absl::OkStatus();
+    }
+    const Operation* list = heads->producer();
+    if (list == nullptr || !list->Is("sched.launch @select") || ListCapacity(*list) != ListCapacity(op)) {
+      return UserError(Where(op), " must take its list of heads from a select of ", ListCapacity(op), " scores");
+    }
+    if (!op.Is("sched.launch @sparse_out")) {
+      return CheckReaders(op, *heads, op.Is("sched.launch @attention") ? "sparse_out" : "attention");
+    }
+    const Operation* attention = op.operand("x")->producer();
+    if (attention == nullptr || !attention->Is("sched.launch @attention") ||
+        attention->operand("active_heads") != heads) {
+      return UserError(Where(op), " must read what an attention makes of the same list of heads");
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status CheckReaders(const Operation& op, const Value& heads, const char* reader) {
+    for (const Use& use : op.result()->uses()) {
+      if (use.user->name() != absl::StrCat("sched.launch @", reader) || use.user->operand("active_heads") != &heads) {
+        return UserError(Where(op), " may only be read by a ", reader, " of the same list of heads, but is read by ",
+                         use.user->Describe());
+      }
     }
     return absl::OkStatus();
   }
@@ -280,7 +312,7 @@ int64_t ListCapacity(const Operation& op) {
       return op.operand(port.name)->type().shape[port.axis].size();
     }
   }
-  return 0;
+  return op.GetAttribute<int64_t>("heads").value_or(0);
 }
 
 absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens) {

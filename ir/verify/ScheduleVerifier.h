@@ -9,7 +9,7 @@
 
 namespace dejavu {
 
-/// How many entries a list that `op` makes or reads may have: the neurons or heads that it numbers; 0 if there is none.
+/// How many entries a list that `op` makes or reads may have: the neurons or heads that it numbers.
 [[nodiscard]] int64_t ListCapacity(const Operation& op);
 
 /// The most bytes that `value`, a result of `op`, takes in the arena in a call of `max_tokens` tokens. An error if that

@@ -13,10 +13,10 @@ namespace dejavu {
 
 absl::Span<const PassInfo* const> AllPasses() {
   static constexpr std::array kPasses = std::to_array<const PassInfo*>(
-      {&kFoldShapesPass, &kLiftViewsPass, &kLiftLayerNormPass, &kLiftLinearPass, &kFoldViewsPass, &kLiftEmbeddingsPass,
-       &kLiftAttentionPass, &kLiftMlpPass, &kLiftResidualPass, &kFinishLiftPass, &kNameWeightsPass, &kSplitPhasesPass,
-       &kInsertPredictorsPass, &kSparsifyMlpPass, &kPackWeightsPass, &kLowerToSchedPass, &kFuseResidualPass,
-       &kFuseLayerNormPass, &kPlanBuffersPass});
+      {&kFoldShapesPass,     &kLiftViewsPass,     &kLiftLayerNormPass,    &kLiftLinearPass,    &kFoldViewsPass,
+       &kLiftEmbeddingsPass, &kLiftAttentionPass, &kLiftMlpPass,          &kLiftResidualPass,  &kFinishLiftPass,
+       &kNameWeightsPass,    &kSplitPhasesPass,   &kInsertPredictorsPass, &kSparsifyMlpPass,   &kSparsifyAttentionPass,
+       &kPackWeightsPass,    &kLowerToSchedPass,  &kFuseResidualPass,     &kFuseLayerNormPass, &kPlanBuffersPass});
   return kPasses;
 }
 

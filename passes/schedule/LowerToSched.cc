@@ -46,6 +46,7 @@ class Lowering {
                                          {"model.layer_norm", &Lowering::LayerNorm},
                                          {"model.linear", &Lowering::LinearLayer},
                                          {"model.mlp", &Lowering::Mlp},
+                                         {"sparse.attention", &Lowering::SparseAttention},
                                          {"sparse.certified_active", &Lowering::CertifiedActive},
                                          {"sparse.mlp", &Lowering::SparseMlp},
                                          {"sparse.quantized_linear", &Lowering::QuantizedLinear},
@@ -98,6 +99,22 @@ class Lowering {
     Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache")},
                               {{"heads", cache.shape[1].size()}, {"scale", *op.GetAttribute<double>("scale")}});
     Replace(op, Product(op, mixed->result(), op.operand("out"), op.operand("out_bias"), /*relu=*/false));
+    Replace(op, mixed, 1);
+  }
+
+  void SparseAttention(const Operation& op) {
+    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
+    Value* qkv_weight = Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")});
+    Value* qkv_bias = JoinedBias(prefix + "_bias", op);
+    Value* heads = op.operand("heads");
+    const Dim& all = op.operand("cache")->type().shape[1];
+    const AttributeMap attributes = {{"heads", all.size()}, {"layer", layer_}};
+    Operation* qkv = Launch(op, kLaunchSparseQkv, {op.operand("x"), qkv_weight, qkv_bias, heads}, attributes);
+    AttributeMap with_scale = attributes;
+    with_scale["scale"] = *op.GetAttribute<double>("scale");
+    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads}, with_scale);
+    Replace(op, Launch(op, kLaunchSparseOut,
+                       {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
     Replace(op, mixed, 1);
   }
 
@@ -211,7 +228,7 @@ absl::Status CheckWeightTypes(const Function& function) {
                          ", but kernels read f32 vectors; run pack-weights before lower-to-sched");
       }
     }
-    if (!op->Is("model.attention")) {
+    if (!op->Is("model.attention") && !op->Is("sparse.attention")) {
       continue;
     }
     const DType dtype = op->operand("q")->type().dtype;

@@ -69,6 +69,27 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
 }
 
+void AddSparseHeads(std::vector<Case>& cases) {
+  cases.push_back({Listed(AttentionSpec(1, 1, 8, 4)), 1, 0});
+  cases.push_back({Listed(AttentionSpec(1, 12, 64, 130)), 1, 129});
+  cases.push_back({Listed(AttentionSpec(1, 12, 64, 130)), 1, 5});
+  cases.push_back({Listed(AttentionSpec(1, 3, 80, 64)), 1, 63});
+  cases.push_back({Listed(AttentionSpec(1, 7, 128, 400)), 1, 399});
+  cases.push_back({Listed(AttentionSpec(1, 2, 264, 20)), 1, 6});
+  cases.push_back({Listed(AttentionSpec(1, 96, 8, 20)), 1, 19});
+  for (const DType dtype : {kF32, kF16, kBF16}) {
+    cases.push_back({SparseQkvSpec(8, 1, dtype, true)});
+    cases.push_back({SparseQkvSpec(40, 5, dtype, false)});
+    cases.push_back({SparseQkvSpec(768, 12, dtype, true)});
+    cases.push_back({Normed(SparseQkvSpec(240, 3, dtype, true), 1e-5)});
+    cases.push_back({SparseOutSpec(3, 8, 1, dtype, true, false)});
+    cases.push_back({SparseOutSpec(40, 40, 5, dtype, false, true)});
+    cases.push_back({SparseOutSpec(130, 240, 3, dtype, true, true)});
+    cases.push_back({SparseOutSpec(768, 768, 12, dtype, true, true)});
+    cases.push_back({SparseOutSpec(130, 2048, 16, dtype, true, true)});
+  }
+}
+
 void AddPredictors(std::vector<Case>& cases) {
   for (const bool bias : {false, true}) {
     cases.push_back({QuantizedLinearSpec(1, 8, bias)});
@@ -143,9 +164,32 @@ KernelSpec LastRowSpec(const Dim& tokens, int64_t width) {
 KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions) {
   const Type cache = F32({2, heads, positions, head_dim});
   return {"attention",
-          {F32({tokens, 3 * heads * head_dim}), cache},
+          {F32({tokens, 3 * heads * head_dim}), cache, std::nullopt},
           {F32({tokens, heads * head_dim}), cache},
           {{"heads", heads}, {"scale", 1 / std::sqrt(static_cast<double>(head_dim))}}};
+}
+
+KernelSpec Listed(KernelSpec attention) {
+  attention.operands[2] = Type{DType::kIndex, {"heads"}};
+  return attention;
+}
+
+KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias) {
+  const std::optional<Type> absent;
+  const Type list{DType::kIndex, {"heads"}};
+  return {"sparse_qkv",
+          {F32({1, width}), Type{dtype, {3 * width, width}}, bias ? F32({3 * width}) : absent, list, absent, absent},
+          {F32({1, 3 * width})},
+          {{"heads", heads}}};
+}
+
+KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual) {
+  const std::optional<Type> absent;
+  const Type list{DType::kIndex, {"heads"}};
+  return {"sparse_out",
+          {F32({1, k}), Type{dtype, {n, k}}, bias ? F32({n}) : absent, residual ? F32({1, n}) : absent, list},
+          {F32({1, n})},
+          {{"heads", heads}}};
 }
 
 KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
@@ -266,6 +310,7 @@ const std::vector<Case>& Cases() {
     AddLinears(all);
     AddAttentions(all);
     AddPredictors(all);
+    AddSparseHeads(all);
     AddSparse(all);
     return all;
   }();

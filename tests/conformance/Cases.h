@@ -41,6 +41,10 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec AddSpec(const Dim& tokens, int64_t width);
 [[nodiscard]] KernelSpec LastRowSpec(const Dim& tokens, int64_t width);
 [[nodiscard]] KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions);
+/// The attention with a list of heads.
+[[nodiscard]] KernelSpec Listed(KernelSpec attention);
+[[nodiscard]] KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias);
+[[nodiscard]] KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
 /// The builtin's: linear without a norm.

@@ -143,4 +143,83 @@ void MakeSelect(Problem& problem, Random& random) {
   ExpectList(problem, 1, std::move(numbers));
 }
 
+std::vector<int32_t> RandomHeads(int64_t heads, Random& random) {
+  const uint64_t kind = random() % 5;
+  const auto one = static_cast<int64_t>(random() % static_cast<uint64_t>(heads));
+  std::vector<int32_t> list;
+  for (int64_t head = 0; head < heads; ++head) {
+    const bool listed = kind == 0 ? false : kind == 1 ? true : kind == 2 ? head == one : random() % 2 == 0;
+    if (listed) {
+      list.push_back(static_cast<int32_t>(head));
+    }
+  }
+  return list;
+}
+
+void MakeSparseQkv(Problem& problem, Random& random) {
+  const SparseQkvShape s = MatchSparseQkv(problem.spec).value();
+  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  // Rows that must not be read are poisoned.
+  std::normal_distribution<double> normal(0, 0.05);
+  std::vector<double> weights;
+  for (int64_t row = 0; row < 3 * s.width; ++row) {
+    const bool read = row >= s.width || std::binary_search(list.begin(), list.end(), row / s.head_dim());
+    for (int64_t column = 0; column < s.width; ++column) {
+      weights.push_back(read ? normal(random) : std::nan(""));
+    }
+  }
+  problem.args = {F32(s.width, 1, random),
+                  ValuesArgument(s.dtype, weights),
+                  s.bias ? F32(3 * s.width, 1, random) : Absent(),
+                  IndexArgument(list, static_cast<size_t>(s.heads)),
+                  s.norm.on ? F32(s.width, 1, random) : Absent(),
+                  s.norm.on ? F32(s.width, 1, random) : Absent(),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(3 * s.width))};
+  const std::vector<double> x = NormedInput(problem, s.norm, 4);
+  std::vector<double> y;
+  for (int64_t row = 0; row < 3 * s.width; ++row) {
+    y.push_back(Dot(x, 0, problem.args[1], row * s.width, s.width) +
+                (s.bias ? problem.args[2].At(static_cast<size_t>(row)) : 0));
+  }
+  problem.check = [y](const std::vector<Argument>& args) { return CompareKnownFloats(args[6], y, kTolerance); };
+}
+
+void MakeSparseOut(Problem& problem, Random& random) {
+  const SparseOutShape s = MatchSparseOut(problem.spec).value();
+  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const auto listed = [&](int64_t column) {
+    return std::binary_search(list.begin(), list.end(), column / s.head_dim());
+  };
+  // Columns that must not be read are poisoned, of x too.
+  std::normal_distribution<double> normal;
+  const auto value = [&](int64_t i, double deviation) {
+    return listed(i % s.k) ? normal(random) * deviation : std::nan("");
+  };
+  std::vector<double> x;
+  std::vector<double> weights;
+  for (int64_t i = 0; i < s.n * s.k; ++i) {
+    weights.push_back(value(i, 0.05));
+  }
+  for (int64_t i = 0; i < s.k; ++i) {
+    x.push_back(value(i, 1));
+  }
+  problem.args = {ValuesArgument(DType::kF32, x),
+                  ValuesArgument(s.dtype, weights),
+                  s.bias ? F32(s.n, 1, random) : Absent(),
+                  s.residual ? F32(s.n, 1, random) : Absent(),
+                  IndexArgument(list, static_cast<size_t>(s.heads)),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+  std::vector<double> y;
+  for (int64_t row = 0; row < s.n; ++row) {
+    double sum = s.bias ? problem.args[2].At(static_cast<size_t>(row)) : 0;
+    sum += s.residual ? problem.args[3].At(static_cast<size_t>(row)) : 0;
+    for (int64_t column = 0; column < s.k; ++column) {
+      const auto at = static_cast<size_t>(row * s.k + column);
+      sum += listed(column) ? problem.args[0].At(static_cast<size_t>(column)) * problem.args[1].At(at) : 0;
+    }
+    y.push_back(sum);
+  }
+  ExpectFloats(problem, 5, std::move(y));
+}
+
 }  // namespace dejavu::testing

@@ -13,7 +13,6 @@
 #include "codegen/cpu/CpuTarget.h"
 #include "ir/import/HuggingFaceReader.h"
 #include "ir/import/OnnxReader.h"
-#include "ir/import/SyntheticReader.h"
 #include "passes/Pipelines.h"
 #include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
@@ -27,16 +26,6 @@ namespace {
 
 const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
 
-/// Takes a module at [sched] to an artifact and returns its path.
-absl::StatusOr<std::string> Write(const Module& module, WeightStore& store, const std::string& isa,
-                                  const std::string& name) {
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-", name, ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", isa)));
-  RETURN_IF_ERROR(WriteArtifact(module, store, options));
-  return options.path;
-}
-
 /// Compiles `input` in process and returns the artifact's path.
 absl::StatusOr<std::string> Compile(const std::string& input, const std::string& sparsity, const std::string& isa,
                                     const std::string& name) {
@@ -48,16 +37,19 @@ absl::StatusOr<std::string> Compile(const std::string& input, const std::string&
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   std::ostringstream log;
   RETURN_IF_ERROR(RunPipeline(**module, store, pipeline, {}, log));
-  return Write(**module, store, isa, name);
+  ArtifactOptions options;
+  options.path = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-", name, ".dejavu");
+  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", isa)));
+  RETURN_IF_ERROR(WriteArtifact(**module, store, options));
+  return options.path;
 }
 
 /// A session on a freshly compiled artifact, which goes away with it.
 class Compiled {
  public:
   Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
-           int threads = 2)
-      : Compiled(Compile(input, sparsity, isa, name), threads) {}
-  explicit Compiled(const absl::StatusOr<std::string>& path, int threads = 2) {
+           int threads = 2) {
+    absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name);
     EXPECT_TRUE(path.ok()) << path.status();
     if (!path.ok()) {
       return;
@@ -264,34 +256,6 @@ TEST(Threads, DoNotChangeALogit) {
     EXPECT_TRUE(std::equal(a->begin(), a->end(), b->begin())) << "token " << token;
   }
 }
-
-/// A synthetic model whose predictors keep fixed shares of its neurons and heads.
-class Predicted : public testing::TestWithParam<Budgets> {};
-
-TEST_P(Predicted, LogitsAreTheInterpreters) {
-  const auto module = ReadSynthetic("opt-125m:layers=2");
-  ASSERT_TRUE(module.ok()) << module.status();
-  const auto text = PipelineBetween(**module, "sched", "predicted", GetParam());
-  ASSERT_TRUE(text.ok()) << text.status();
-  WeightStore store;
-  std::ostringstream log;
-  const absl::Status status = RunPipeline(**module, store, *ParsePipeline(*text), {}, log);
-  ASSERT_TRUE(status.ok()) << status;
-  const Compiled compiled(Write(**module, store, BestIsa(), "predicted"));
-  ASSERT_NE(compiled.session(), nullptr);
-  const std::vector<int64_t> tokens = {2, 17, 40000, 4};
-  const auto expected = InterpretLogits(**module, store, tokens);  // of @prefill alone, and of @decode after it
-  ASSERT_TRUE(expected.ok()) << expected.status();
-  ASSERT_TRUE(compiled.session()->Prefill(std::vector<int32_t>(tokens.begin(), tokens.end() - 1)).ok());
-  const auto actual = compiled.session()->Decode(static_cast<int32_t>(tokens.back()));
-  ASSERT_TRUE(actual.ok()) << actual.status();
-  EXPECT_LT(RelativeError(*actual, expected->back().data()), 1e-5);
-  EXPECT_GT(RelativeError(*actual, expected->front().data()), 1e-3) << "nothing was left out";
-}
-
-INSTANTIATE_TEST_SUITE_P(Budgets, Predicted, testing::Values(Budgets{0.1, std::nullopt}), [](const auto& test) {
-  return absl::StrCat(test.param.mlp_density ? "neurons" : "", test.param.head_density ? "heads" : "");
-});
 
 TEST(ReferenceModel, LogitsArePyTorchs) {
   const SharedModel model("opt-ref-92m");
