@@ -44,19 +44,17 @@ void EmitList(KernelBuilder& b, int64_t n, Value* list, ChosenFn chosen) {
   Value* numbers = b.At(list, kNumbersOffset);
   const int block = 4 * b.lanes();
   const int64_t main = n / block * block;
-  b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] {
-    const Values zero = {b.I64(0)};
-    Values count = b.For(b.I64(0), b.I64(main), block, zero, [&](Value* start, const Values& carried) {
-      return Values{AppendBlock(b, chosen, start, block, numbers, carried[0])};
-    });
-    // The count never passes i, so the store that is only kept for a chosen one stays inside the list.
-    count = b.For(b.I64(main), b.I64(n), 1, count, [&](Value* i, const Values& carried) {
-      StoreI32(b, i, numbers, carried[0]);
-      Value* one = ir.CreateExtractElement(chosen(i, 1), uint64_t{0});
-      return Values{ir.CreateAdd(carried[0], ir.CreateZExt(one, ir.getInt64Ty()))};
-    });
-    StoreI32(b, count[0], list, b.I64(0));
+  const Values zero = {b.I64(0)};
+  Values count = b.For(b.I64(0), b.I64(main), block, zero, [&](Value* start, const Values& carried) {
+    return Values{AppendBlock(b, chosen, start, block, numbers, carried[0])};
   });
+  // The count never passes i, so the store that is only kept for a chosen one stays inside the list.
+  count = b.For(b.I64(main), b.I64(n), 1, count, [&](Value* i, const Values& carried) {
+    StoreI32(b, i, numbers, carried[0]);
+    Value* one = ir.CreateExtractElement(chosen(i, 1), uint64_t{0});
+    return Values{ir.CreateAdd(carried[0], ir.CreateZExt(one, ir.getInt64Ty()))};
+  });
+  StoreI32(b, count[0], list, b.I64(0));
 }
 
 }  // namespace dejavu

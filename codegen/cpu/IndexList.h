@@ -17,7 +17,7 @@ void StoreI32(KernelBuilder& b, llvm::Value* value, llvm::Value* base, llvm::Val
 
 /// <size x i1>: whether the elements [start, start + size) are chosen.
 using ChosenFn = llvm::function_ref<llvm::Value*(llvm::Value* start, int size)>;
-/// Writes to `list` the numbers of the chosen ones of `n` elements, on the first thread alone.
+/// Writes to `list` the numbers of the chosen ones of `n` elements. For one thread.
 void EmitList(KernelBuilder& b, int64_t n, llvm::Value* list, ChosenFn chosen);
 
 }  // namespace dejavu

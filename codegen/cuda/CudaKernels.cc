@@ -238,9 +238,9 @@ CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
   const SelectShape s = MatchSelect(spec).value();
   const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 8)), .early = true};
   return {"Select.cuh",
-          "SelectPositive",
+          s.k > 0 ? "SelectLargest" : "SelectPositive",
           {"scores", "list"},
-          ShapeText("SelectShape").Int("n", s.n).Int("threads", grid.threads),
+          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
           grid};
 }
 

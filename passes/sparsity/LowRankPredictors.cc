@@ -28,9 +28,18 @@ absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, st
   return density;
 }
 
-/// At least one of `all`: a list that is always empty would be no predictor.
-int64_t Share(const std::optional<double>& density, int64_t all) {
-  return density ? std::clamp<int64_t>(std::llround(*density * static_cast<double>(all)), 1, all) : 0;
+/// Some of the neurons or heads of a layer.
+struct Choice {
+  const char* owner;   // in the weights' names
+  const char* symbol;  // of the list's type
+  int64_t count;       // how many there are
+  int64_t chosen;      // the budget
+};
+
+Choice ChoiceOf(const char* owner, const char* symbol, int64_t count, const std::optional<double>& density) {
+  // At least one: a list that is always empty would be no predictor.
+  const int64_t chosen = std::clamp<int64_t>(std::llround(density.value_or(0) * static_cast<double>(count)), 1, count);
+  return {owner, symbol, count, density ? chosen : 0};
 }
 
 struct Block {
@@ -66,42 +75,47 @@ class Inserter {
     for (int64_t layer = 0; layer < layers; ++layer) {
       const Block& block = blocks[static_cast<size_t>(layer)];
       const Weight* fc1 = block.mlp->operand("fc1")->weight();
-      const int64_t neurons = fc1->type.shape[0].size();
-      const int64_t heads = block.attention->operand("cache")->type().shape[1].size();
-      file_ = SyntheticPredictorFile(
-          fc1->file, {options_.rank, Share(options_.mlp_density, neurons), Share(options_.head_density, heads)});
+      const Choice neurons = ChoiceOf("mlp", "active", fc1->type.shape[0].size(), options_.mlp_density);
+      const Choice heads =
+          ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
+      file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen});
       if (options_.mlp_density) {
         const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
-        RETURN_IF_ERROR(Insert(*at, layer, "mlp", "active", neurons));
+        RETURN_IF_ERROR(Insert(*at, layer, neurons));
       }
       // Nothing comes before the first block that could tell its heads.
       const int64_t from = layer - options_.lookahead;
       if (options_.head_density && from >= 0) {
-        RETURN_IF_ERROR(Insert(*blocks[static_cast<size_t>(from)].attention, layer, "heads", "heads", heads));
+        RETURN_IF_ERROR(Insert(*blocks[static_cast<size_t>(from)].attention, layer, heads));
       }
     }
     return absl::OkStatus();
   }
 
  private:
-  /// Before `at`, from its input, what chooses among the `count` neurons or heads of layer `layer`.
-  absl::Status Insert(const Operation& at, int64_t layer, const std::string& owner, const char* symbol, int64_t count) {
+  /// Before `at`, from its input, what chooses among the neurons or heads of layer `layer`.
+  absl::Status Insert(const Operation& at, int64_t layer, const Choice& choice) {
     Builder builder(&decode_, &at);
-    const std::string prefix = absl::StrCat("layers.", layer, ".", owner, ".predictor.");
+    const std::string prefix = absl::StrCat("layers.", layer, ".", choice.owner, ".predictor.");
+    const int64_t count = choice.count;
     Value* x = at.operand("x");
     const int64_t width = x->type().shape[1].size();
     Value* down = Add(prefix + "down", {DType::kI8, {options_.rank, width}});
     Value* down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
     Value* up = Add(prefix + "up", {DType::kI8, {count, options_.rank}});
     Value* up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
-    Value* bias = Add(prefix + "bias", {DType::kF32, {count}});
+    Value* bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
     ASSIGN_OR_RETURN(const Operation* hidden,
                      builder.TryCreate(kQuantizedLinear, {x, down, down_scales, nullptr}, {}, at));
     ASSIGN_OR_RETURN(const Operation* scores,
                      builder.TryCreate(kQuantizedLinear, {hidden->result(), up, up_scales, bias}, {}, at));
-    const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, {{"layer", layer}},
-                                                {{DType::kIndex, {Dim(symbol)}}}, at.location());
-    list->result()->set_name(symbol);
+    AttributeMap attributes = {{"layer", layer}};
+    if (options_.largest) {
+      attributes["k"] = choice.chosen;
+    }
+    const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, std::move(attributes),
+                                                {{DType::kIndex, {Dim(choice.symbol)}}}, at.location());
+    list->result()->set_name(choice.symbol);
     context_.Count("predictors inserted");
     return absl::OkStatus();
   }
@@ -132,6 +146,11 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   ASSIGN_OR_RETURN(options.head_density, ReadDensity(context, "head-density"));
   if (options.rank < 1 || options.rank > kMaxRank) {
     return UsageError("insert-predictors: option 'rank' must be from 1 to ", kMaxRank, ", but is ", options.rank);
+  }
+  const std::string& choose = context.Option("choose");
+  options.largest = choose == "largest";
+  if (choose != "largest" && choose != "positive") {
+    return UsageError("insert-predictors: option 'choose' must be positive or largest, but is '", choose, "'");
   }
   if (options.lookahead != 0 && options.lookahead != 1) {
     return UsageError("insert-predictors: option 'lookahead' must be 0 or 1, but is ", options.lookahead);

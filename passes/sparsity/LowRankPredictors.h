@@ -11,6 +11,7 @@ namespace dejavu {
 struct LowRankOptions {
   int64_t rank = 0;
   int64_t lookahead = 0;               ///< 1: one block ahead; 0: from the input of the block itself.
+  bool largest = false;                ///< Choose the largest scores instead of those above a threshold.
   std::optional<double> mlp_density;   ///< Nothing: neurons are not predicted.
   std::optional<double> head_density;  ///< The same for heads.
 };

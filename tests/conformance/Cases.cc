@@ -1,6 +1,7 @@
 #include "tests/conformance/Cases.h"
 
 #include <cmath>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelTable.h"
@@ -99,10 +100,15 @@ void AddPredictors(std::vector<Case>& cases) {
     cases.push_back({QuantizedLinearSpec(3072, 1000, bias)});
   }
   cases.push_back({QuantizedLinearSpec(64, 8192, true)});
+  cases.push_back({QuantizedLinearSpec(300, 4096, false)});
   cases.push_back({Normed(QuantizedLinearSpec(130, 40, false), 1e-5)});
+  cases.push_back({Normed(QuantizedLinearSpec(130, 4096, true), 1e-5)});
   cases.push_back({Normed(QuantizedLinearSpec(1000, 768, true), 1e-5)});
   for (const int64_t n : {1, 3, 12, 63, 64, 130, 3072, 20000}) {
     cases.push_back({SelectSpec(n, 0)});
+    for (const int64_t k : std::set<int64_t>{1, (n + 2) / 3, n}) {
+      cases.push_back({SelectSpec(n, k)});
+    }
   }
 }
 

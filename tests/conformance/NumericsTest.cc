@@ -85,8 +85,8 @@ TEST_P(Numerics, ExponentialIsAccurate) {
     cache[static_cast<size_t>((kHeads + head) * 2 * kWidth)] = 1;
     exponents.push_back(s);
   }
-  problem.args = {ValuesArgument(DType::kF32, qkv), ValuesArgument(DType::kF32, cache),
-                  Argument{.present = false}, PoisonedArgument(DType::kF32, kHeads * kWidth), Argument{}};
+  problem.args = {ValuesArgument(DType::kF32, qkv), ValuesArgument(DType::kF32, cache), Argument{.present = false},
+                  PoisonedArgument(DType::kF32, kHeads * kWidth), Argument{}};
   problem.args[4].same_as = 1;
   const std::vector<Argument> after = Run(problem);
   double worst = 0;

@@ -65,6 +65,7 @@ struct Case {
   std::string name;
   Budgets budgets;
   bool biased = true;  // without biases each token has other neurons and heads
+  int64_t k = 0;       // how many of 12 heads have the largest scores; 0: those with positive ones
 };
 
 absl::StatusOr<std::unique_ptr<Module>> MakeModule(const Case& test_case, WeightStore& store) {
@@ -76,6 +77,9 @@ absl::StatusOr<std::unique_ptr<Module>> MakeModule(const Case& test_case, Weight
   for (const auto& op : module->FindFunction("decode")->ops()) {
     if (op->Is("sched.launch @quantized_linear") && !test_case.biased) {
       op->SetOperand(static_cast<size_t>(op->schema().OperandIndex("bias")), nullptr);
+    }
+    if (op->Is("sched.launch @select") && test_case.k > 0) {
+      op->SetAttribute("k", test_case.k);
     }
   }
   return module;
@@ -114,6 +118,9 @@ TEST_P(Predicted, LogitsAreTheInterpreters) {
   if (!GetParam().biased) {
     // Some heads sleep and wake again: among 12 heads, six tokens choose as many lists.
     EXPECT_GT(interpreter.lists().size(), 3U);
+    for (const std::vector<int64_t>& list : interpreter.lists()) {
+      EXPECT_TRUE(GetParam().k == 0 || list.size() == static_cast<size_t>(GetParam().k));
+    }
     return;
   }
   const double neurons = budgets.mlp_density ? std::round(3072 * *budgets.mlp_density) / 3072 : 1;
@@ -125,7 +132,8 @@ TEST_P(Predicted, LogitsAreTheInterpreters) {
 INSTANTIATE_TEST_SUITE_P(Budgets, Predicted,
                          testing::Values(Case{"neurons", {0.1, std::nullopt}}, Case{"heads", {std::nullopt, 0.42}},
                                          Case{"both", {0.1, 0.42}}, Case{"all", {1.0, 1.0}},
-                                         Case{"waking_heads", {std::nullopt, 0.42}, false}),
+                                         Case{"waking_heads", {std::nullopt, 0.42}, false},
+                                         Case{"largest_heads", {std::nullopt, 0.42}, false, 5}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(PredictedPrefill, IsDense) {

@@ -231,8 +231,8 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
       const RingVector<Ring, kShape.k, Norm{}> columns({x, nullptr, nullptr});
       const Quantizer<kShape.k> quantizer = QuantizeToRegisters(columns, operands);
-      input = quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1),
-                                                        Ring::template OfWarps<float>(0));
+      input =
+          quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
     };
     const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
     ring.Run(read, prepare, finish);
@@ -245,8 +245,9 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     __shared__ CertifiedInput input;
     __shared__ float sums[2][kShape.tiling.threads / 32];
     const Input<kShape.k, Norm{}, kShape.tiling.threads> all_of_x(x, nullptr, nullptr);
-    const CertifiedInput quantized = QuantizeToPlanes<kShape.k, kShape.tiling.threads>(all_of_x)
-                                         .template Finish<kShape.tiling.threads>(sums[0], sums[1]);
+    const CertifiedInput quantized =
+        QuantizeToPlanes<kShape.k, kShape.tiling.threads>(all_of_x).template Finish<kShape.tiling.threads>(sums[0],
+                                                                                                           sums[1]);
     if (threadIdx.x == 0) {
       input = quantized;
     }

@@ -26,8 +26,8 @@ struct Rounding {
   }
 };
 
-/// y f32<1, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, every operation rounded once; x normalised first where the
-/// shape says so.
+/// y f32<1, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, every operation rounded once; x normalised first where
+/// the shape says so.
 template <QuantizedLinearShape kShape>
 __device__ inline void QuantizedLinear(const void* x, const void* q8, const void* scales, const void* bias,
                                        const void* gamma, const void* beta, void* y, const Dims*) {
