@@ -14,6 +14,10 @@ const KernelTable& CpuKernels() {
                                          {"attention", &EmitAttention},
                                          {"certified_test", &EmitCertifiedTest},
                                          {"compact", &EmitCompact},
+                                         {"sparse_qkv", &EmitSparseQkv},
+                                         {"sparse_out", &EmitSparseOut},
+                                         {"quantized_linear", &EmitQuantizedLinear},
+                                         {"select", &EmitSelect},
                                          {"sparse_fc1", &EmitSparseFc1},
                                          {"sparse_fc2", &EmitSparseFc2},
                                          {"argmax", &EmitArgmax}});

@@ -16,6 +16,10 @@ void EmitAttention(EmitContext& context, const KernelSpec& spec);
 void EmitCertifiedTest(EmitContext& context, const KernelSpec& spec);
 void EmitArgmax(EmitContext& context, const KernelSpec& spec);
 void EmitCompact(EmitContext& context, const KernelSpec& spec);
+void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec);
+void EmitSelect(EmitContext& context, const KernelSpec& spec);
+void EmitSparseQkv(EmitContext& context, const KernelSpec& spec);
+void EmitSparseOut(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc1(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc2(EmitContext& context, const KernelSpec& spec);
 

@@ -170,15 +170,78 @@ CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
           GridOfGemv(tiling, s.n)};
 }
 
+/// For a product of rows of int8 with a vector that is rounded as a whole.
+GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
+  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(k, 16, /*whole=*/true) : std::nullopt;
+  return ring.value_or(TileInt8(n, k));
+}
+
 CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(s.k, 16, /*whole=*/true) : std::nullopt;
-  const GemvTiling tiling = ring.value_or(TileInt8(s.n, s.k));
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
   return {"CertifiedTest.cuh",
           "CertifiedTest",
           {"x", "q8", "rows", "flags"},
           ShapeText("CertifiedTestShape").Int("n", s.n).Int("k", s.k).Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
+  const SparseQkvShape s = MatchSparseQkv(spec).value();
+  const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  return {"SparseQkv.cuh",
+          "SparseQkv",
+          {"x", "w", "bias", "heads", "gamma", "beta", "y"},
+          ShapeText("SparseQkvShape")
+              .Int("width", s.width)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, 3 * s.width)};
+}
+
+CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SparseOutShape s = MatchSparseOut(spec).value();
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  return {"SparseOut.cuh",
+          "SparseOut",
+          {"x", "w", "bias", "residual", "heads", "y"},
+          ShapeText("SparseOutShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Bool("residual", s.residual)
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
+  return {"QuantizedLinear.cuh",
+          "QuantizedLinear",
+          {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
+          ShapeText("QuantizedLinearShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SelectShape s = MatchSelect(spec).value();
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 8)), .early = true};
+  return {"Select.cuh",
+          s.k > 0 ? "SelectLargest" : "SelectPositive",
+          {"scores", "list"},
+          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
+          grid};
 }
 
 CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
@@ -224,9 +287,9 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
   LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
   grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
-  return {"Attention.cuh",
-          "Attention",
-          {"qkv", "cache", "y", "new_cache"},
+  return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
+          s.listed ? "SparseAttention" : "Attention",
+          {"qkv", "cache", "heads", "y", "new_cache"},
           ShapeText("AttentionShape")
               .Int("tokens", tokens)
               .Int("heads", s.heads)
@@ -260,6 +323,15 @@ CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
+absl::Status SparseOutLimits(const KernelSpec& spec) {
+  const int64_t k = MatchSparseOut(spec).value().k;
+  if (TileFloats(1, k, 4).chunk < k) {
+    return absl::UnimplementedError(
+        absl::StrCat("kernel 'sparse_out': the width ", k, " does not fit the shared memory on cuda"));
+  }
+  return absl::OkStatus();
+}
+
 /// Kernels count in int, and addresses in 64 bits.
 absl::Status SizeLimits(const KernelSpec& spec) {
   constexpr int64_t kMaxSize = 1 << 30;
@@ -280,7 +352,9 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   for (const Type& result : spec.results) {
     RETURN_IF_ERROR(check(result));
   }
-  return spec.kernel == "attention" ? AttentionLimits(spec) : absl::OkStatus();
+  return spec.kernel == "attention"    ? AttentionLimits(spec)
+         : spec.kernel == "sparse_out" ? SparseOutLimits(spec)
+                                       : absl::OkStatus();
 }
 
 void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
@@ -318,6 +392,10 @@ const KernelTable& CudaKernels() {
                                           Emitter<Attention>("attention"),
                                           Emitter<CertifiedTest>("certified_test"),
                                           Emitter<Compact>("compact"),
+                                          Emitter<SparseQkv>("sparse_qkv"),
+                                          Emitter<SparseOut>("sparse_out"),
+                                          Emitter<QuantizedLinear>("quantized_linear"),
+                                          Emitter<Select>("select"),
                                           Emitter<SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
                                           Emitter<Argmax>("argmax"),

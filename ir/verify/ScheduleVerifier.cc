@@ -77,6 +77,7 @@ class FunctionVerifier {
       RETURN_IF_ERROR(CheckTables(*op));
       RETURN_IF_ERROR(CheckCache(*op));
       RETURN_IF_ERROR(CheckNeurons(*op));
+      RETURN_IF_ERROR(CheckHeads(*op));
       RETURN_IF_ERROR(AddPlaces(*op));
     }
     RETURN_IF_ERROR(CheckLogits());
@@ -143,13 +144,14 @@ class FunctionVerifier {
       return absl::OkStatus();
     }
     const Value* active = op.operand("active");
-    const Operation* compact = active->producer();
-    const int64_t rows = op.operand(op.schema().OperandIndex("fc1") >= 0 ? "fc1" : "fc2")->type().shape[0].size();
-    if (compact == nullptr || !compact->Is("sched.launch @compact")) {
-      return UserError(Where(op), " must take its list of neurons from a compact");
+    const Operation* list = active->producer();
+    const int64_t rows = ListCapacity(op);
+    if (list == nullptr || !(list->Is("sched.launch @compact") || list->Is("sched.launch @select"))) {
+      return UserError(Where(op), " must take its list of neurons from a compact or a select");
     }
-    if (const int64_t flags = compact->operand("flags")->type().shape[0].size(); flags != rows) {
-      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", flags, " flags");
+    if (const int64_t numbered = ListCapacity(*list); numbered != rows) {
+      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", numbered,
+                       list->Is("sched.launch @compact") ? " flags" : " scores");
     }
     if (op.schema().OperandIndex("h") < 0) {
       return absl::OkStatus();
@@ -157,6 +159,37 @@ class FunctionVerifier {
     const Operation* fc1 = op.operand("h")->producer();
     if (fc1 == nullptr || !fc1->Is("sched.launch @sparse_fc1") || fc1->operand("active") != active) {
       return UserError(Where(op), " must read what a sparse_fc1 makes of the same list of neurons");
+    }
+    return absl::OkStatus();
+  }
+
+  /// Lists of heads come from as many scores as there are heads, and of what a launch leaves out nobody reads.
+  static absl::Status CheckHeads(const Operation& op) {
+    const Value* heads = op.schema().OperandIndex("active_heads") < 0 ? nullptr : op.operand("active_heads");
+    if (heads == nullptr) {
+      return absl::OkStatus();
+    }
+    const Operation* list = heads->producer();
+    if (list == nullptr || !list->Is("sched.launch @select") || ListCapacity(*list) != ListCapacity(op)) {
+      return UserError(Where(op), " must take its list of heads from a select of ", ListCapacity(op), " scores");
+    }
+    if (!op.Is("sched.launch @sparse_out")) {
+      return CheckReaders(op, *heads, op.Is("sched.launch @attention") ? "sparse_out" : "attention");
+    }
+    const Operation* attention = op.operand("x")->producer();
+    if (attention == nullptr || !attention->Is("sched.launch @attention") ||
+        attention->operand("active_heads") != heads) {
+      return UserError(Where(op), " must read what an attention makes of the same list of heads");
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status CheckReaders(const Operation& op, const Value& heads, const char* reader) {
+    for (const Use& use : op.result()->uses()) {
+      if (use.user->name() != absl::StrCat("sched.launch @", reader) || use.user->operand("active_heads") != &heads) {
+        return UserError(Where(op), " may only be read by a ", reader, " of the same list of heads, but is read by ",
+                         use.user->Describe());
+      }
     }
     return absl::OkStatus();
   }
@@ -300,6 +333,20 @@ absl::Status CheckSameCaches(const Function& prefill, const Function& decode) {
 
 }  // namespace
 
+int64_t ListCapacity(const Operation& op) {
+  struct Port {
+    std::string_view name;
+    size_t axis;
+  };
+  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"fc1", 0}, {"fc2", 0}};
+  for (const Port& port : kPorts) {
+    if (op.schema().OperandIndex(port.name) >= 0) {
+      return op.operand(port.name)->type().shape[port.axis].size();
+    }
+  }
+  return op.GetAttribute<int64_t>("heads").value_or(0);
+}
+
 absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens) {
   auto bytes = static_cast<int64_t>(DTypeSize(value.type().dtype));
   for (const Dim& dim : value.type().shape) {
@@ -308,13 +355,12 @@ absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int
       size = dim.size();
     } else if (dim.symbol() == "tokens") {
       size = max_tokens;
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @compact")) {
-      size = op.operand("flags")->type().shape[0].size();
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @sparse_fc1")) {
-      size = op.operand("fc1")->type().shape[0].size();
-    } else {
+    } else if (dim.symbol() == "active" || dim.symbol() == "heads") {
+      size = ListCapacity(op);
+    }
+    if (size == 0 && !dim.is_static()) {
       return UserError(Where(op),
-                       " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
+                       " has a result of unknown capacity: its dimensions must be numbers, tokens, active or heads");
     }
     if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kMaxArenaBytes) {
       return UserError(Where(op), " has a result that is too large: ", value.type().ToString());

@@ -7,7 +7,10 @@
 namespace dejavu {
 
 bool IsPredictorLaunch(const Operation& op) {
-  return op.Is("sched.launch @certified_test") || op.Is("sched.launch @compact");
+  constexpr std::array kLaunches =
+      std::to_array<std::string_view>({"sched.launch @certified_test", "sched.launch @compact",
+                                       "sched.launch @quantized_linear", "sched.launch @select"});
+  return std::any_of(kLaunches.begin(), kLaunches.end(), [&](std::string_view name) { return op.Is(name); });
 }
 
 absl::StatusOr<StreamOrder> StreamOrder::Of(const Function& function) {

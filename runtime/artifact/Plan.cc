@@ -128,6 +128,7 @@ absl::Status ReadCosts(const JsonObject& object, Launch& launch) {
   ASSIGN_OR_RETURN(launch.flops, object.IntegerOr("flops", 0, int64_t{1} << 60, 0));
   ASSIGN_OR_RETURN(launch.layer, object.IntegerOr("layer", -1, kMaxCount, -1));
   ASSIGN_OR_RETURN(launch.neurons, object.IntegerOr("neurons", 0, kMaxCount, 0));
+  ASSIGN_OR_RETURN(launch.heads, object.IntegerOr("heads", 0, kMaxCount, 0));
   ASSIGN_OR_RETURN(launch.predictor, object.BoolOr("predictor", false));
   const auto last_arg = static_cast<int64_t>(launch.args.size()) - 1;
   if (object.Has("per_active")) {
@@ -135,6 +136,7 @@ absl::Status ReadCosts(const JsonObject& object, Launch& launch) {
     PerActive active;
     ASSIGN_OR_RETURN(active.arg, cost.Integer("arg", 0, last_arg));
     ASSIGN_OR_RETURN(active.bytes, cost.Integer("bytes", 0, kMaxJsonBytes));
+    ASSIGN_OR_RETURN(active.bytes_per_context_token, cost.IntegerOr("bytes_per_context_token", 0, kMaxJsonBytes, 0));
     launch.per_active = active;
   }
   if (object.Has("per_positive")) {
@@ -270,6 +272,9 @@ Json LaunchToJson(const Launch& launch) {
   }
   if (launch.per_active.has_value()) {
     json["per_active"] = {{"arg", launch.per_active->arg}, {"bytes", launch.per_active->bytes}};
+    if (launch.per_active->bytes_per_context_token != 0) {
+      json["per_active"]["bytes_per_context_token"] = launch.per_active->bytes_per_context_token;
+    }
   }
   if (launch.per_positive.has_value()) {
     json["per_positive"] = {
@@ -280,6 +285,9 @@ Json LaunchToJson(const Launch& launch) {
   }
   if (launch.neurons > 0) {
     json["neurons"] = launch.neurons;
+  }
+  if (launch.heads > 0) {
+    json["heads"] = launch.heads;
   }
   if (launch.predictor) {
     json["predictor"] = true;

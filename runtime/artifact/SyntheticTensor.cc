@@ -49,6 +49,17 @@ absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
   return absl::OkStatus();
 }
 
+absl::Status ReadChoice(const JsonObject& object, SyntheticTensor& tensor) {
+  const int64_t count = tensor.rows * tensor.columns;
+  ASSIGN_OR_RETURN(tensor.fill.multiplier, object.Integer("multiplier", 1, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.offset, object.Integer("offset", 0, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.chosen, object.Integer("chosen", 0, count));
+  if (tensor.fill.pattern.size() != 2 || count > kMaxExtent) {
+    return UserError(object.Name("multiplier"), " needs a pattern of 2 numbers and at most ", kMaxExtent, " elements");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
@@ -74,6 +85,9 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
     }
     tensor.fill.pattern.push_back(number);
   }
+  if (object.Has("multiplier")) {
+    RETURN_IF_ERROR(ReadChoice(object, tensor));
+  }
   return tensor;
 }
 
@@ -82,6 +96,11 @@ Json SyntheticTensorToJson(const SyntheticTensor& tensor) {
   Json json = {{"dtype", dtype}, {"rows", tensor.rows}, {"columns", tensor.columns}};
   if (!tensor.fill.pattern.empty()) {
     json["pattern"] = tensor.fill.pattern;
+    if (tensor.fill.multiplier > 0) {
+      json["multiplier"] = tensor.fill.multiplier;
+      json["offset"] = tensor.fill.offset;
+      json["chosen"] = tensor.fill.chosen;
+    }
     return json;
   }
   json["step"] = tensor.fill.step;

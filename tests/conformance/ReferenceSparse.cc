@@ -70,6 +70,20 @@ void MakeArgmax(Problem& problem, Random& random) {
   };
 }
 
+void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers) {
+  problem.check = [arg, numbers = std::move(numbers)](const std::vector<Argument>& args) -> std::string {
+    if (args[arg].At(0) != static_cast<double>(numbers.size())) {
+      return absl::StrCat("the count is ", args[arg].At(0), ", expected ", numbers.size());
+    }
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (args[arg].At(16 + i) != numbers[i]) {
+        return absl::StrCat("entry ", i, " is ", args[arg].At(16 + i), ", expected ", numbers[i]);
+      }
+    }
+    return "";
+  };
+}
+
 void MakeCompact(Problem& problem, Random& random) {
   const CompactShape s = MatchCompact(problem.spec).value();
   std::vector<double> flags(static_cast<size_t>(s.n), 0.0);
@@ -79,17 +93,7 @@ void MakeCompact(Problem& problem, Random& random) {
   }
   problem.args = {ValuesArgument(DType::kU8, flags), IndexArgument({}, static_cast<size_t>(s.n))};
   problem.args[1] = PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n));
-  problem.check = [numbers](const std::vector<Argument>& args) -> std::string {
-    if (args[1].At(0) != static_cast<double>(numbers.size())) {
-      return absl::StrCat("the count is ", args[1].At(0), ", expected ", numbers.size());
-    }
-    for (size_t i = 0; i < numbers.size(); ++i) {
-      if (args[1].At(16 + i) != numbers[i]) {
-        return absl::StrCat("entry ", i, " is ", args[1].At(16 + i), ", expected ", numbers[i]);
-      }
-    }
-    return "";
-  };
+  ExpectList(problem, 1, numbers);
 }
 
 void MakeSparseFc1(Problem& problem, Random& random) {

@@ -39,6 +39,27 @@ absl::Status FinishEmit(OptOptions& options) {
   return absl::OkStatus();
 }
 
+/// Budgets are shares, and the predictors'.
+absl::Status CheckBudgets(const OptOptions& options) {
+  struct Flag {
+    std::string_view name;
+    std::optional<double> density;
+  };
+  for (const Flag& flag :
+       {Flag{"--mlp-density", options.budgets.mlp_density}, Flag{"--head-density", options.budgets.head_density}}) {
+    if (!flag.density) {
+      continue;
+    }
+    if (options.sparsity != "predicted") {
+      return UsageError(std::string(flag.name), " needs --sparsity=predicted");
+    }
+    if (!(*flag.density > 0 && *flag.density <= 1)) {
+      return UsageError(std::string(flag.name), " must be above 0 and at most 1, but is ", *flag.density);
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool IsArtifactName(std::string_view path) {
@@ -72,8 +93,16 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->type_name("DIR")
       ->group(out);
   const std::string what = "What to do";
-  app.add_option("--sparsity", options.sparsity, "exact: skip neurons that are certainly zero; none: dense")
+  app.add_option("--sparsity", options.sparsity,
+                 "exact: skip neurons that are certainly zero; predicted: compute what predictors choose; none: dense")
       ->default_str("exact")
+      ->group(what);
+  app.add_option("--mlp-density", options.budgets.mlp_density,
+                 "with predicted: the share of each layer's neurons that is computed, as in 0.1")
+      ->type_name("SHARE")
+      ->group(what);
+  app.add_option("--head-density", options.budgets.head_density, "the same for attention heads")
+      ->type_name("SHARE")
       ->group(what);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
@@ -136,6 +165,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (has_pipeline && options.sparsity) {
     return UsageError("--pipeline and --sparsity exclude each other: a pipeline says itself what becomes sparse");
   }
+  RETURN_IF_ERROR(CheckBudgets(options));
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
   }

@@ -120,6 +120,16 @@ class AttentionHead {
     }
   }
 
+  /// Puts the token's K and V into the cache.
+  __device__ void StoreNew() const {
+    const int position = past_ + token_;
+#pragma unroll 1
+    for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
+      const int quad = i % kQuads;
+      StoreQuad(Cached(1 + i / kQuads, position), 4 * quad, LoadQuad(New(1 + i / kQuads, position), 4 * quad));
+    }
+  }
+
  private:
   /// Quad number i of this lane, which may be past the end of a head whose size is no power of two.
   __device__ static int Quad(int i) { return Lane() % kLanes + i * kLanes; }
@@ -133,15 +143,6 @@ class AttentionHead {
   /// A row of Q (part 0), K or V of this call. They come from qkv, as other blocks may not have stored them yet.
   __device__ const float* New(int part, int position) const {
     return new_ + (kShape.tokens == 1 ? part : 3LL * (position - past_) + part) * kWidth;
-  }
-
-  __device__ void StoreNew() const {
-    const int position = past_ + token_;
-#pragma unroll 1
-    for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
-      const int quad = i % kQuads;
-      StoreQuad(Cached(1 + i / kQuads, position), 4 * quad, LoadQuad(New(1 + i / kQuads, position), 4 * quad));
-    }
   }
 
   /// This thread's position number u of the round that starts at `first`.
@@ -318,10 +319,11 @@ class AttentionHead {
 };
 
 /// y f32<tokens, width> of qkv f32<tokens, 3 * width> over cache f32<2, heads, positions, head_dim>, which is updated
-/// in place: `new_cache` is the same buffer.
+/// in place: `new_cache` is the same buffer. `heads` is null: see SparseAttention.cuh.
 template <AttentionShape kShape>
-__device__ inline void Attention(const void* qkv, void* cache, void* y, void* new_cache, const Dims* dims,
-                                 void* scratch = nullptr) {
+__device__ inline void Attention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
+                                 const Dims* dims, void* scratch = nullptr) {
+  static_cast<void>(heads);
   static_cast<void>(new_cache);
   LetNextStart();
   const int pieces = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;

@@ -110,6 +110,9 @@ class Quantizer {
     low |= (bits & 0xFF) << 8 * i;
   }
 
+  [[nodiscard]] __device__ float step() const { return step_; }
+  [[nodiscard]] __device__ float up() const { return up_; }
+
   /// By the first kThreads threads of the block, which have added all of x; `shared` as in SumBlock().
   template <int kThreads>
   __device__ CertifiedInput Finish(float* shared, float* other_shared) const {
@@ -132,27 +135,25 @@ class Quantizer {
   float error_squares_ = 0;
 };
 
-/// Fills the planes in shared memory with the quantised x, padded by zeros.
-template <CertifiedTestShape kShape>
-__device__ inline CertifiedInput QuantizeToPlanes(const float* x) {
-  using Math = Int8Math<kShape.k>;
-  constexpr int kThreads = kShape.tiling.threads;
+/// Fills the planes in shared memory with the quantised x, an Input, padded by zeros.
+template <int kWidth, int kThreads, typename X>
+__device__ inline Quantizer<kWidth> QuantizeToPlanes(const X& x) {
+  using Math = Int8Math<kWidth>;
   __shared__ unsigned largest_of_warps[kThreads / 32];
-  __shared__ float sums[2][kThreads / 32];
   unsigned largest = 0;
 #pragma unroll 2
-  for (int quad = Thread(); quad < kShape.k / 4; quad += kThreads) {
-    const float4 v = LoadQuad(x, 4 * quad);
+  for (int quad = Thread(); quad < kWidth / 4; quad += kThreads) {
+    const float4 v = x.Quad(4 * quad);
     largest = Larger(Larger(largest, MagnitudeBits(v.x)), MagnitudeBits(v.y));
     largest = Larger(Larger(largest, MagnitudeBits(v.z)), MagnitudeBits(v.w));
   }
-  Quantizer<kShape.k> quantizer(ReduceBlock<kThreads>(largest, largest_of_warps, &Larger));
+  Quantizer<kWidth> quantizer(ReduceBlock<kThreads>(largest, largest_of_warps, &Larger));
 #pragma unroll 1
   for (int quad = Thread(); quad < Math::kPlane / 4; quad += kThreads) {
     unsigned high = 0;
     unsigned low = 0;
-    if (4 * quad < kShape.k) {
-      const float4 v = LoadQuad(x, 4 * quad);
+    if (4 * quad < kWidth) {
+      const float4 v = x.Quad(4 * quad);
       quantizer.Add(v.x, 0, high, low);
       quantizer.Add(v.y, 1, high, low);
       quantizer.Add(v.z, 2, high, low);
@@ -161,14 +162,15 @@ __device__ inline CertifiedInput QuantizeToPlanes(const float* x) {
     Math::Plane(0)[quad] = high;
     Math::Plane(1)[quad] = low;
   }
-  return quantizer.template Finish<kThreads>(sums[0], sums[1]);
+  return quantizer;
 }
 
 /// The same in the registers of a ring's threads.
-template <typename Ring, int kWidth>
-__device__ inline CertifiedInput QuantizeToRegisters(const void* x, typename Ring::Operand (&operands)[Ring::kLoads]) {
+template <typename Ring, int kWidth, Norm kNorm>
+__device__ inline Quantizer<kWidth> QuantizeToRegisters(const RingVector<Ring, kWidth, kNorm>& x,
+                                                        typename Ring::Operand (&operands)[Ring::kLoads]) {
   float values[Ring::kLoads][Ring::kLoad];
-  RingVector<Ring, kWidth, Norm{}>({x, nullptr, nullptr}).Load(0, values);
+  x.Load(0, values);
   unsigned largest = 0;
 #pragma unroll
   for (int i = 0; i < Ring::kLoads; ++i) {
@@ -188,7 +190,7 @@ __device__ inline CertifiedInput QuantizeToRegisters(const void* x, typename Rin
     }
     operands[i] = {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
   }
-  return quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
+  return quantizer;
 }
 
 /// `row` is (scale, residual_norm, norm, bias).
@@ -227,7 +229,10 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     LetNextStart();
     CertifiedInput input;
     const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
-      input = QuantizeToRegisters<Ring, kShape.k>(x, operands);
+      const RingVector<Ring, kShape.k, Norm{}> columns({x, nullptr, nullptr});
+      const Quantizer<kShape.k> quantizer = QuantizeToRegisters(columns, operands);
+      input =
+          quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
     };
     const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
     ring.Run(read, prepare, finish);
@@ -238,7 +243,11 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     WaitForEarlier();
     LetNextStart();
     __shared__ CertifiedInput input;
-    const CertifiedInput quantized = QuantizeToPlanes<kShape>(static_cast<const float*>(x));
+    __shared__ float sums[2][kShape.tiling.threads / 32];
+    const Input<kShape.k, Norm{}, kShape.tiling.threads> all_of_x(x, nullptr, nullptr);
+    const CertifiedInput quantized =
+        QuantizeToPlanes<kShape.k, kShape.tiling.threads>(all_of_x).template Finish<kShape.tiling.threads>(sums[0],
+                                                                                                           sums[1]);
     if (threadIdx.x == 0) {
       input = quantized;
     }
