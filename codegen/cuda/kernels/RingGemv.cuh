@@ -221,13 +221,13 @@ class RingGemv {
           }
         }
       }
-      // What the lanes read before is read when the first of them arrives for the warp.
+      const Sum sum = SumLanesOfEach(of_rows);
+      // Only now have all loads of all lanes surely come: the sums are made of them.
       __syncwarp();
       if (Lane() == 0) {
         Arrive(State().empty[place.slot]);
       }
       place.Advance();
-      const Sum sum = SumLanesOfEach(of_rows);
       const int row = first + Lane() / (32 / kRows);
       if (Lane() % (32 / kRows) == 0 && row < rows) {
         sums[row] = chunk == 0 ? sum : sums[row] + sum;
