@@ -13,8 +13,8 @@
 namespace dejavu::cuda {
 namespace {
 
-// What a kernel gets without asking.
-constexpr int64_t kPlainSharedBytes = 48 * 1024;
+// What a kernel surely gets without asking: 48 KiB, less what it declares itself.
+constexpr int64_t kPlainSharedBytes = 32 * 1024;
 
 /// What a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
 absl::Status CheckPlan(const Plan& plan, const std::string& isa, const CudaDevice& device) {
