@@ -15,18 +15,18 @@ namespace {
 // What a kernel gets without asking.
 constexpr int64_t kPlainSharedBytes = 48 * 1024;
 
-/// What a plan must be to run here, beyond what every plan is checked for.
-absl::Status CheckPlan(const Plan& plan, const CudaDevice& device) {
-  if (plan.FindFunction("prefill") != nullptr) {
-    return UserError("field 'functions.prefill': this runtime runs only 'decode' on a GPU");
+/// What a function of a plan must be to run here, beyond what every plan is checked for.
+absl::Status CheckFunction(const PlanFunction& function, const std::string& name, const CudaDevice& device) {
+  if (function.tokens.value != 0) {
+    return UserError("field 'functions.", name, ".tokens' must be at the arena's start");
   }
-  const PlanFunction& decode = *plan.FindFunction("decode");
-  if (decode.tokens.value != 0) {
-    return UserError("field 'functions.decode.tokens' must be at the arena's start");
-  }
-  for (size_t i = 0; i < decode.launches.size(); ++i) {
-    const Launch& launch = decode.launches[i];
-    const std::string path = absl::StrCat("field 'functions.decode.launches[", i, "]'");
+  for (size_t i = 0; i < function.launches.size(); ++i) {
+    const Launch& launch = function.launches[i];
+    const std::string path = absl::StrCat("field 'functions.", name, ".launches[", i, "]'");
+    if (launch.gemm.has_value() && name != "decode") {
+      RETURN_IF_ERROR(WithContext(CheckCudaGemm(*launch.gemm), path));
+      continue;
+    }
     if (!launch.grid.has_value()) {
       return UserError(path, ": kernel '", launch.kernel, "' has no 'grid', which a GPU needs");
     }
@@ -36,6 +36,11 @@ absl::Status CheckPlan(const Plan& plan, const CudaDevice& device) {
     }
   }
   return absl::OkStatus();
+}
+
+/// The functions that are run.
+std::vector<std::string> Functions(const CudaModel& model) {
+  return model.CanPrefill() ? std::vector<std::string>{"decode", "prefill"} : std::vector<std::string>{"decode"};
 }
 
 std::string PlanPath(const ArtifactReader& artifact, const Plan& plan) {
@@ -48,14 +53,30 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReade
                                                              const WeightOptions& options, int number) {
   ASSIGN_OR_RETURN(const Driver* driver, Driver::Get());
   ASSIGN_OR_RETURN(std::shared_ptr<const CudaDevice> device, CudaDevice::Open(*driver, number));
-  RETURN_IF_ERROR(WithContext(CheckPlan(plan, *device), PlanPath(artifact, plan)));
   std::unique_ptr<CudaModel> model(new CudaModel(std::move(device), artifact.manifest().model.vocab));
   const CudaDevice::Scope scope(model->device());
   RETURN_IF_ERROR(scope.status());
+  model->OpenBlas(plan);
+  for (const std::string& name : Functions(*model)) {
+    RETURN_IF_ERROR(
+        WithContext(CheckFunction(*plan.FindFunction(name), name, model->device()), PlanPath(artifact, plan)));
+  }
   RETURN_IF_ERROR(model->LoadKernels(artifact, plan));
   RETURN_IF_ERROR(artifact.is_synthetic() ? model->MakeWeights(artifact, plan)
                                           : model->LoadWeights(artifact, plan, options));
   return model;
+}
+
+void CudaModel::OpenBlas(const Plan& plan) {
+  if (plan.FindFunction("prefill") == nullptr) {
+    return;
+  }
+  absl::StatusOr<std::unique_ptr<const Blas>> blas = Blas::Create(*device_);
+  if (blas.ok()) {
+    blas_ = *std::move(blas);
+  } else {
+    no_blas_ = std::string(blas.status().message());
+  }
 }
 
 absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& plan) {
@@ -72,17 +93,27 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
   ModuleHandle module = nullptr;
   RETURN_IF_ERROR(WithContext(device_->driver().ModuleLoadData(&module, file.data()), path));
   module_ = Module(*device_, module);
+  return FindKernels(plan, path);
+}
+
+absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
   std::map<std::string, int64_t> shared;  // the most that any launch of the symbol asks for
-  for (const Launch& launch : plan.FindFunction("decode")->launches) {
-    shared[launch.symbol] = std::max(shared[launch.symbol], launch.grid->shared);
+  bool has_gemm = false;
+  for (const std::string& name : Functions(*this)) {
+    for (const Launch& launch : plan.FindFunction(name)->launches) {
+      has_gemm = has_gemm || launch.gemm.has_value();
+      if (!launch.gemm.has_value()) {
+        shared[launch.symbol] = std::max(shared[launch.symbol], launch.grid->shared);
+      }
+    }
+  }
+  if (has_gemm) {
+    ASSIGN_OR_RETURN(gemm_kernels_.round_to_f16, FindKernel(kRoundToF16Symbol, path));
+    ASSIGN_OR_RETURN(gemm_kernels_.round_to_bf16, FindKernel(kRoundToBF16Symbol, path));
+    ASSIGN_OR_RETURN(gemm_kernels_.finish_product, FindKernel(kFinishProductSymbol, path));
   }
   for (const auto& [symbol, bytes] : shared) {
-    FunctionHandle function = nullptr;
-    const absl::Status found = device_->driver().ModuleGetFunction(&function, module, symbol.c_str());
-    if (absl::IsNotFound(found)) {
-      return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
-    }
-    RETURN_IF_ERROR(WithContext(found, path));
+    ASSIGN_OR_RETURN(FunctionHandle function, FindKernel(symbol, path));
     if (bytes > kPlainSharedBytes) {
       RETURN_IF_ERROR(WithContext(
           device_->driver().FuncSetAttribute(function, kMaxDynamicSharedBytes, static_cast<int32_t>(bytes)), symbol));
@@ -90,6 +121,16 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
     functions_[symbol] = function;
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<FunctionHandle> CudaModel::FindKernel(const std::string& symbol, const std::string& path) const {
+  FunctionHandle function = nullptr;
+  const absl::Status found = device_->driver().ModuleGetFunction(&function, module_.get(), symbol.c_str());
+  if (absl::IsNotFound(found)) {
+    return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
+  }
+  RETURN_IF_ERROR(WithContext(found, path));
+  return function;
 }
 
 absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {
@@ -118,7 +159,7 @@ absl::Status CudaModel::MakeWeights(const ArtifactReader& artifact, const Plan& 
 absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Plan& plan,
                                         const std::vector<int64_t>& sizes) {
   layout_ = LayOutWeights(sizes);
-  const SessionLayout session = LayOutSession(plan);
+  const SessionLayout session = LayOutSession(plan, CanPrefill());
   ASSIGN_OR_RETURN(const CudaDevice::Memory memory, device_->QueryMemory());
   const MemoryNeed need = NeedOf(plan, sizes, artifact.manifest().model.layers, layout_, session);
   RETURN_IF_ERROR(WithContext(CheckFits(need, memory.free, memory.total, device_->name()), artifact.path()));
@@ -126,13 +167,19 @@ absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Pl
   return absl::OkStatus();
 }
 
-std::string CudaModel::DeviceName(int /*threads*/) const { return device_->name(); }
+std::string CudaModel::DeviceName(int /*threads*/) const {
+  return no_blas_.empty() ? device_->name()
+                          : absl::StrCat(device_->name(), " (prompts token by token: ", no_blas_, ")");
+}
 
 BoundLaunch CudaModel::Bind(const Launch& launch) const {
-  const LaunchGrid& grid = *launch.grid;
-  const int64_t most = grid.per_sm * device_->multiprocessors();
   BoundLaunch bound;
   bound.launch = &launch;
+  if (launch.gemm.has_value()) {
+    return bound;
+  }
+  const LaunchGrid& grid = *launch.grid;
+  const int64_t most = grid.per_sm * device_->multiprocessors();
   bound.function = functions_.at(launch.symbol);
   bound.blocks = static_cast<uint32_t>(grid.per_sm == 0 ? grid.blocks : std::min(grid.blocks, most));
   bound.threads = static_cast<uint32_t>(grid.threads);

@@ -1,15 +1,21 @@
 #include "runtime/cuda/CudaSession.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <new>
 
 #include "ir/base/Status.h"
+#include "runtime/cuda/KernelLaunch.h"
 
 namespace dejavu::cuda {
 namespace {
 
-// The logits start on a cache line of their own, behind the control block.
-constexpr int64_t kLogitsOffset = 64;
-static_assert(sizeof(Control) <= kLogitsOffset);
+/// The logits start on a cache line of their own, behind the control block and the tokens of a prompt.
+int64_t LogitsOffset(const Plan& plan) {
+  const auto tokens_end = static_cast<int64_t>(offsetof(Control, token) + sizeof(int32_t) * plan.max_tokens);
+  return (std::max(tokens_end, static_cast<int64_t>(sizeof(Control))) + 63) / 64 * 64;
+}
 
 }  // namespace
 
@@ -33,33 +39,46 @@ absl::Status CudaSession::Init() {
   const Driver& driver = device_.driver();
   ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes, "the KV caches and buffers of a session"));
   ASSIGN_OR_RETURN(pinned_,
-                   AllocatePinned(device_, kLogitsOffset + model_.vocab() * static_cast<int64_t>(sizeof(float))));
+                   AllocatePinned(device_, LogitsOffset(plan_) + model_.vocab() * static_cast<int64_t>(sizeof(float))));
   auto* pinned = static_cast<std::byte*>(pinned_.get());
   control_ = new (pinned) Control;
-  logits_ = reinterpret_cast<float*>(pinned + kLogitsOffset);
+  logits_ = reinterpret_cast<float*>(pinned + LogitsOffset(plan_));
   ASSIGN_OR_RETURN(stream_, NewStream(device_));
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
                                        stream_.get()));
   running_ = true;
-  BindLaunches();
+  launches_ = BindLaunches("decode");
+  if (model_.CanPrefill()) {
+    prefill_ = BindLaunches("prefill");
+    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), ProductMemory());
+  }
   const std::vector<LaunchEdge> edges = LaunchEdges(plan_.FindFunction("decode")->launches, device_.has_early_launch());
   ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, ControlInput(), launches_, edges, stream_.get()));
   return Synchronize();
 }
 
-void CudaSession::BindLaunches() {
-  for (const Launch& launch : plan_.FindFunction("decode")->launches) {
+std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) const {
+  std::vector<BoundLaunch> launches;
+  for (const Launch& launch : plan_.FindFunction(function)->launches) {
     BoundLaunch bound = model_.Bind(launch);
     for (const BufferRef& ref : launch.args) {
       bound.params.push_back(Address(ref));
     }
-    bound.params.push_back(ControlInput().to);
-    if (launch.grid->scratch > 0) {
+    if (!launch.gemm.has_value()) {
+      bound.params.push_back(ControlInput().to);
+    }
+    if (launch.grid.has_value() && launch.grid->scratch > 0) {
       bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
     }
-    launches_.push_back(std::move(bound));
+    launches.push_back(std::move(bound));
   }
+  return launches;
+}
+
+GemmMemory CudaSession::ProductMemory() const {
+  return {memory_.get() + static_cast<DevicePointer>(layout_.rounded),
+          memory_.get() + static_cast<DevicePointer>(layout_.workspace), layout_.workspace_bytes};
 }
 
 DevicePointer CudaSession::Address(const BufferRef& ref) const {
@@ -81,8 +100,34 @@ Input CudaSession::ControlInput() const {
   return {control_, arena - sizeof(Control::dims), kControlBytes};
 }
 
-absl::Status CudaSession::Prefill(std::span<const int32_t> /*tokens*/, int64_t /*past*/) {
-  return BugError("a CUDA plan with a prefill function was loaded");
+absl::Status CudaSession::Prefill(std::span<const int32_t> tokens, int64_t past) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  // What was started before reads the same control block.
+  RETURN_IF_ERROR(Synchronize());
+  *control_ = {.dims = {static_cast<int64_t>(tokens.size()), past}};
+  std::memcpy(static_cast<std::byte*>(pinned_.get()) + offsetof(Control, token), tokens.data(), tokens.size_bytes());
+  const Input input = ControlInput();
+  running_ = true;
+  last_logits_ = plan_.FindFunction("prefill")->logits;
+  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from),
+                                                   offsetof(Control, token) + tokens.size_bytes(), stream_.get()));
+  for (const BoundLaunch& bound : prefill_) {
+    RETURN_IF_ERROR(bound.launch->gemm.has_value() ? RunGemm(bound, static_cast<int64_t>(tokens.size()))
+                                                   : LaunchOnStream(device_, bound, stream_.get()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CudaSession::RunGemm(const BoundLaunch& bound, int64_t tokens) {
+  const GemmSpec& spec = *bound.launch->gemm;
+  const CudaGemmCall call = {.x = bound.params[0],
+                             .w = bound.params[1],
+                             .bias = bound.params[2],
+                             .residual = bound.params[3],
+                             .y = bound.params[4],
+                             .tokens = spec.tokens != 0 ? spec.tokens : tokens};
+  return gemm_->Run(spec, call, stream_.get());
 }
 
 absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
@@ -91,6 +136,7 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
   // The graph before this one reads the same control block.
   RETURN_IF_ERROR(Synchronize());
   *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
   if (observe && observed_ == nullptr) {
     ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, stream_.get()));
   }
@@ -108,8 +154,8 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   RETURN_IF_ERROR(scope.status());
   const auto vocab = static_cast<size_t>(model_.vocab());
   running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(logits_, Address(plan_.FindFunction("decode")->logits),
-                                                   vocab * sizeof(float), stream_.get()));
+  RETURN_IF_ERROR(
+      device_.driver().MemcpyDtoHAsync(logits_, Address(last_logits_), vocab * sizeof(float), stream_.get()));
   RETURN_IF_ERROR(Synchronize());
   return std::span<const float>(logits_, vocab);
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
@@ -14,7 +15,8 @@
 
 namespace dejavu::cuda {
 
-/// One allocation on the device, one of pinned memory, a stream, and a graph that decodes a token.
+/// One allocation on the device, one of pinned memory, a stream, and a graph that decodes a token. Prompts are launched
+/// kernel by kernel.
 class CudaSession final : public DeviceSession {
  public:
   /// Model and plan must outlive the session.
@@ -28,9 +30,11 @@ class CudaSession final : public DeviceSession {
 
  private:
   CudaSession(const CudaModel& model, const Plan& plan)
-      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan)) {}
+      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan, model.CanPrefill())) {}
   absl::Status Init();
-  void BindLaunches();
+  [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const std::string& function) const;
+  [[nodiscard]] GemmMemory ProductMemory() const;
+  absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
   [[nodiscard]] DevicePointer Address(const BufferRef& ref) const;
   [[nodiscard]] Input ControlInput() const;
   absl::Status Synchronize();
@@ -41,11 +45,14 @@ class CudaSession final : public DeviceSession {
   SessionLayout layout_;
   DeviceMemory memory_;
   PinnedMemory pinned_;
-  Control* control_ = nullptr;  // in pinned_
+  Control* control_ = nullptr;  // in pinned_; a prompt's other tokens follow the first
   float* logits_ = nullptr;     // in pinned_
   Stream stream_;
   std::vector<BoundLaunch> launches_;
   GraphExec graph_;
+  std::vector<BoundLaunch> prefill_;         // empty where the model can't
+  std::unique_ptr<CudaGemm> gemm_;           // of prefill
+  BufferRef last_logits_;                    // that the last call left
   std::unique_ptr<ObservedGraph> observed_;  // made when first asked for
   std::vector<LaunchRecord> records_;
   bool running_ = false;  // whether the stream may still be at work

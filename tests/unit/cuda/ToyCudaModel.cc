@@ -7,21 +7,31 @@
 
 namespace dejavu::toy {
 
-Plan MakeCudaPlan() {
+Plan MakeCudaPrefillPlan() {
   Plan plan = MakePlan();
   plan.target = "cuda";
-  plan.functions.erase("prefill");
-  for (Launch& launch : plan.functions["decode"].launches) {
-    launch.symbol = "cuda_" + launch.symbol;
-    launch.grid = LaunchGrid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
-    if (launch.kernel == "compact") {
-      launch.grid->scratch = kScratchCounterBytes + 64;
-    }
-    if (launch.kernel == "head") {
-      launch.grid->per_sm = 0;
-      launch.grid->shared = 64 * 1024;
+  for (auto& [name, function] : plan.functions) {
+    for (Launch& launch : function.launches) {
+      if (launch.gemm.has_value()) {
+        continue;
+      }
+      launch.symbol = "cuda_" + launch.symbol;
+      launch.grid = LaunchGrid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
+      if (launch.kernel == "compact") {
+        launch.grid->scratch = kScratchCounterBytes + 64;
+      }
+      if (launch.kernel == "head") {
+        launch.grid->per_sm = 0;
+        launch.grid->shared = 64 * 1024;
+      }
     }
   }
+  return plan;
+}
+
+Plan MakeCudaPlan() {
+  Plan plan = MakeCudaPrefillPlan();
+  plan.functions.erase("prefill");
   return plan;
 }
 
