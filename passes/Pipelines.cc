@@ -1,6 +1,7 @@
 #include "passes/Pipelines.h"
 
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -34,6 +35,12 @@ constexpr std::array kExact = std::to_array<Step>({
     {"sparsify-mlp", "uses the predictors"},
 });
 
+constexpr std::array kPredicted = std::to_array<Step>({
+    {"insert-predictors{kind=low-rank}", "reads the dense attention, whose input it looks ahead from"},
+    {"sparsify-mlp", "uses the predictors"},
+    {"sparsify-attention", "uses the predictors of heads"},
+});
+
 constexpr std::array kNone = std::to_array<Step>({
     {"insert-predictors{kind=none}", "enters the stratum without predictors"},
 });
@@ -43,6 +50,7 @@ constexpr std::array kSchedule = std::to_array<Step>({
     {"lower-to-sched", "from here on everything is a launch"},
     {"fuse-residual", "after lowering, when the launch that makes each sum's side is known"},
     {"fuse-layer-norm", "after lowering, when it is known which launches read the norm"},
+    {"overlap-predictors", "before plan-buffers: what runs side by side shares no bytes"},
     {"plan-buffers", "last: places depend on the final order"},
 });
 
@@ -50,6 +58,7 @@ constexpr std::array kPipelines = std::to_array<NamedPipeline>({
     {"lift", "From [onnx] to [model]: recognises an OPT decoder or refuses the graph.", kLift},
     {"phases", "Inside [model]: canonical weight names, @prefill and @decode.", kPhases},
     {"exact", "From [model] to [sparse] without any loss.", kExact},
+    {"predicted", "From [model] to [sparse], with what predictors choose.", kPredicted},
     {"none", "From [model] to [sparse], dense.", kNone},
     {"schedule", "From [sparse] to [sched].", kSchedule},
 });
@@ -63,6 +72,26 @@ int StratumIndex(std::string_view name) {
     }
   }
   return -1;
+}
+
+/// The steps of `predicted` with its first pass's options.
+std::string PredictedPipeline(const Budgets& budgets) {
+  std::string text(kPredicted[0].first);
+  text.pop_back();
+  const auto add = [&](std::string_view option, const std::optional<double>& density) {
+    if (density) {
+      std::array<char, 32> digits = {};
+      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), *density).ptr;
+      absl::StrAppend(&text, ",", std::string(option), "=", std::string(digits.data(), end));
+    }
+  };
+  add("mlp-density", budgets.mlp_density);
+  add("head-density", budgets.head_density);
+  text += "}";
+  for (size_t i = 1; i < kPredicted.size(); ++i) {
+    absl::StrAppend(&text, ",", std::string(kPredicted[i].first));
+  }
+  return text;
 }
 
 }  // namespace
@@ -79,8 +108,8 @@ const NamedPipeline* FindPipeline(std::string_view name) {
 }
 
 absl::Status CheckSparsity(const Module& module, std::string_view sparsity) {
-  if (sparsity != "exact" && sparsity != "none") {
-    return UsageError("--sparsity must be exact or none, but is '", std::string(sparsity), "'");
+  if (sparsity != "exact" && sparsity != "predicted" && sparsity != "none") {
+    return UsageError("--sparsity must be exact, predicted or none, but is '", std::string(sparsity), "'");
   }
   const auto it = module.attributes().find("sparsity");
   if (it == module.attributes().end() || !std::holds_alternative<std::string>(it->second)) {
@@ -95,7 +124,7 @@ absl::Status CheckSparsity(const Module& module, std::string_view sparsity) {
 }
 
 absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
-                                            std::optional<std::string_view> sparsity) {
+                                            std::optional<std::string_view> sparsity, const Budgets& budgets) {
   const int first = StratumIndex(module.stage());
   const int last = StratumIndex(to);
   if (last < 0) {
@@ -108,7 +137,9 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
     return UsageError("--compile-to=", std::string(to), ": the input is at '", module.stage(),
                       "' already, which comes later");
   }
-  const std::array<std::string_view, 4> pipelines = {"lift", "phases", sparsity.value_or("exact"), "schedule"};
+  const bool has_budgets = budgets.mlp_density || budgets.head_density;
+  const std::string to_sparse = has_budgets ? PredictedPipeline(budgets) : std::string(sparsity.value_or("exact"));
+  const std::array<std::string_view, 4> pipelines = {"lift", "phases", to_sparse, "schedule"};
   // A checkpoint enters at [model] like a lifted graph: with @forward only.
   const bool needs_phases = first == 0 || module.FindFunction("forward") != nullptr;
   const int begin = first == 0 ? 0 : (needs_phases ? 1 : first + 1);

@@ -22,13 +22,22 @@ struct NamedPipeline {
 [[nodiscard]] absl::Span<const NamedPipeline> AllPipelines();
 [[nodiscard]] const NamedPipeline* FindPipeline(std::string_view name);
 
-/// An error unless `sparsity` is exact or none, or if `module` was made with another one already: no pass goes back.
+/// The share of each layer's neurons and heads that --sparsity=predicted keeps.
+struct Budgets {
+  std::optional<double> mlp_density = std::nullopt;
+  std::optional<double> head_density = std::nullopt;
+};
+
+/// An error unless `sparsity` is exact, predicted or none, or if `module` was made with another one already: no pass
+/// goes back.
 [[nodiscard]] absl::Status CheckSparsity(const Module& module, std::string_view sparsity);
 
 /// The pipeline text that takes `module` from its stratum to `to` with `--sparsity=sparsity`; without one, what the
-/// module has or else exact. An error if `to` comes before or a word is unknown; empty text if there is nothing to do.
+/// module has or else exact. `budgets` are for predicted alone. An error if `to` comes before or a word is unknown;
+/// empty text if there is nothing to do.
 [[nodiscard]] absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
-                                                          std::optional<std::string_view> sparsity);
+                                                          std::optional<std::string_view> sparsity,
+                                                          const Budgets& budgets = {});
 
 }  // namespace dejavu
 

@@ -18,6 +18,7 @@ struct BenchFlags {
   int64_t batch = 1;
   BenchOptions bench;
   DeviceFlags device;
+  std::string trace;
   bool per_kernel = false;
   bool json = false;
 };
@@ -26,12 +27,14 @@ constexpr char kExamples[] = R"(Examples:
   dejavu-bench opt.dejavu
   dejavu-bench opt.dejavu --text=README.md --threads=2 --json
   dejavu-bench opt.dejavu --per-kernel
+  dejavu-bench opt.dejavu --device=cuda --trace=token.json
 
 Takes a prompt through the model and decodes greedily, several times; the times are medians of single steps. Which
 neurons a token needs depends on the text, so the speed of a sparse artifact does too: without --text, the prompt is
 random tokens. The memory's speed is measured in the same run: a copy (bytes read and written count) and, on a CPU, a
 sum (bytes read), there over buffers as large as one token's reads. --per-kernel times every launch by itself, one after
-the other: on a GPU, where launches overlap, the sum is more than a token takes.)";
+the other: on a GPU, where launches overlap, the sum is more than a token takes. --trace keeps the streams beside each
+other; the clocks around the launches add some microseconds to each.)";
 
 void AddFlags(CLI::App& app, BenchFlags& flags) {
   app.add_option("ARTIFACT", flags.artifact, "Folder that dejavu-opt wrote, such as opt.dejavu")->required();
@@ -52,6 +55,8 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
       ->type_name("FILE");
   AddDeviceFlags(app, flags.device);
   app.add_flag("--per-kernel", flags.per_kernel, "Also list every kernel's time, bytes and speed");
+  app.add_option("--trace", flags.trace, "Write a token's timeline for chrome://tracing, a row for each stream")
+      ->type_name("F.json");
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
@@ -155,7 +160,15 @@ absl::Status Run(BenchFlags& flags) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
   ASSIGN_OR_RETURN(flags.bench.prompt, Prompt(*model, flags));
   flags.bench.threads = flags.device.threads;
+  flags.bench.trace = !flags.trace.empty();
+  if (flags.bench.trace) {
+    RETURN_IF_ERROR(WithContext(CheckCanCreate(flags.trace), "--trace"));
+  }
   ASSIGN_OR_RETURN(const BenchResult result, Bench(model, flags.bench));
+  if (flags.bench.trace) {
+    const std::string device = model->device().DeviceName(result.threads);
+    RETURN_IF_ERROR(WriteTrace(flags.trace, absl::StrCat(model->info().name, " on ", device), result.trace));
+  }
   if (flags.json) {
     PrintJson(result, *model, flags.per_kernel);
     return absl::OkStatus();

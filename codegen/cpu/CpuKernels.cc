@@ -14,8 +14,13 @@ const KernelTable& CpuKernels() {
                                          {"attention", &EmitAttention},
                                          {"certified_test", &EmitCertifiedTest},
                                          {"compact", &EmitCompact},
+                                         {"sparse_qkv", &EmitSparseQkv},
+                                         {"sparse_out", &EmitSparseOut},
+                                         {"quantized_linear", &EmitQuantizedLinear},
+                                         {"select", &EmitSelect},
                                          {"sparse_fc1", &EmitSparseFc1},
-                                         {"sparse_fc2", &EmitSparseFc2}});
+                                         {"sparse_fc2", &EmitSparseFc2},
+                                         {"argmax", &EmitArgmax}});
   return table;
 }
 

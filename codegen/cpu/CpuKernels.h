@@ -14,7 +14,12 @@ void EmitAdd(EmitContext& context, const KernelSpec& spec);
 void EmitLastRow(EmitContext& context, const KernelSpec& spec);
 void EmitAttention(EmitContext& context, const KernelSpec& spec);
 void EmitCertifiedTest(EmitContext& context, const KernelSpec& spec);
+void EmitArgmax(EmitContext& context, const KernelSpec& spec);
 void EmitCompact(EmitContext& context, const KernelSpec& spec);
+void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec);
+void EmitSelect(EmitContext& context, const KernelSpec& spec);
+void EmitSparseQkv(EmitContext& context, const KernelSpec& spec);
+void EmitSparseOut(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc1(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc2(EmitContext& context, const KernelSpec& spec);
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "codegen/cpu/CpuKernels.h"
+#include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
@@ -33,32 +34,69 @@ class AttentionEmitter {
   void Emit() {
     Value* qkv = b_.Arg(0);
     Value* cache = b_.Arg(1);
-    Value* y = b_.Arg(2);
+    Value* list = b_.Arg(2);
+    Value* y = b_.Arg(3);
     Value* tokens = b_.Tokens(shape_.tokens);
     Value* past = b_.Past();
     const int64_t width_bytes = shape_.heads * row_bytes_;
     const int64_t head_bytes = shape_.positions * row_bytes_;
-    const Range heads = b_.Share(b_.I64(shape_.heads));
-    b_.For(heads.begin, heads.end, 1, [&](Value* head) {
+    const auto store = [&](Value* head) {
       Value* keys = b_.At(cache, head, head_bytes);
       Value* values = b_.At(keys, shape_.heads * head_bytes);
-      Value* queries = b_.At(qkv, head, row_bytes_);
       b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
-        Value* query = b_.At(queries, token, 3 * width_bytes);
+        Value* query = b_.At(b_.At(qkv, head, row_bytes_), token, 3 * width_bytes);
         Value* position = ir_.CreateAdd(past, token);
         CopyRow(b_.At(query, width_bytes), b_.At(keys, position, row_bytes_));
         CopyRow(b_.At(query, 2 * width_bytes), b_.At(values, position, row_bytes_));
       });
+    };
+    const auto attend = [&](Value* head) {
+      Value* keys = b_.At(cache, head, head_bytes);
+      Value* values = b_.At(keys, shape_.heads * head_bytes);
       b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
         Value* context = ir_.CreateAdd(ir_.CreateAdd(past, token), b_.I64(1));
-        Attend(b_.At(queries, token, 3 * width_bytes), keys, values, context,
+        Attend(b_.At(b_.At(qkv, head, row_bytes_), token, 3 * width_bytes), keys, values, context,
                b_.At(b_.At(y, head, row_bytes_), token, width_bytes));
       });
-    });
+    };
+    if (shape_.listed) {
+      ForListed(list, store, attend);
+    } else {
+      const Range heads = b_.Share(b_.I64(shape_.heads));
+      b_.For(heads.begin, heads.end, 1, [&](Value* head) {
+        store(head);
+        attend(head);
+      });
+    }
     b_.Finish();
   }
 
  private:
+  using HeadFn = llvm::function_ref<void(Value* head)>;
+
+  // Calls `store` for every head and `attend` for those in the list. Threads share the list, as attending is the work.
+  // Each also stores the heads from its first entry to that of the next thread, the first one those before it too, so
+  // that it attends to what it stored itself.
+  void ForListed(Value* list, HeadFn store, HeadFn attend) {
+    Value* numbers = b_.At(list, kNumbersOffset);
+    Value* count = LoadI32(b_, list, b_.I64(0));
+    const Range entries = b_.Share(count);
+    // The list has room for every head, so entry `count` is there, with any number, unless all are listed.
+    const auto start_of = [&](Value* entry) {
+      Value* safe = Smaller(b_, entry, b_.I64(shape_.heads - 1));
+      Value* start = ir_.CreateSelect(ir_.CreateICmpEQ(entry, count), b_.I64(shape_.heads), LoadI32(b_, numbers, safe));
+      return ir_.CreateSelect(ir_.CreateICmpEQ(entry, b_.I64(0)), b_.I64(0), start);
+    };
+    Value* has_entries = ir_.CreateICmpSLT(entries.begin, entries.end);
+    // Without a list's entry the first thread stores all.
+    Value* stores_all = ir_.CreateAnd(ir_.CreateICmpEQ(count, b_.I64(0)), ir_.CreateICmpEQ(b_.thread(), b_.I64(0)));
+    Value* begin = ir_.CreateSelect(has_entries, start_of(entries.begin), b_.I64(0));
+    Value* end = ir_.CreateSelect(has_entries, start_of(entries.end),
+                                  ir_.CreateSelect(stores_all, b_.I64(shape_.heads), b_.I64(0)));
+    b_.For(begin, end, 1, store);
+    b_.For(entries.begin, entries.end, 1, [&](Value* entry) { attend(LoadI32(b_, numbers, entry)); });
+  }
+
   void CopyRow(Value* from, Value* to) {
     ForColumns(b_, shape_.head_dim, [&](Value* column, int count) {
       StoreFloats(b_, LoadFloats(b_, b_.At(from, column, 4), DType::kF32, count), b_.At(to, column, 4), count);

@@ -1,7 +1,8 @@
-// compact, sparse_fc1 and sparse_fc2: only the rows of chosen neurons are read.
+// sparse_fc1 and sparse_fc2: only the rows of chosen neurons are read.
 #include <algorithm>
 
 #include "codegen/cpu/CpuKernels.h"
+#include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
 #include "codegen/cpu/VectorOps.h"
@@ -13,72 +14,12 @@ namespace {
 
 using llvm::Value;
 
-// Where the numbers of an index list begin, after the count and its padding.
-constexpr int64_t kNumbersOffset = 64;
 // Rows of sparse_fc1 in work at a time.
 constexpr int64_t kRows = 4;
 // At least this many bytes of rows are asked for ahead of the row in work.
 constexpr int64_t kPrefetchBytes = 4096;
 
-Value* LoadI32(KernelBuilder& b, Value* base, Value* index) {
-  llvm::IRBuilder<>& ir = b.ir();
-  Value* value = ir.CreateAlignedLoad(ir.getInt32Ty(), b.At(base, index, 4), llvm::Align(4));
-  return ir.CreateZExt(value, ir.getInt64Ty());
-}
-
-void StoreI32(KernelBuilder& b, Value* value, Value* base, Value* index) {
-  Value* narrow = b.ir().CreateTrunc(value, b.ir().getInt32Ty());
-  b.ir().CreateAlignedStore(narrow, b.At(base, index, 4), llvm::Align(4));
-}
-
-Value* Smaller(KernelBuilder& b, Value* x, Value* y) {
-  return b.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smin, x, y);
-}
-
-// Appends to `numbers` the numbers of the set flags in [start, start + size); returns the new count.
-Value* CompactBlock(KernelBuilder& b, Value* flags, Value* start, int size, Value* numbers, Value* count) {
-  llvm::IRBuilder<>& ir = b.ir();
-  auto* type = llvm::FixedVectorType::get(ir.getInt8Ty(), static_cast<unsigned>(size));
-  Value* block = ir.CreateAlignedLoad(type, b.At(flags, start, 1), llvm::Align(1));
-  Value* set = ir.CreateICmpNE(block, llvm::Constant::getNullValue(type));
-  Value* bits = ir.CreateBitCast(set, ir.getIntNTy(static_cast<unsigned>(size)));
-  Value* mask = ir.CreateZExt(bits, ir.getInt64Ty());
-  Value* found = ir.CreateUnaryIntrinsic(llvm::Intrinsic::ctpop, mask);
-  b.For(b.I64(0), found, 1, {mask}, [&](Value* i, const Values& left) {
-    Value* lowest = ir.CreateIntrinsic(llvm::Intrinsic::cttz, {ir.getInt64Ty()}, {left[0], ir.getTrue()});
-    StoreI32(b, ir.CreateAdd(start, lowest), numbers, ir.CreateAdd(count, i));
-    return Values{ir.CreateAnd(left[0], ir.CreateSub(left[0], b.I64(1)))};
-  });
-  return ir.CreateAdd(count, found);
-}
-
 }  // namespace
-
-void EmitCompact(EmitContext& context, const KernelSpec& spec) {
-  const CompactShape shape = MatchCompact(spec).value();
-  KernelBuilder b(context, CpuSymbol(spec));
-  llvm::IRBuilder<>& ir = b.ir();
-  Value* flags = b.Arg(0);
-  Value* active = b.Arg(1);
-  Value* numbers = b.At(active, kNumbersOffset);
-  const int block = 4 * b.lanes();
-  const int64_t main = shape.n / block * block;
-  b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] {
-    const Values zero = {b.I64(0)};
-    Values count = b.For(b.I64(0), b.I64(main), block, zero, [&](Value* start, const Values& carried) {
-      return Values{CompactBlock(b, flags, start, block, numbers, carried[0])};
-    });
-    // The count never passes i, so the store that is only kept for a set flag stays inside the list.
-    count = b.For(b.I64(main), b.I64(shape.n), 1, count, [&](Value* i, const Values& carried) {
-      StoreI32(b, i, numbers, carried[0]);
-      Value* flag = ir.CreateAlignedLoad(ir.getInt8Ty(), b.At(flags, i, 1), llvm::Align(1));
-      Value* set = ir.CreateICmpNE(flag, ir.getInt8(0));
-      return Values{ir.CreateAdd(carried[0], ir.CreateZExt(set, ir.getInt64Ty()))};
-    });
-    StoreI32(b, count[0], active, b.I64(0));
-  });
-  b.Finish();
-}
 
 void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
   const SparseFc1Shape shape = MatchSparseFc1(spec).value();

@@ -32,7 +32,7 @@ class CudaBackendImpl final : public Target {
   [[nodiscard]] absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs, std::string_view isa,
                                                      std::string_view format) const override {
     if (format == "cuda") {
-      return EmitCudaSource(specs);
+      return Source(specs, isa);
     }
     if (format != "ptx") {
       return BugError("the target cuda does not print ", std::string(format));
@@ -45,12 +45,16 @@ class CudaBackendImpl final : public Target {
   }
 
  private:
-  absl::StatusOr<std::string> Run(absl::Span<const KernelSpec> specs, std::string_view isa, CudaOutput output) const {
+  absl::StatusOr<std::string> Source(absl::Span<const KernelSpec> specs, std::string_view isa) const {
     const std::vector<std::string> known = isas();
     if (std::find(known.begin(), known.end(), isa) == known.end()) {
       return UsageError("unknown GPU architecture '", std::string(isa), "'; known: sm_80, sm_90");
     }
-    ASSIGN_OR_RETURN(const std::string source, EmitCudaSource(specs));
+    return EmitCudaSource(specs, isa);
+  }
+
+  absl::StatusOr<std::string> Run(absl::Span<const KernelSpec> specs, std::string_view isa, CudaOutput output) const {
+    ASSIGN_OR_RETURN(const std::string source, Source(specs, isa));
     return CompileCuda(source, isa, output);
   }
 };
@@ -62,8 +66,8 @@ const Target& CudaBackend() {
   return backend;
 }
 
-absl::StatusOr<std::string> EmitCudaSource(absl::Span<const KernelSpec> specs) {
-  CudaSource source;
+absl::StatusOr<std::string> EmitCudaSource(absl::Span<const KernelSpec> specs, std::string_view isa) {
+  CudaSource source(isa);
   for (const KernelSpec& spec : specs) {
     RETURN_IF_ERROR(CudaKernels().Emit(source, spec));
   }

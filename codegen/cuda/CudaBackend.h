@@ -3,6 +3,7 @@
 #define DEJAVU_CODEGEN_CUDA_CUDABACKEND_H_
 
 #include <string>
+#include <string_view>
 
 #include "absl/types/span.h"
 #include "codegen/target/Target.h"
@@ -18,8 +19,9 @@ namespace dejavu {
 /// The kernels that the CUDA target emits, with their grids, and the builtins of its runtime.
 [[nodiscard]] const KernelTable& CudaKernels();
 
-/// The translation unit for `specs`: includes of the kernels' headers and one instance for each symbol.
-[[nodiscard]] absl::StatusOr<std::string> EmitCudaSource(absl::Span<const KernelSpec> specs);
+/// The translation unit for `specs` on devices of `isa`: includes of the kernels' headers and one instance for each
+/// symbol.
+[[nodiscard]] absl::StatusOr<std::string> EmitCudaSource(absl::Span<const KernelSpec> specs, std::string_view isa);
 
 }  // namespace dejavu
 

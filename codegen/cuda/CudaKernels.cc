@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 
 #include "codegen/cuda/CudaBackend.h"
 #include "codegen/cuda/CudaSource.h"
@@ -17,6 +18,8 @@ constexpr int64_t kManyBlocks = 264;
 constexpr int64_t kMaxThreads = 1024;
 // Threads of a multiprocessor that kernels aim at; 64 registers each.
 constexpr int64_t kThreadsPerSm = 1024;
+// What the registers have room for beside a block of a ring.
+constexpr int64_t kThreadsBesideRing = 512;
 // Blocks of kernels whose work depends on the call alone.
 constexpr int64_t kMaxBlocksOfRows = 1024;
 // The widest head whose tiles of K and V fit shared memory, also that of devices of sm_86.
@@ -43,7 +46,7 @@ LaunchGrid GridOfPieces(int64_t tokens, int64_t count) {
   return grid;
 }
 
-CudaKernel EmbedTokens(const KernelSpec& spec) {
+CudaKernel EmbedTokens(const KernelSpec& spec, std::string_view /*isa*/) {
   const EmbedTokensShape s = MatchEmbedTokens(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
   return {"Rows.cuh",
@@ -53,7 +56,7 @@ CudaKernel EmbedTokens(const KernelSpec& spec) {
           GridOfPieces(tokens, s.width / PerLoad(s.dtype))};
 }
 
-CudaKernel EmbedPositions(const KernelSpec& spec) {
+CudaKernel EmbedPositions(const KernelSpec& spec, std::string_view /*isa*/) {
   const EmbedPositionsShape s = MatchEmbedPositions(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
   return {"Rows.cuh",
@@ -67,7 +70,7 @@ CudaKernel EmbedPositions(const KernelSpec& spec) {
           GridOfPieces(tokens, s.width / PerLoad(s.dtype))};
 }
 
-CudaKernel Add(const KernelSpec& spec) {
+CudaKernel Add(const KernelSpec& spec, std::string_view /*isa*/) {
   const RowsShape s = MatchAdd(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
   return {"Rows.cuh",
@@ -77,7 +80,7 @@ CudaKernel Add(const KernelSpec& spec) {
           GridOfPieces(tokens, s.width / 4)};
 }
 
-CudaKernel LastRow(const KernelSpec& spec) {
+CudaKernel LastRow(const KernelSpec& spec, std::string_view /*isa*/) {
   const RowsShape s = MatchLastRow(spec).value();
   return {"Rows.cuh",
           "LastRow",
@@ -86,12 +89,12 @@ CudaKernel LastRow(const KernelSpec& spec) {
           GridOfPieces(1, s.width / 4)};
 }
 
-CudaKernel LayerNorm(const KernelSpec& spec) {
+CudaKernel LayerNorm(const KernelSpec& spec, std::string_view /*isa*/) {
   const LayerNormShape s = MatchLayerNorm(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
   const LaunchGrid grid{.blocks = tokens > 0 ? std::min(tokens, kMaxBlocksOfRows) : kMaxBlocksOfRows,
                         .per_sm = 1,
-                        .threads = WholeWarps(s.width / 4),
+                        .threads = std::min(WholeWarps(s.width / 4), kThreadsBesideRing),
                         .early = true};
   return {"LayerNorm.cuh",
           "LayerNorm",
@@ -104,14 +107,17 @@ CudaKernel LayerNorm(const KernelSpec& spec) {
           grid};
 }
 
-/// A grid of warps that share `rows` rows.
-LaunchGrid GridOfGemv(const GemvTiling& tiling, int64_t rows, int64_t shared) {
-  const int64_t warps = tiling.threads / 32;
-  return {.blocks = CeilDiv(rows, warps * tiling.rows),
-          .per_sm = kThreadsPerSm / tiling.threads,
-          .threads = tiling.threads,
-          .shared = shared,
-          .early = true};
+/// Whether devices of `isa` copy from memory to shared memory in bulk.
+bool HasBulkCopies(std::string_view isa) { return isa != "sm_80"; }
+
+/// A grid of warps that share `rows` rows, or of a ring for each multiprocessor.
+LaunchGrid GridOfGemv(const GemvTiling& tiling, int64_t rows) {
+  const int64_t rows_of_block = tiling.threads / 32 * tiling.rows;
+  LaunchGrid grid{.shared = tiling.shared, .early = true};
+  grid.blocks = tiling.slots > 0 ? rows : CeilDiv(rows, rows_of_block);
+  grid.per_sm = tiling.slots > 0 ? 1 : kThreadsPerSm / tiling.threads;
+  grid.threads = tiling.threads + (tiling.slots > 0 ? 32 : 0);
+  return grid;
 }
 
 ShapeText TilingText(const GemvTiling& tiling) {
@@ -119,14 +125,23 @@ ShapeText TilingText(const GemvTiling& tiling) {
       .Int("threads", tiling.threads)
       .Int("rows", tiling.rows)
       .Int("unroll", tiling.unroll)
-      .Int("chunk", tiling.chunk);
+      .Int("chunk", tiling.chunk)
+      .Int("slots", tiling.slots)
+      .Int("shared", tiling.shared);
+}
+
+/// For a product of rows with a vector of floats, which a ring normalises only if it has all of it at once.
+GemvTiling TileFloatsFor(std::string_view isa, int64_t tokens, int64_t n, int64_t k, DType dtype, const Norm& norm) {
+  const int64_t per_load = PerLoad(dtype);
+  const bool ring = HasBulkCopies(isa) && tokens == 1;
+  return (ring ? TileRing(k, per_load, norm.on) : std::nullopt).value_or(TileFloats(n, k, per_load));
 }
 
 ShapeText NormText(const Norm& norm) { return ShapeText("").Bool("on", norm.on).Float("epsilon", norm.epsilon); }
 
-CudaKernel Linear(const KernelSpec& spec) {
+CudaKernel Linear(const KernelSpec& spec, std::string_view isa) {
   const LinearShape s = MatchLinear(spec).value();
-  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  const GemvTiling tiling = TileFloatsFor(isa, TokensOf(s.tokens), s.n, s.k, s.dtype, s.norm);
   return {"Linear.cuh",
           "Linear",
           {"x", "w", "bias", "residual", "gamma", "beta", "y"},
@@ -140,12 +155,12 @@ CudaKernel Linear(const KernelSpec& spec) {
               .Bool("relu", s.relu)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n, tiling.shared)};
+          GridOfGemv(tiling, s.n)};
 }
 
-CudaKernel SparseFc1(const KernelSpec& spec) {
+CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  const GemvTiling tiling = TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm);
   return {"SparseFc1.cuh",
           "SparseFc1",
           {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
@@ -154,20 +169,84 @@ CudaKernel SparseFc1(const KernelSpec& spec) {
               .Type("dtype", s.dtype)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n, tiling.shared)};
+          GridOfGemv(tiling, s.n)};
 }
 
-CudaKernel CertifiedTest(const KernelSpec& spec) {
+/// For a product of rows of int8 with a vector that is rounded as a whole.
+GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
+  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(k, 16, /*whole=*/true) : std::nullopt;
+  return ring.value_or(TileInt8(n, k));
+}
+
+CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  const GemvTiling tiling = TileInt8(s.n, s.k);
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
   return {"CertifiedTest.cuh",
           "CertifiedTest",
           {"x", "q8", "rows", "flags"},
           ShapeText("CertifiedTestShape").Int("n", s.n).Int("k", s.k).Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n, tiling.shared)};
+          GridOfGemv(tiling, s.n)};
 }
 
-CudaKernel Compact(const KernelSpec& spec) {
+CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
+  const SparseQkvShape s = MatchSparseQkv(spec).value();
+  const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  return {"SparseQkv.cuh",
+          "SparseQkv",
+          {"x", "w", "bias", "heads", "gamma", "beta", "y"},
+          ShapeText("SparseQkvShape")
+              .Int("width", s.width)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, 3 * s.width)};
+}
+
+CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SparseOutShape s = MatchSparseOut(spec).value();
+  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
+  return {"SparseOut.cuh",
+          "SparseOut",
+          {"x", "w", "bias", "residual", "heads", "y"},
+          ShapeText("SparseOutShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Int("head_dim", s.head_dim())
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Bool("residual", s.residual)
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
+  return {"QuantizedLinear.cuh",
+          "QuantizedLinear",
+          {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
+          ShapeText("QuantizedLinearShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Bool("bias", s.bias)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
+
+CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
+  const SelectShape s = MatchSelect(spec).value();
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 8)), .early = true};
+  return {"Select.cuh",
+          s.k > 0 ? "SelectLargest" : "SelectPositive",
+          {"scores", "list"},
+          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
+          grid};
+}
+
+CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
   const int64_t n = MatchCompact(spec).value().n;
   const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 16)), .early = true};
   return {"Compact.cuh",
@@ -177,7 +256,7 @@ CudaKernel Compact(const KernelSpec& spec) {
           grid};
 }
 
-CudaKernel SparseFc2(const KernelSpec& spec) {
+CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
   LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
   // A warp reads 512 bytes of a row. A block is worth it for a few rows for each warp.
@@ -205,7 +284,7 @@ CudaKernel PrefillAttention(const AttentionShape& s) {
   grid.shared = 4 * ((kQueries + kKeys) * (s.head_dim + 4) + kKeys * s.head_dim + kQueries * (kKeys + 4) + kQueries);
   return {"PrefillAttention.cuh",
           "PrefillAttention",
-          {"qkv", "cache", "y", "new_cache"},
+          {"qkv", "cache", "heads", "y", "new_cache"},
           ShapeText("PrefillAttentionShape")
               .Int("heads", s.heads)
               .Int("head_dim", s.head_dim)
@@ -217,26 +296,26 @@ CudaKernel PrefillAttention(const AttentionShape& s) {
           grid};
 }
 
-CudaKernel Attention(const KernelSpec& spec) {
+CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
   constexpr int64_t kLeastContext = 64;  // positions that are worth a block
   constexpr int64_t kMaxSplits = 32;
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
-  if (tokens == 0 && s.head_dim <= kMaxTiledHeadDim) {
+  if (tokens == 0 && !s.listed && s.head_dim <= kMaxTiledHeadDim) {
     return PrefillAttention(s);
   }
   int64_t splits = 1;
   if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
-    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, 2 * kManyBlocks / s.heads));
+    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / s.heads));
     splits = std::min(splits, kMaxSplits);
   }
-  // Wide heads need more registers.
-  LaunchGrid grid{.per_sm = s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
+  // Small blocks, which have room beside that of a ring. Wide heads need more registers.
+  LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
   grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
-  return {"Attention.cuh",
-          "Attention",
-          {"qkv", "cache", "y", "new_cache"},
+  return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
+          s.listed ? "SparseAttention" : "Attention",
+          {"qkv", "cache", "heads", "y", "new_cache"},
           ShapeText("AttentionShape")
               .Int("tokens", tokens)
               .Int("heads", s.heads)
@@ -260,6 +339,25 @@ absl::Status AttentionLimits(const KernelSpec& spec) {
              : absl::UnimplementedError("kernel 'attention': attribute scale must be finite on cuda");
 }
 
+CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
+  const int64_t n = MatchArgmax(spec).value().n;
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 4)), .early = true};
+  return {"Argmax.cuh",
+          "Argmax",
+          {"logits", "choice"},
+          ShapeText("ArgmaxShape").Int("n", n).Int("threads", grid.threads),
+          grid};
+}
+
+absl::Status SparseOutLimits(const KernelSpec& spec) {
+  const int64_t k = MatchSparseOut(spec).value().k;
+  if (TileFloats(1, k, 4).chunk < k) {
+    return absl::UnimplementedError(
+        absl::StrCat("kernel 'sparse_out': the width ", k, " does not fit the shared memory on cuda"));
+  }
+  return absl::OkStatus();
+}
+
 /// Kernels count in int, and addresses in 64 bits.
 absl::Status SizeLimits(const KernelSpec& spec) {
   constexpr int64_t kMaxSize = 1 << 30;
@@ -280,7 +378,9 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   for (const Type& result : spec.results) {
     RETURN_IF_ERROR(check(result));
   }
-  return spec.kernel == "attention" ? AttentionLimits(spec) : absl::OkStatus();
+  return spec.kernel == "attention"    ? AttentionLimits(spec)
+         : spec.kernel == "sparse_out" ? SparseOutLimits(spec)
+                                       : absl::OkStatus();
 }
 
 void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
@@ -310,13 +410,21 @@ absl::Status GemmLimits(const KernelSpec& spec) {
                               : absl::OkStatus();
 }
 
+void EmitAdvance(EmitContext& context, const KernelSpec& /*spec*/) {
+  static_cast<CudaSource&>(context).AddText(
+      "Advance.cuh",
+      "extern \"C\" __global__ void advance(const int* choice, Control* control, int* choices) {\n"
+      "  Advance(choice, control, choices);\n}\n");
+}
+
 template <auto kDescribe>
 constexpr KernelEmitter Emitter(std::string_view kernel) {
   return {kernel,
           [](EmitContext& context, const KernelSpec& spec) {
-            static_cast<CudaSource&>(context).Add(CudaKernels().Symbol(spec).value(), kDescribe(spec));
+            auto& source = static_cast<CudaSource&>(context);
+            source.Add(CudaKernels().Symbol(spec).value(), kDescribe(spec, source.isa()));
           },
-          [](const KernelSpec& spec) { return kDescribe(spec).grid; }, &SizeLimits};
+          [](const KernelSpec& spec, std::string_view isa) { return kDescribe(spec, isa).grid; }, &SizeLimits};
 }
 
 }  // namespace
@@ -332,8 +440,14 @@ const KernelTable& CudaKernels() {
                                           Emitter<Attention>("attention"),
                                           Emitter<CertifiedTest>("certified_test"),
                                           Emitter<Compact>("compact"),
+                                          Emitter<SparseQkv>("sparse_qkv"),
+                                          Emitter<SparseOut>("sparse_out"),
+                                          Emitter<QuantizedLinear>("quantized_linear"),
+                                          Emitter<Select>("select"),
                                           Emitter<SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
+                                          Emitter<Argmax>("argmax"),
+                                          {kAdvanceKernel, &EmitAdvance},
                                           {kSyntheticFillKernel, &EmitSyntheticFill}});
   return table;
 }

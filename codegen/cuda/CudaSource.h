@@ -43,6 +43,9 @@ struct CudaKernel {
 
 class CudaSource final : public EmitContext {
  public:
+  explicit CudaSource(std::string_view isa) : isa_(isa) {}
+
+  [[nodiscard]] const std::string& isa() const { return isa_; }
   /// Adds the kernel under the name `symbol`, once.
   void Add(std::string_view symbol, const CudaKernel& kernel);
   /// Adds a kernel that the runtime calls by itself, as text.
@@ -50,6 +53,7 @@ class CudaSource final : public EmitContext {
   [[nodiscard]] std::string Text() const;
 
  private:
+  std::string isa_;
   std::set<std::string> headers_;
   std::set<std::string> symbols_;
   std::string kernels_;

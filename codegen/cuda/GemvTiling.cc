@@ -30,6 +30,37 @@ GemvTiling TileRows(int64_t n, int64_t k, int64_t segment) {
   return tiling;
 }
 
+constexpr int64_t kLoadBytes = 16;
+// Of a ring's block. Fewer warps have no time to wait for anything.
+constexpr int64_t kLeastRingThreads = 96;
+constexpr int64_t kMostRingThreads = 512;
+// Of a thread, for each row: more would not leave the registers for what runs beside the ring.
+constexpr int64_t kMostRingLoads = 3;
+// All slots of a ring. It takes most of a multiprocessor's shared memory, so that there is one block on each; small
+// blocks of other launches find room beside it.
+constexpr int64_t kRingBytes = 200 * 1024;
+constexpr int64_t kMostSlotBytes = 48 * 1024;
+constexpr int64_t kMostSlotRows = 16;
+
+/// A ring for rows in `parts` parts of whole loads.
+GemvTiling TileParts(int64_t row_loads, int64_t parts, int64_t per_load) {
+  GemvTiling ring;
+  const int64_t loads = CeilDiv(row_loads, parts);
+  ring.chunk = loads * per_load;
+  ring.unroll = CeilDiv(loads, kMostRingThreads);
+  ring.threads = RoundUp(CeilDiv(loads, ring.unroll), kLanes);
+  ring.rows = 1;
+  while (ring.rows < kMostSlotRows && 2 * ring.rows * loads * kLoadBytes <= kMostSlotBytes) {
+    ring.rows *= 2;
+  }
+  const int64_t slot_bytes = ring.rows * loads * kLoadBytes;
+  ring.slots = kRingBytes / slot_bytes;
+  // Beside the slots: sums of 128 rows twice for each warp, a value of each warp twice, two barriers for each slot.
+  const int64_t sums = 2 * (ring.threads / kLanes) * std::min<int64_t>(ring.threads, 128) * 4;
+  ring.shared = RoundUp(ring.slots * slot_bytes + sums + 2 * kLanes * 4 + ring.slots * 16, 128);
+  return ring;
+}
+
 }  // namespace
 
 GemvTiling TileFloats(int64_t n, int64_t k, int64_t per_load) {
@@ -47,6 +78,22 @@ GemvTiling TileInt8(int64_t n, int64_t k) {
   tiling.chunk = RoundUp(k, segment * tiling.unroll);
   tiling.shared = 2 * RoundUp(k, segment);
   return tiling;
+}
+
+std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole) {
+  const int64_t row_loads = k / per_load;
+  const int64_t fewest = CeilDiv(row_loads, kMostRingThreads * kMostRingLoads);
+  if (k % per_load != 0 || row_loads < kLeastRingThreads || (whole && fewest > 1)) {
+    return std::nullopt;
+  }
+  // The fewest parts, or a few more if no thread is idle then.
+  for (int64_t parts = fewest; parts <= 2 * fewest && !whole; ++parts) {
+    const GemvTiling ring = TileParts(row_loads, parts, per_load);
+    if (row_loads == parts * ring.threads * ring.unroll) {
+      return ring;
+    }
+  }
+  return TileParts(row_loads, fewest, per_load);
 }
 
 }  // namespace dejavu

@@ -1,23 +1,29 @@
-// How products of rows with one vector are cut into warps, loads and pieces of the vector (kernels/Gemv.cuh).
+// How products of rows with one vector are cut into warps, loads and pieces of the vector: by plain loads
+// (kernels/Gemv.cuh), or through a ring of bulk copies (kernels/RingGemv.cuh).
 #ifndef DEJAVU_CODEGEN_CUDA_GEMVTILING_H_
 #define DEJAVU_CODEGEN_CUDA_GEMVTILING_H_
 
 #include <cstdint>
+#include <optional>
 
 namespace dejavu {
 
 struct GemvTiling {
-  int64_t threads = 0;  ///< Of a block.
-  int64_t rows = 0;     ///< In work in a warp at a time.
-  int64_t unroll = 0;   ///< Loads in flight for each of them.
-  int64_t chunk = 0;    ///< Columns of the vector that shared memory holds.
-  int64_t shared = 0;   ///< Bytes of shared memory for that.
+  int64_t threads = 0;  ///< Of a block, that multiply. A ring's blocks have one warp more.
+  int64_t rows = 0;     ///< In work at a time: in a warp, or in a slot of the ring.
+  int64_t unroll = 0;   ///< Loads of a thread for each of them at a time.
+  int64_t chunk = 0;    ///< Columns of the vector that are in work at a time.
+  int64_t slots = 0;    ///< Of the ring; 0: there is none.
+  int64_t shared = 0;   ///< Bytes of shared memory.
 };
 
 /// For n rows of k elements, of which a load brings `per_load`, and a vector of floats.
 [[nodiscard]] GemvTiling TileFloats(int64_t n, int64_t k, int64_t per_load);
 /// For n rows of k int8 and a vector of int16, all of which is in shared memory.
 [[nodiscard]] GemvTiling TileInt8(int64_t n, int64_t k);
+/// For rows of k elements, of which a load brings `per_load`, on a device that copies in bulk. Nothing where rows are
+/// no whole loads, or too short to give enough warps work. `whole`: only if all of a row is in work at a time.
+[[nodiscard]] std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole);
 
 }  // namespace dejavu
 

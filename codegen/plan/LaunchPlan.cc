@@ -4,6 +4,7 @@
 #include <map>
 
 #include "ir/verify/ScheduleVerifier.h"
+#include "ir/verify/StreamOrder.h"
 
 namespace dejavu {
 namespace {
@@ -81,14 +82,23 @@ class Planner {
                          " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
     }
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function));
     for (const auto& op : function.ops()) {
       ASSIGN_OR_RETURN(Launch launch, AddLaunch(*op));
+      const std::vector<size_t>& waits = order.Waits(planned.launches.size());
+      launch.waits.assign(waits.begin(), waits.end());
       planned.launches.push_back(std::move(launch));
     }
     for (size_t i = 0; i < function.returns().size(); ++i) {
       if (function.return_names()[i] == "logits") {
         planned.logits = places_.at(function.returns()[i]);
       }
+      if (function.return_names()[i] == "choice") {
+        planned.choice = places_.at(function.returns()[i]);
+      }
+    }
+    if (planned.choice.kind != BufferRef::Kind::kAbsent && target_.kernels().Find(kAdvanceKernel) != nullptr) {
+      result_.kernels.push_back({kAdvanceKernel, {}, {}, {}});
     }
     result_.plan.functions[function.name()] = std::move(planned);
     return absl::OkStatus();
@@ -105,23 +115,23 @@ class Planner {
     return type;
   }
 
-  /// The most bytes that a value of this type takes. `active` lists are sized by their launch.
+  /// The most bytes that a value of this type takes, which is no list.
   int64_t TypeBytes(const Type& type) const {
     auto bytes = static_cast<int64_t>(DTypeSize(type.dtype));
     for (const Dim& dim : type.shape) {
-      bytes *= dim.is_static() ? dim.size() : (dim.symbol() == "tokens" ? max_tokens_ : neurons_);
+      bytes *= dim.is_static() ? dim.size() : max_tokens_;
     }
-    return type.dtype == DType::kIndex ? bytes + kIndexEntriesOffset : bytes;
+    return bytes;
   }
 
-  /// Neurons of the MLP that a sparse launch works on, 0 for others.
-  static int64_t Neurons(const Operation& op) {
-    for (std::string_view port : {"flags", "fc1", "fc2", "q8"}) {
-      if (op.schema().OperandIndex(port) >= 0) {
-        return op.operand(port)->type().shape[0].size();
+  /// The symbol of the list that the launch makes or reads; empty if there is none.
+  static std::string ListSymbol(const Operation& op) {
+    for (const Value* operand : op.operands()) {
+      if (operand != nullptr && operand->type().dtype == DType::kIndex) {
+        return operand->type().shape[0].symbol();
       }
     }
-    return 0;
+    return op.result()->type().dtype == DType::kIndex ? op.result()->type().shape[0].symbol() : "";
   }
 
   absl::StatusOr<Launch> AddLaunch(const Operation& op) {
@@ -129,7 +139,6 @@ class Planner {
     if (!at || at->size() != op.num_results()) {
       return UserError(op.Describe(), " has no place for its results; run plan-buffers");
     }
-    neurons_ = Neurons(op);
     Launch launch;
     KernelSpec spec;
     launch.kernel = op.name().substr(kLaunchPrefix.size());
@@ -143,7 +152,12 @@ class Planner {
     for (size_t i = 0; i < op.num_results(); ++i) {
       const Value* value = op.result(i);
       spec.results.push_back(SpecType(value->type()));
-      places_[value] = (*at)[i] >= 0 ? Arena((*at)[i], TypeBytes(value->type())) : Place(*op.operand("cache"));
+      if ((*at)[i] >= 0) {
+        ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(op, *value, max_tokens_));
+        places_[value] = Arena((*at)[i], bytes);
+      } else {
+        places_[value] = Place(*op.operand("cache"));
+      }
       launch.args.push_back(places_[value]);
     }
     FillAttributes(op, &launch, &spec);
@@ -169,8 +183,10 @@ class Planner {
   void FillAttributes(const Operation& op, Launch* launch, KernelSpec* spec) const {
     launch->stream = op.GetAttribute<int64_t>("stream").value_or(0);
     launch->layer = op.GetAttribute<int64_t>("layer").value_or(-1);
-    launch->neurons = launch->layer >= 0 ? neurons_ : 0;
-    launch->predictor = op.Is("sched.launch @certified_test") || op.Is("sched.launch @compact");
+    const std::string list = launch->layer >= 0 ? ListSymbol(op) : "";
+    launch->neurons = list == "active" ? ListCapacity(op) : 0;
+    launch->heads = list == "heads" ? ListCapacity(op) : 0;
+    launch->predictor = IsPredictorLaunch(op);
     spec->kernel = launch->kernel;
     for (const auto& [key, value] : op.attributes()) {
       if (!IsPlacement(key)) {
@@ -192,7 +208,12 @@ class Planner {
     const KernelTable& table = target_.kernels();
     RETURN_IF_ERROR(WithContext(table.Supports(spec), op.Describe()));
     ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
-    ASSIGN_OR_RETURN(launch->grid, table.Grid(spec));
+    for (const std::string& isa : target_.isas()) {
+      ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, table.Grid(spec, isa));
+      if (grid.has_value()) {
+        launch->grids[isa] = *grid;
+      }
+    }
     ASSIGN_OR_RETURN(const KernelCost cost, table.Cost(spec));
     launch->bytes = cost.bytes;
     launch->flops = cost.flops;
@@ -207,7 +228,7 @@ class Planner {
           operand ? spec.operands[i] : std::optional<Type>(spec.results[i - spec.operands.size()]);
       if (type && type->dtype == DType::kIndex) {
         const auto arg = static_cast<int64_t>(i);
-        launch->per_active = PerActive{arg, cost.per_active_bytes};
+        launch->per_active = PerActive{arg, cost.per_active_bytes, cost.per_active_context_bytes};
         if (cost.per_positive_bytes > 0) {
           launch->per_positive = PerPositive{0, arg, cost.per_positive_bytes};  // h is the first operand
         }
@@ -237,7 +258,6 @@ class Planner {
   std::map<const Weight*, int64_t> weight_numbers_;
   std::map<const Value*, BufferRef> places_;  // of the function being planned
   int64_t max_tokens_ = 1;                    // of one call of that function
-  int64_t neurons_ = 0;                       // of the launch being planned
   int64_t arena_ = 0;
 };
 

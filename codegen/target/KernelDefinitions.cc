@@ -92,13 +92,19 @@ KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastR
 std::string AttentionSymbol(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
-                      FloatBits(s.scale));
+                      FloatBits(s.scale), s.listed ? "_list" : "");
 }
 
 // The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token.
 KernelCost AttentionCost(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t width = s.heads * s.head_dim;
+  if (s.listed) {
+    return {.bytes = 4 * width * (2 + 2) + 4,
+            .flops = 4 * s.head_dim,
+            .per_active_bytes = 4 * s.head_dim * 2 + 4,
+            .per_active_context_bytes = 8 * s.head_dim};
+  }
   return {.bytes = Count(s.tokens) * 4 * width * (3 + 1 + 2),
           .flops = 4 * width * Count(s.tokens),
           .bytes_per_context_token = 8 * width};
@@ -118,6 +124,54 @@ std::string CompactSymbol(const KernelSpec& spec) { return absl::StrCat("compact
 
 KernelCost CompactCost(const KernelSpec& spec) {
   return {.bytes = MatchCompact(spec).value().n + 4, .per_active_bytes = 4};
+}
+
+std::string SparseQkvSymbol(const KernelSpec& spec) {
+  const SparseQkvShape s = MatchSparseQkv(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_k", s.width, "_h", s.heads, "_b", static_cast<int>(s.bias),
+                      NormSuffix(s.norm));
+}
+
+// A row costs its weights, its bias and its result.
+KernelCost SparseQkvCost(const KernelSpec& spec) {
+  const SparseQkvShape s = MatchSparseQkv(spec).value();
+  const int64_t row = s.width * Size(s.dtype) + (s.bias ? 8 : 4);
+  return {.bytes = 2 * s.width * row + 4 * s.width + 4 + NormBytes(s.norm, s.width),
+          .flops = 4 * s.width * s.width,
+          .per_active_bytes = s.head_dim() * row + 4};
+}
+
+std::string SparseOutSymbol(const KernelSpec& spec) {
+  const SparseOutShape s = MatchSparseOut(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, "_h", s.heads, "_b",
+                      static_cast<int>(s.bias), "_r", static_cast<int>(s.residual));
+}
+
+// An entry costs its columns and its part of x.
+KernelCost SparseOutCost(const KernelSpec& spec) {
+  const SparseOutShape s = MatchSparseOut(spec).value();
+  return {.bytes = 4 * s.n * (1 + (s.bias ? 1 : 0) + (s.residual ? 1 : 0)) + 4,
+          .flops = 2 * s.n * s.head_dim(),
+          .per_active_bytes = s.head_dim() * (s.n * Size(s.dtype) + 4) + 4};
+}
+
+std::string QuantizedLinearSymbol(const KernelSpec& spec) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  return absl::StrCat("quantized_linear_i8_n", s.n, "_k", s.k, "_b", static_cast<int>(s.bias), NormSuffix(s.norm));
+}
+
+KernelCost QuantizedLinearCost(const KernelSpec& spec) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  return {.bytes = s.n * (s.k + 4 + (s.bias ? 4 : 0) + 4) + 4 * s.k + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k};
+}
+
+std::string SelectSymbol(const KernelSpec& spec) {
+  const SelectShape s = MatchSelect(spec).value();
+  return absl::StrCat("select_f32_n", s.n, "_k", s.k);
+}
+
+KernelCost SelectCost(const KernelSpec& spec) {
+  return {.bytes = 4 * MatchSelect(spec).value().n + 4, .per_active_bytes = 4};
 }
 
 std::string SparseFc1Symbol(const KernelSpec& spec) {
@@ -145,21 +199,28 @@ KernelCost SparseFc2Cost(const KernelSpec& spec) {
           .per_positive_bytes = s.width * Size(s.dtype)};
 }
 
+std::string ArgmaxSymbol(const KernelSpec& spec) { return absl::StrCat("argmax_f32_n", MatchArgmax(spec).value().n); }
+
+KernelCost ArgmaxCost(const KernelSpec& spec) {
+  const int64_t n = MatchArgmax(spec).value().n;
+  return {.bytes = 4 * n + 4, .flops = n};
+}
+
 // A gemm is a linear to everyone but the emitters.
 std::string NoSymbol(const KernelSpec& spec) {
   static_cast<void>(spec);
   return {};
 }
 
-// Made once for each tensor of a synthetic model, by the runtime: no launch of a plan, and no shape of its own.
-std::string SyntheticFillSymbol(const KernelSpec& spec) { return spec.kernel; }
+// What the runtime runs by itself has no shape.
+std::string RuntimeKernelSymbol(const KernelSpec& spec) { return spec.kernel; }
 
 KernelCost NoCost(const KernelSpec& spec) {
   static_cast<void>(spec);
   return {};
 }
 
-absl::Status SupportsSyntheticFill(const KernelSpec& spec) { return SpecMatcher(spec, 0, 0).status(); }
+absl::Status SupportsRuntimeKernel(const KernelSpec& spec) { return SpecMatcher(spec, 0, 0).status(); }
 
 template <auto kMatch>
 absl::Status Supports(const KernelSpec& spec) {
@@ -180,9 +241,15 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"attention", false, &Supports<MatchAttention>, &AttentionSymbol, &AttentionCost},
       {"certified_test", false, &Supports<MatchCertifiedTest>, &CertifiedTestSymbol, &CertifiedTestCost},
       {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
+      {"sparse_qkv", false, &Supports<MatchSparseQkv>, &SparseQkvSymbol, &SparseQkvCost},
+      {"sparse_out", false, &Supports<MatchSparseOut>, &SparseOutSymbol, &SparseOutCost},
+      {"quantized_linear", false, &Supports<MatchQuantizedLinear>, &QuantizedLinearSymbol, &QuantizedLinearCost},
+      {"select", false, &Supports<MatchSelect>, &SelectSymbol, &SelectCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
       {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},
-      {kSyntheticFillKernel, false, &SupportsSyntheticFill, &SyntheticFillSymbol, &NoCost}};
+      {"argmax", false, &Supports<MatchArgmax>, &ArgmaxSymbol, &ArgmaxCost},
+      {kAdvanceKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost},
+      {kSyntheticFillKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost}};
   return definitions;
 }
 

@@ -27,6 +27,11 @@ Norm MatchNorm(SpecMatcher& match, size_t gamma, const Dim& tokens, int64_t k) {
   return norm;
 }
 
+void CheckHeads(SpecMatcher& match, int64_t width, int64_t heads) {
+  match.Require(heads > 0 && width % heads == 0 && width / heads % kWidthMultiple == 0,
+                "the heads' width must be a multiple of ", kWidthMultiple, ", not ", width, " / ", heads);
+}
+
 }  // namespace
 
 absl::StatusOr<EmbedTokensShape> MatchEmbedTokens(const KernelSpec& spec) {
@@ -119,12 +124,16 @@ absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec) {
 }
 
 absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
-  SpecMatcher match(spec, 2, 2);
+  SpecMatcher match(spec, 3, 2);
   const Type qkv = match.Operand(0, "qkv", kF32, 2);
   const Type cache = match.Operand(1, "cache", kF32, 4);
-  AttentionShape shape{match.Tokens(qkv, 0, "the number of tokens"), match.Attribute<int64_t>("heads", 0),
-                       match.Width(cache, 3, "the head width"), match.Size(cache, 2, "the positions"),
-                       static_cast<float>(match.Attribute<double>("scale", 1.0))};
+  AttentionShape shape{match.Tokens(qkv, 0, "the number of tokens"),
+                       match.Attribute<int64_t>("heads", 0),
+                       match.Width(cache, 3, "the head width"),
+                       match.Size(cache, 2, "the positions"),
+                       static_cast<float>(match.Attribute<double>("scale", 1.0)),
+                       match.Optional(2, "the list of heads", kIndexList, 1).has_value()};
+  match.Require(!shape.listed || shape.tokens == Dim(1), "a list of heads is for one token");
   match.Require(shape.heads > 0, "attribute heads must be positive");
   match.ExpectShape(qkv, {shape.tokens, 3 * shape.heads * shape.head_dim}, "qkv");
   match.ExpectShape(cache, {2, shape.heads, shape.positions, shape.head_dim}, "cache");
@@ -149,6 +158,78 @@ absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec) {
   SpecMatcher match(spec, 1, 1);
   CompactShape shape{match.Size(match.Operand(0, "flags", {DType::kU8}, 1), 0, "the number of flags")};
   match.Result(0, "active", kIndexList, 1);
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec) {
+  SpecMatcher match(spec, 6, 1);
+  const Type w = match.Operand(1, "w", kMatrix, 2);
+  const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
+  SparseQkvShape shape{match.Width(w, 1, "the width"), match.Attribute<int64_t>("heads", 0), w.dtype, bias.has_value(),
+                       Norm{}};
+  match.ExpectShape(w, {3 * shape.width, shape.width}, "w");
+  match.Operand(3, "the list of heads", kIndexList, 1);
+  CheckHeads(match, shape.width, shape.heads);
+  shape.norm = MatchNorm(match, 4, Dim(1), shape.width);
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.width}, "x");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {3 * shape.width}, "bias");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, 3 * shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec) {
+  SpecMatcher match(spec, 5, 1);
+  const Type w = match.Operand(1, "w", kMatrix, 2);
+  const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
+  const std::optional<Type> residual = match.Optional(3, "residual", kF32, 2);
+  SparseOutShape shape{match.Size(w, 0, "the number of rows"),
+                       match.Width(w, 1, "the width"),
+                       match.Attribute<int64_t>("heads", 0),
+                       w.dtype,
+                       bias.has_value(),
+                       residual.has_value()};
+  match.Operand(4, "the list of heads", kIndexList, 1);
+  CheckHeads(match, shape.k, shape.heads);
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {shape.n}, "bias");
+  }
+  if (residual.has_value()) {
+    match.ExpectShape(*residual, {1, shape.n}, "residual");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.n}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec) {
+  SpecMatcher match(spec, 6, 1);
+  const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
+  const std::optional<Type> bias = match.Optional(3, "bias", kF32, 1);
+  QuantizedLinearShape shape{match.Size(q8, 0, "the number of rows"), match.Width(q8, 1, "the width"), bias.has_value(),
+                             Norm{}};
+  shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  match.ExpectShape(match.Operand(2, "scales", kF32, 1), {shape.n}, "scales");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {shape.n}, "bias");
+  }
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.n}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  const Type scores = match.Operand(0, "scores", kF32, 2);
+  SelectShape shape{match.Size(scores, 1, "the number of scores"), match.Attribute<int64_t>("k", 0)};
+  match.ExpectShape(scores, {1, shape.n}, "scores");
+  match.Require(shape.k >= 0 && shape.k <= shape.n, "attribute k must be from 1 to the number of scores");
+  match.Result(0, "list", kIndexList, 1);
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -178,6 +259,16 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
     match.ExpectShape(*residual, {1, shape.width}, "residual");
   }
   match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec) {
+  SpecMatcher match(spec, 1, 1);
+  const Type logits = match.Operand(0, "logits", kF32, 2);
+  ArgmaxShape shape{match.Size(logits, 1, "the number of logits")};
+  match.ExpectShape(logits, {1, shape.n}, "logits");
+  match.ExpectShape(match.Result(0, "choice", {DType::kI32}, 1), {1}, "choice");
   RETURN_IF_ERROR(match.status());
   return shape;
 }

@@ -69,13 +69,15 @@ struct RowsShape {
 [[nodiscard]] absl::StatusOr<RowsShape> MatchAdd(const KernelSpec& spec);
 [[nodiscard]] absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec);
 
-/// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>.
+/// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>; with
+/// `listed` of one token, and of the heads in a list alone, though the cache gets the keys and values of all.
 struct AttentionShape {
   Dim tokens;
   int64_t heads;
   int64_t head_dim;
   int64_t positions;
   float scale;
+  bool listed;
 };
 [[nodiscard]] absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec);
 
@@ -91,6 +93,47 @@ struct CompactShape {
   int64_t n;
 };
 [[nodiscard]] absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec);
+
+/// y f32<1, 3 * width> = w<3 * width, width> x + bias, but for rows of q whose head is not in the list.
+struct SparseQkvShape {
+  int64_t width;
+  int64_t heads;
+  DType dtype;
+  bool bias;
+  Norm norm;
+
+  [[nodiscard]] int64_t head_dim() const { return width / heads; }
+};
+[[nodiscard]] absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec);
+
+/// y f32<1, n> = w<n, k> x + bias + residual over the columns of the heads in the list.
+struct SparseOutShape {
+  int64_t n;
+  int64_t k;
+  int64_t heads;
+  DType dtype;
+  bool bias;
+  bool residual;
+
+  [[nodiscard]] int64_t head_dim() const { return k / heads; }
+};
+[[nodiscard]] absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec);
+
+/// y f32<1, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, as SparseOps.h defines it.
+struct QuantizedLinearShape {
+  int64_t n;
+  int64_t k;
+  bool bias;
+  Norm norm;
+};
+[[nodiscard]] absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec);
+
+/// list index<...> of the positive ones of scores f32<1, n>, or of the `k` largest.
+struct SelectShape {
+  int64_t n;
+  int64_t k;  ///< 0: the positive ones.
+};
+[[nodiscard]] absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec);
 
 /// h f32<active> = relu(fc1<n, k>[active] x + bias[active]).
 struct SparseFc1Shape {
@@ -109,6 +152,12 @@ struct SparseFc2Shape {
   bool residual;
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
+
+/// choice i32<1> is the number of the largest of n logits f32<1, n>.
+struct ArgmaxShape {
+  int64_t n;
+};
+[[nodiscard]] absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec);
 
 }  // namespace dejavu
 

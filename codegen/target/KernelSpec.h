@@ -13,7 +13,8 @@
 namespace dejavu {
 
 /// One launch of [sched] without its buffers. Operands and results stand in the order of the kernel's arguments; an
-/// absent optional operand is nullopt. The symbolic dimensions are "tokens" (of this call) and "active" (of a list).
+/// absent optional operand is nullopt. The symbolic dimensions are "tokens" (of this call), "active" and "heads" (of a
+/// list).
 struct KernelSpec {
   std::string kernel;
   std::vector<std::optional<Type>> operands;
@@ -25,11 +26,12 @@ struct KernelSpec {
 
 /// Work that one launch does. Bytes are those read and written once each: weights, caches and activations.
 struct KernelCost {
-  int64_t bytes = 0;                    // of a call with one token, whatever the data
-  int64_t flops = 0;                    // of a call with one token; per entry, for the kernels that gather rows
-  int64_t bytes_per_context_token = 0;  // attention: for each position attended to
-  int64_t per_active_bytes = 0;         // for each entry of the index<active> operand
-  int64_t per_positive_bytes = 0;       // for each non-zero entry of h among the active
+  int64_t bytes = 0;                     // of a call with one token, whatever the data
+  int64_t flops = 0;                     // of a call with one token; per entry, for the kernels that gather rows
+  int64_t bytes_per_context_token = 0;   // attention: for each position attended to
+  int64_t per_active_bytes = 0;          // for each entry of the index<...> operand
+  int64_t per_active_context_bytes = 0;  // for each of these entries and each position attended to
+  int64_t per_positive_bytes = 0;        // for each non-zero entry of h among the active
 };
 
 }  // namespace dejavu

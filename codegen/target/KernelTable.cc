@@ -45,10 +45,10 @@ absl::StatusOr<KernelCost> KernelTable::Cost(const KernelSpec& spec) const {
   return Find(spec.kernel)->definition->cost(spec);
 }
 
-absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& spec) const {
+absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& spec, std::string_view isa) const {
   RETURN_IF_ERROR(Supports(spec));
   const KernelEntry* entry = Find(spec.kernel);
-  return entry->emitter.grid == nullptr ? std::nullopt : std::optional(entry->emitter.grid(spec));
+  return entry->emitter.grid == nullptr ? std::nullopt : std::optional(entry->emitter.grid(spec, isa));
 }
 
 absl::Status KernelTable::Emit(EmitContext& context, const KernelSpec& spec) const {

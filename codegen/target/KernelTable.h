@@ -34,6 +34,12 @@ struct KernelDefinition {
 
 /// The kernel that makes the weights of synthetic models, for targets whose runtime does that on the device.
 inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
+/// The kernel that makes the chosen token the next one, for targets whose runtime lets the device go on by itself.
+inline constexpr char kAdvanceKernel[] = "advance";
+/// Whether the runtime runs the kernel by itself: no launch of a plan names it, and its spec is empty.
+[[nodiscard]] inline bool IsRuntimeKernel(std::string_view kernel) {
+  return kernel == kSyntheticFillKernel || kernel == kAdvanceKernel;
+}
 
 /// All kernels, in the order of the forward pass.
 [[nodiscard]] const std::vector<KernelDefinition>& KernelDefinitions();
@@ -42,8 +48,8 @@ inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
 struct KernelEmitter {
   std::string_view kernel;
   void (*emit)(EmitContext& context, const KernelSpec& spec) = nullptr;
-  /// How a launch is spread over a device; null for a CPU, whose threads share any launch.
-  LaunchGrid (*grid)(const KernelSpec& spec) = nullptr;
+  /// How a launch is spread over a device of an instruction set; null for a CPU, whose threads share any launch.
+  LaunchGrid (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
   /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
   absl::Status (*limits)(const KernelSpec& spec) = nullptr;
 };
@@ -72,7 +78,7 @@ class KernelTable {
   [[nodiscard]] absl::StatusOr<std::string> Symbol(const KernelSpec& spec) const;
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
   /// Nothing for a builtin, and on targets without grids.
-  [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec) const;
+  [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec, std::string_view isa) const;
   /// Emits, for a builtin, what the runtime calls beside it, if anything.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;
 

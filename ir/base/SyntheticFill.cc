@@ -46,11 +46,17 @@ void FillSynthetic(const SyntheticFill& fill, DType dtype, int64_t rows, int64_t
                    std::byte* out) {
   const auto size = static_cast<int64_t>(DTypeSize(dtype));
   const auto period = static_cast<int64_t>(fill.pattern.size());
+  const auto element = [&](int64_t row, int64_t column) {
+    const int64_t index = row * columns + column;
+    if (fill.multiplier > 0) {
+      return fill.pattern[IsChosen(fill, index, rows * columns) ? 0 : 1];
+    }
+    return period > 0 ? fill.pattern[static_cast<size_t>(index % period)]
+                      : GridElement(fill, rows, columns, row, column);
+  };
   for (int64_t row = first; row < first + count; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
-      const float value = period > 0 ? fill.pattern[static_cast<size_t>((row * columns + column) % period)]
-                                     : GridElement(fill, rows, columns, row, column);
-      Store(dtype, value, out + ((row - first) * columns + column) * size);
+      Store(dtype, element(row, column), out + ((row - first) * columns + column) * size);
     }
   }
 }

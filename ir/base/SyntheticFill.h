@@ -10,12 +10,20 @@
 
 namespace dejavu {
 
-/// What a synthetic tensor holds: a pattern, or pseudorandom multiples of `step` from -127 to 127. These are exact in
-/// f32, f16 and bf16, and as int8 with `step` 1; the first column is 127, so that int8 quantisation of each row finds
-/// `step` as its scale and loses nothing.
+/// What a synthetic tensor holds: a pattern, a choice, or pseudorandom multiples of `step` from -127 to 127. These are
+/// exact in f32, f16 and bf16, and as int8 with `step` 1; the first column is 127, so that int8 quantisation of each
+/// row finds `step` as its scale and loses nothing.
+///
+/// A choice is pattern[0] at exactly `chosen` elements, scattered over the tensor, and pattern[1] at the others:
+/// element i of n is chosen if (i * multiplier + offset) mod n < chosen. A multiplier coprime to n makes that a
+/// permutation; one near n times the golden ratio keeps chosen elements apart as evenly as can be, so that no two rows
+/// of a gather are neighbours that one stream of loads would reach.
 struct SyntheticFill {
   std::vector<float> pattern = {};  ///< Repeated over the tensor; empty for a grid.
-  float step = 0;                   ///< Of a grid: a power of two.
+  int64_t multiplier = 0;           ///< Of a choice; 0 for others.
+  int64_t offset = 0;
+  int64_t chosen = 0;
+  float step = 0;  ///< Of a grid: a power of two.
   std::vector<uint64_t> seeds =
       {};                   ///< Of a grid: one for each of the equally high matrices that stand below each other.
   bool transposed = false;  ///< Whether the grid is stored with its rows as columns.
@@ -30,6 +38,11 @@ struct SyntheticFill {
   z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
   z ^= z >> 31U;
   return static_cast<int8_t>(static_cast<int32_t>(((z >> 32U) * 255U) >> 32U) - 127);
+}
+
+/// Whether the choice `fill` takes element `index` of `count`.
+[[nodiscard]] inline bool IsChosen(const SyntheticFill& fill, int64_t index, int64_t count) {
+  return (index * fill.multiplier + fill.offset) % count < fill.chosen;
 }
 
 /// Standard deviation of a grid's multiples.

@@ -91,6 +91,7 @@ absl::Status OnnxFile::ReadTensors(const std::string& folder) {
       RETURN_IF_ERROR(add(node.output(0), *tensor));
     }
   }
+  external_ = reader.ExternalFiles();
   return absl::OkStatus();
 }
 

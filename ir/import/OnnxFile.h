@@ -29,6 +29,8 @@ class OnnxFile : public TensorSource {
   /// The tensor that the file stores for the value `tensor`, or null. Valid as long as this object.
   [[nodiscard]] const WeightData* Find(std::string_view tensor) const;
   [[nodiscard]] absl::StatusOr<WeightData> Read(std::string_view tensor) const override;
+  /// Those with external data.
+  [[nodiscard]] std::vector<std::string> OtherFiles() const override { return external_; }
 
  private:
   OnnxFile(std::string name, std::shared_ptr<const onnx::ModelProto> model)
@@ -38,6 +40,7 @@ class OnnxFile : public TensorSource {
   std::string name_;
   std::shared_ptr<const onnx::ModelProto> model_;
   std::map<std::string, WeightData, std::less<>> tensors_;
+  std::vector<std::string> external_;
 };
 
 /// The tensor as a literal, every element exact.

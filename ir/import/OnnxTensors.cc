@@ -141,6 +141,14 @@ absl::StatusOr<WeightData> OnnxTensorReader::Read(const onnx::TensorProto& tenso
   return data;
 }
 
+std::vector<std::string> OnnxTensorReader::ExternalFiles() const {
+  std::vector<std::string> files;
+  for (const auto& [location, file] : files_) {
+    files.push_back((fs::path(folder_) / location).string());
+  }
+  return files;
+}
+
 absl::Status OnnxTensorReader::ReadExternal(const onnx::TensorProto& tensor, WeightData& data) {
   ASSIGN_OR_RETURN(const ExternalPlace place, ReadPlace(tensor));
   if (place.length && *place.length != data.bytes) {

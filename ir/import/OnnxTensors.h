@@ -22,6 +22,8 @@ class OnnxTensorReader {
 
   /// The tensor's bytes: where they are for raw and external data, else converted. Errors do not name the tensor.
   [[nodiscard]] absl::StatusOr<WeightData> Read(const onnx::TensorProto& tensor);
+  /// The paths of the external data files so far.
+  [[nodiscard]] std::vector<std::string> ExternalFiles() const;
 
  private:
   absl::Status ReadExternal(const onnx::TensorProto& tensor, WeightData& data);

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <numeric>
 
 #include "ir/base/Hash.h"
 
@@ -15,6 +16,9 @@ constexpr int64_t kPositionRows = kPositions + 2;
 constexpr float kStep = 0x1p-12F;  // a deviation of 0.018; OPT's weights start with 0.006 to 0.02
 /// Of a normal distribution, 5% lies this many deviations above the mean.
 constexpr double kFivePercent = 1.6449;
+/// The bias of a chosen neuron or head: no score comes near it.
+constexpr float kLargeBias = 0x1p60F;
+constexpr double kGoldenRatio = 0.6180339887498949;
 
 struct NamedShape {
   std::string_view name;
@@ -62,31 +66,105 @@ SyntheticFill TensorFill(const OptConfig& config, std::string_view name) {
   return {.step = kStep, .seeds = {Hash64(name)}};
 }
 
+/// Scales that give a sum over `width` integers of a grid, times an input of deviation 1, the deviation 1.
+SyntheticFill PredictorScales(int64_t width) {
+  return Pattern(static_cast<float>(1 / (kSyntheticGridDeviation * std::sqrt(static_cast<double>(width)))));
+}
+
+SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& predictors, std::string_view name) {
+  if (name.ends_with(".down_scales")) {
+    return PredictorScales(config.hidden);
+  }
+  if (name.ends_with(".up_scales")) {
+    return PredictorScales(predictors.rank);
+  }
+  if (!name.ends_with(".bias")) {
+    return {.step = 1, .seeds = {Hash64(name)}};
+  }
+  const bool neurons = name.find(".mlp.") != std::string_view::npos;
+  const int64_t count = neurons ? config.ffn : config.heads;
+  int64_t multiplier = std::max<int64_t>(1, std::llround(kGoldenRatio * static_cast<double>(count)));
+  while (std::gcd(multiplier, count) != 1) {
+    ++multiplier;
+  }
+  return {.pattern = {kLargeBias, -kLargeBias},
+          .multiplier = multiplier,
+          .offset = static_cast<int64_t>(Hash64(name) % static_cast<uint64_t>(count)),
+          .chosen = neurons ? predictors.neurons : predictors.heads};
+}
+
+/// What a file's name says.
+struct SyntheticFile {
+  OptConfig config;
+  SyntheticPredictors predictors;
+};
+
+/// Takes ":key=NUMBER" off the end of `text`.
+bool TakeNumber(std::string_view key, std::string_view& text, int64_t& number) {
+  const size_t at = text.rfind(key);
+  if (at == std::string_view::npos) {
+    return false;
+  }
+  const std::string_view digits = text.substr(at + key.size());
+  const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  text = text.substr(0, at);
+  return error == std::errc() && stop == digits.data() + digits.size();
+}
+
+absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
+  SyntheticFile parsed;
+  std::string_view shape = file.substr(kSyntheticPrefix.size());
+  SyntheticPredictors& predictors = parsed.predictors;
+  if (shape.find(":rank=") != std::string_view::npos &&
+      !(TakeNumber(":heads=", shape, predictors.heads) && TakeNumber(":neurons=", shape, predictors.neurons) &&
+        TakeNumber(":rank=", shape, predictors.rank) && predictors.rank >= 1 && predictors.rank <= kVocab)) {
+    return UserError("'", std::string(file), "' is not the name of a synthetic model's predictors");
+  }
+  ASSIGN_OR_RETURN(parsed.config, SyntheticConfig(shape));
+  if (predictors.neurons < 0 || predictors.neurons > parsed.config.ffn || predictors.heads < 0 ||
+      predictors.heads > parsed.config.heads) {
+    return UserError("'", std::string(file), "' chooses more neurons or heads than there are");
+  }
+  return parsed;
+}
+
+std::optional<Type> TensorType(const SyntheticFile& file, std::string_view name) {
+  if (file.predictors.rank > 0) {
+    return SyntheticPredictorType(file.config, file.predictors.rank, name);
+  }
+  Shape shape = SyntheticTensorShape(file.config, name);
+  return shape.empty() ? std::nullopt : std::optional<Type>(Type{DType::kF16, std::move(shape)});
+}
+
+SyntheticFill FillOfTensor(const SyntheticFile& file, std::string_view name) {
+  return file.predictors.rank > 0 ? PredictorFill(file.config, file.predictors, name) : TensorFill(file.config, name);
+}
+
 class SyntheticSource : public TensorSource {
  public:
-  explicit SyntheticSource(const OptConfig& config) : config_(config) {}
+  explicit SyntheticSource(const SyntheticFile& file) : file_(file) {}
 
   absl::StatusOr<WeightData> Read(std::string_view tensor) const override {
-    const Shape shape = SyntheticTensorShape(config_, tensor);
-    if (shape.empty()) {
+    const std::optional<Type> type = TensorType(file_, tensor);
+    if (!type) {
       return UserError("a synthetic model of this shape has no tensor '", std::string(tensor), "'");
     }
     WeightData data;
-    data.dtype = DType::kF16;
-    for (const Dim& dim : shape) {
+    data.dtype = type->dtype;
+    for (const Dim& dim : type->shape) {
       data.dims.push_back(dim.size());
     }
     const int64_t columns = data.dims.size() == 1 ? 1 : data.dims[1];
     data.bytes = static_cast<size_t>(data.dims[0] * columns) * DTypeSize(data.dtype);
     auto bytes = std::make_shared<std::vector<std::byte>>(data.bytes);
-    FillSynthetic(TensorFill(config_, tensor), data.dtype, data.dims[0], columns, 0, data.dims[0], bytes->data());
+    FillSynthetic(FillOfTensor(file_, tensor), data.dtype, data.dims[0], columns, 0, data.dims[0], bytes->data());
     data.data = bytes->data();
     data.owner = std::move(bytes);
     return data;
   }
 
  private:
-  OptConfig config_;
+  SyntheticFile file_;
 };
 
 /// Bounds for every row of a grid of `width` columns, as quantized_rows states them: the residual that rounding to
@@ -159,9 +237,39 @@ Shape SyntheticTensorShape(const OptConfig& config, std::string_view name) {
   return name == "project_out.weight" && projected ? Shape{config.embedding, h} : Shape{};
 }
 
+std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors) {
+  return absl::StrCat(std::string(file), ":rank=", predictors.rank, ":neurons=", predictors.neurons,
+                      ":heads=", predictors.heads);
+}
+
+std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank, std::string_view name) {
+  constexpr std::string_view kPart = ".predictor.";
+  const size_t part = name.find(kPart);
+  if (part == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string_view owner = name.substr(0, part);
+  const int64_t count = owner.ends_with(".mlp") ? config.ffn : owner.ends_with(".heads") ? config.heads : 0;
+  struct Tensor {
+    std::string_view name;
+    Type type;
+  };
+  const std::array<Tensor, 5> tensors = {{{"down", {DType::kI8, {rank, config.hidden}}},
+                                          {"down_scales", {DType::kF32, {rank}}},
+                                          {"up", {DType::kI8, {count, rank}}},
+                                          {"up_scales", {DType::kF32, {count}}},
+                                          {"bias", {DType::kF32, {count}}}}};
+  for (const Tensor& tensor : tensors) {
+    if (count > 0 && name.substr(part + kPart.size()) == tensor.name) {
+      return tensor.type;
+    }
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<std::shared_ptr<TensorSource>> OpenSyntheticSource(std::string_view file) {
-  ASSIGN_OR_RETURN(const OptConfig config, SyntheticConfig(file.substr(kSyntheticPrefix.size())));
-  return std::make_shared<SyntheticSource>(config);
+  ASSIGN_OR_RETURN(const SyntheticFile parsed, ParseSyntheticFile(file));
+  return std::make_shared<SyntheticSource>(parsed);
 }
 
 bool IsSynthetic(const Module& module) {
@@ -175,9 +283,8 @@ bool IsSynthetic(const Module& module) {
 
 absl::StatusOr<SyntheticFill> FillOf(const Weight& weight) {
   if (!weight.is_derived()) {
-    ASSIGN_OR_RETURN(const OptConfig config,
-                     SyntheticConfig(std::string_view(weight.file).substr(kSyntheticPrefix.size())));
-    return TensorFill(config, weight.tensor);
+    ASSIGN_OR_RETURN(const SyntheticFile file, ParseSyntheticFile(weight.file));
+    return FillOfTensor(file, weight.tensor);
   }
   const Weight& source = *weight.sources[0];
   ASSIGN_OR_RETURN(SyntheticFill fill, FillOf(source));

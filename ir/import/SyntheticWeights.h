@@ -3,6 +3,8 @@
 #define DEJAVU_IR_IMPORT_SYNTHETICWEIGHTS_H_
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "ir/base/Status.h"
@@ -23,6 +25,21 @@ inline constexpr std::string_view kSyntheticPrefix = "synthetic:";
 
 /// The shape of a tensor, by its name without prefix; empty for a name that such a model has not.
 [[nodiscard]] Shape SyntheticTensorShape(const OptConfig& config, std::string_view name);
+
+/// What the made-up predictors of a synthetic model choose in each layer, whatever the token.
+struct SyntheticPredictors {
+  int64_t rank = 0;
+  int64_t neurons = 0;  ///< 0: there is no predictor of neurons.
+  int64_t heads = 0;
+};
+
+/// The file of the predictors' weights of the synthetic model whose weights are in `file`, as in
+/// "synthetic:opt-66b:layers=24:rank=1000:neurons=3686:heads=30".
+[[nodiscard]] std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors);
+
+/// The type of the tensor layers.N.mlp.predictor.NAME or layers.N.heads.predictor.NAME, where NAME is down,
+/// down_scales, up, up_scales or bias; nothing for another name.
+[[nodiscard]] std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank, std::string_view name);
 
 /// The tensors of the synthetic model `file`, which starts with kSyntheticPrefix.
 [[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSyntheticSource(std::string_view file);

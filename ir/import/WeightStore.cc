@@ -28,11 +28,22 @@ absl::StatusOr<std::shared_ptr<TensorSource>> OpenSafetensorsSource(const std::s
   return std::make_shared<SafetensorsSource>(std::move(file));
 }
 
+std::string WeightStore::PathOf(const std::string& file) const {
+  return folder_.empty() || file.starts_with("/") ? file : absl::StrCat(folder_, "/", file);
+}
+
+std::vector<std::string> WeightStore::FilesOf(const Weight& weight) {
+  const absl::StatusOr<TensorSource*> source = Open(weight.file);
+  std::vector<std::string> files = source.ok() ? (*source)->OtherFiles() : std::vector<std::string>();
+  files.push_back(PathOf(weight.file));
+  return files;
+}
+
 absl::StatusOr<std::shared_ptr<TensorSource>> WeightStore::OpenSource(const std::string& file) const {
   if (file.starts_with(kSyntheticPrefix)) {
     return OpenSyntheticSource(file);
   }
-  const std::string path = folder_.empty() || file.starts_with("/") ? file : absl::StrCat(folder_, "/", file);
+  const std::string path = PathOf(file);
   return path.ends_with(".onnx") ? OpenOnnxSource(path) : OpenSafetensorsSource(path);
 }
 

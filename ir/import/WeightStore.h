@@ -33,6 +33,8 @@ class TensorSource {
   virtual ~TensorSource() = default;
   /// The tensor called `tensor`; the bytes stay valid while the returned owner lives.
   [[nodiscard]] virtual absl::StatusOr<WeightData> Read(std::string_view tensor) const = 0;
+  /// Files beside its own that hold tensors.
+  [[nodiscard]] virtual std::vector<std::string> OtherFiles() const { return {}; }
 };
 
 /// Maps a .safetensors file.
@@ -55,6 +57,10 @@ class WeightStore {
   void RegisterStored(std::string where, std::set<std::string, std::less<>> names,
                       std::shared_ptr<TensorSource> source);
 
+  /// The paths of the files that hold the bytes of `weight`, which is not derived; those beside its own only if that
+  /// can be opened.
+  [[nodiscard]] std::vector<std::string> FilesOf(const Weight& weight);
+
   /// Read() shall not compare `weight` with its hash: it was computed from the bytes just read.
   void TrustHash(const Weight& weight) { checked_.insert(HashKey(weight)); }
 
@@ -64,6 +70,7 @@ class WeightStore {
   [[nodiscard]] absl::StatusOr<WeightData> Read(const Weight& weight);
 
  private:
+  [[nodiscard]] std::string PathOf(const std::string& file) const;
   [[nodiscard]] absl::StatusOr<std::shared_ptr<TensorSource>> OpenSource(const std::string& file) const;
   [[nodiscard]] absl::StatusOr<TensorSource*> Open(const std::string& file);
   [[nodiscard]] absl::StatusOr<WeightData> ReadFromFile(const Weight& weight);

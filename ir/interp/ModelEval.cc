@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 
 #include "ir/interp/ModelMath.h"
+#include "ir/interp/PredictorMath.h"
 
 namespace dejavu {
 namespace {
@@ -91,7 +94,8 @@ Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& opti
       Linear({.x = &x, .w = in[1], .bias = in[2], .residual = in[3], .relu = *op.GetAttribute<bool>("relu")}, options)};
 }
 
-Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options) {
+/// The first three projections of an attention, side by side.
+Tensor Qkv(Inputs in, const EvalOptions& options) {
   const int64_t tokens = in[0]->dims[0];
   const int64_t hidden = in[0]->dims[1];
   Tensor qkv = FloatTensor({tokens, 3 * hidden});
@@ -101,6 +105,11 @@ Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options
       std::copy_n(y.floats.begin() + t * hidden, hidden, qkv.floats.begin() + t * 3 * hidden + part * hidden);
     }
   }
+  return qkv;
+}
+
+Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options) {
+  const Tensor qkv = Qkv(in, options);
   Tensor cache = AppendToCache(qkv, *in[9]);
   const Tensor mixed = Attend(qkv, cache, *op.GetAttribute<double>("scale"), options);
   Tensor y = Linear({.x = &mixed, .w = in[7], .bias = in[8]}, options);
@@ -109,8 +118,27 @@ Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options
 
 Results EvalLaunchAttention(const Operation& op, Inputs in, const EvalOptions& options) {
   Tensor cache = AppendToCache(*in[0], *in[1]);
-  Tensor y = Attend(*in[0], cache, *op.GetAttribute<double>("scale"), options);
+  Tensor y = Attend(*in[0], cache, *op.GetAttribute<double>("scale"), options, in[2]);
   return std::vector<Tensor>{std::move(y), std::move(cache)};
+}
+
+Results EvalSparseAttention(const Operation& op, Inputs in, const EvalOptions& options) {
+  const Tensor& heads = *in[10];
+  const Tensor qkv = Qkv(in, options);
+  Tensor cache = AppendToCache(qkv, *in[9]);
+  const Tensor mixed = Attend(qkv, cache, *op.GetAttribute<double>("scale"), options, &heads);
+  Tensor y = SparseOut({.x = &mixed, .w = in[7], .bias = in[8]}, heads, in[9]->dims[1], options);
+  return std::vector<Tensor>{std::move(y), std::move(cache)};
+}
+
+Results EvalSparseQkv(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{
+      SparseQkv(NormedInput(op, in, 4, options), *in[1], in[2], *in[3], *op.GetAttribute<int64_t>("heads"), options)};
+}
+
+Results EvalSparseOut(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{SparseOut({.x = in[0], .w = in[1], .bias = in[2], .residual = in[3]}, *in[4],
+                                       *op.GetAttribute<int64_t>("heads"), options)};
 }
 
 Results EvalMlp(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
@@ -150,6 +178,25 @@ Results EvalLastToken(const Operation& /*op*/, Inputs in, const EvalOptions& /*o
   return std::vector<Tensor>{std::move(y)};
 }
 
+Results EvalArgmax(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  int64_t choice = -1;
+  for (size_t i = 0; i < in[0]->floats.size(); ++i) {
+    const double logit = in[0]->floats[i];
+    if (std::isnan(logit) || logit == std::numeric_limits<double>::infinity()) {
+      choice = -1;
+      break;
+    }
+    if (std::isfinite(logit) && (choice < 0 || logit > in[0]->floats[static_cast<size_t>(choice)])) {
+      choice = static_cast<int64_t>(i);
+    }
+  }
+  Tensor result;
+  result.dtype = DType::kI32;
+  result.dims = {1};
+  result.ints = {choice};
+  return std::vector<Tensor>{std::move(result)};
+}
+
 Results EvalCertifiedActive(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
   return std::vector<Tensor>{Compact(CertifiedFlags(*in[0], *in[1], *in[2]))};
 }
@@ -160,6 +207,18 @@ Results EvalCertifiedTest(const Operation& /*op*/, Inputs in, const EvalOptions&
 
 Results EvalCompact(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
   return std::vector<Tensor>{Compact(*in[0])};
+}
+
+Results EvalQuantizedLinear(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{QuantizedLinear(*in[0], *in[1], *in[2], in[3])};
+}
+
+Results EvalLaunchQuantizedLinear(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{QuantizedLinear(NormedInput(op, in, 4, options), *in[1], *in[2], in[3])};
+}
+
+Results EvalSelect(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{Select(*in[0], op.GetAttribute<int64_t>("k"))};
 }
 
 Results EvalSparseMlp(const Operation& /*op*/, Inputs in, const EvalOptions& options) {
@@ -191,6 +250,7 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"model.mlp", EvalMlp},
     {"model.view", EvalView},
     {"sched.launch @add", EvalAdd},
+    {"sched.launch @argmax", EvalArgmax},
     {"sched.launch @attention", EvalLaunchAttention},
     {"sched.launch @certified_test", EvalCertifiedTest},
     {"sched.launch @compact", EvalCompact},
@@ -201,10 +261,17 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @last_row", EvalLastToken},
     {"sched.launch @layer_norm", EvalLayerNorm},
     {"sched.launch @linear", EvalLaunchLinear},
+    {"sched.launch @quantized_linear", EvalLaunchQuantizedLinear},
+    {"sched.launch @select", EvalSelect},
     {"sched.launch @sparse_fc1", EvalSparseFc1},
     {"sched.launch @sparse_fc2", EvalSparseFc2},
+    {"sched.launch @sparse_out", EvalSparseOut},
+    {"sched.launch @sparse_qkv", EvalSparseQkv},
+    {"sparse.attention", EvalSparseAttention},
     {"sparse.certified_active", EvalCertifiedActive},
     {"sparse.mlp", EvalSparseMlp},
+    {"sparse.quantized_linear", EvalQuantizedLinear},
+    {"sparse.select", EvalSelect},
 });
 
 }  // namespace

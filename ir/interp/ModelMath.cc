@@ -90,7 +90,7 @@ Tensor AppendToCache(const Tensor& qkv, const Tensor& cache) {
   return grown;
 }
 
-Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options) {
+Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options, const Tensor* chosen) {
   const int64_t tokens = qkv.dims[0];
   const int64_t hidden = qkv.dims[1] / 3;
   const int64_t heads = cache.dims[1];
@@ -99,6 +99,12 @@ Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOp
   Tensor y = FloatTensor({tokens, hidden});
   std::vector<double> scores(static_cast<size_t>(context));
   for (int64_t h = 0; h < heads; ++h) {
+    if (chosen != nullptr && std::find(chosen->ints.begin(), chosen->ints.end(), h) == chosen->ints.end()) {
+      for (int64_t t = 0; t < tokens; ++t) {
+        std::fill_n(y.floats.begin() + t * hidden + h * dim, dim, std::numeric_limits<double>::quiet_NaN());
+      }
+      continue;
+    }
     const double* keys = cache.floats.data() + h * context * dim;
     const double* values = cache.floats.data() + (heads + h) * context * dim;
     for (int64_t t = 0; t < tokens; ++t) {

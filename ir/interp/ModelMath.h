@@ -31,7 +31,9 @@ struct LinearArgs {
 /// `cache` (2, heads, past, D) with the keys and values in qkv (T, 3H) appended.
 [[nodiscard]] Tensor AppendToCache(const Tensor& qkv, const Tensor& cache);
 /// Causal attention of the queries in qkv over `cache`, which already holds their keys and values.
-[[nodiscard]] Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options);
+/// With `heads`, a list, the columns of others are NaN.
+[[nodiscard]] Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options,
+                            const Tensor* heads = nullptr);
 
 /// One flag a neuron: 0 only where the bound in SparseOps.h says that the ReLU is zero.
 [[nodiscard]] Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows);

@@ -3,6 +3,7 @@
 #include "ir/base/Status.h"
 #include "ir/core/Operation.h"
 #include "ir/ops/SchedOps.h"
+#include "ir/ops/SparseOps.h"
 
 namespace dejavu {
 namespace {
@@ -50,6 +51,38 @@ absl::Status VerifyLaunchAttention(const Operation& op) {
   if (Dim(*op.GetAttribute<int64_t>("heads")) != cache.shape[1]) {
     return UserError("'", std::string(op.name()), "' op attribute 'heads' must be the cache's ",
                      cache.shape[1].ToString());
+  }
+  const Dim& tokens = op.operand("qkv")->type().shape[0];
+  if (op.operand("active_heads") != nullptr && tokens != Dim(int64_t{1})) {
+    return UserError(op.Describe(), " can choose the heads of one token only, but has ", tokens.ToString(), " [c2]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifyLaunchHeads(const Operation& op) {
+  if (op.schema().OperandIndex("gamma") >= 0) {
+    RETURN_IF_ERROR(VerifyNorm(op));
+  }
+  const int64_t heads = *op.GetAttribute<int64_t>("heads");
+  const Dim& width = op.operand("x")->type().shape[1];
+  if (heads < 1 || !width.is_static() || width.size() % heads != 0) {
+    return UserError(op.Describe(), " attribute 'heads' must divide the width ", width.ToString(), ", but is ", heads,
+                     " [c4]");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VerifySelect(const Operation& op) {
+  const int64_t scores = op.operand("scores")->type().shape[1].size();
+  const auto k = op.GetAttribute<int64_t>("k");
+  if (k && (*k < 1 || *k > scores)) {
+    return UserError("'", std::string(op.name()), "' op attribute 'k' must be from 1 to the number of scores, ", scores,
+                     ", but is ", *k);
+  }
+  const Type& list = op.result()->type();
+  if (list.shape[0] != Dim("active") && list.shape[0] != Dim("heads")) {
+    return UserError("'", std::string(op.name()),
+                     "' op result #0 ('list') must be index<active> or index<heads>, but is ", list.ToString());
   }
   return absl::OkStatus();
 }

@@ -4,7 +4,8 @@
 //   - Activations are f32; weights keep their stored type (f32, f16, bf16) and are widened exactly before use.
 //   - Sums may be taken in any order, in f32 or wider. NaN and infinity travel as in IEEE arithmetic.
 //   - `tokens` is the number of tokens in this call, `past` the number already in the cache, `context` their sum;
-//     each stands for one number in a function. `active` is the length of the index list that carries it.
+//     each stands for one number in a function. `active` is the length of the list of neurons that carries it, `heads`
+//     that of a list of heads.
 //   - A cache is f32<2, heads, past, head_dim>: keys (0) and values (1) of the tokens so far.
 #ifndef DEJAVU_IR_OPS_MODELOPS_H_
 #define DEJAVU_IR_OPS_MODELOPS_H_

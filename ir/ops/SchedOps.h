@@ -87,9 +87,10 @@ inline constexpr OpSchema kLaunchAttention =
     DefineLaunch("sched.launch @attention", "The part of model.attention between its projections.")
         .operand("qkv", "f32<T, 3H>", "q, k and v of a token side by side")
         .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]; updated in place")
+        .optionalOperand("active_heads", "index<heads>", "then T is 1 [c2], and y has the columns of these heads alone")
         .attr("heads", AttrKind::kInt)
         .attr("scale", AttrKind::kFloat)
-        .result("y", "f32<T, H>")
+        .result("y", "f32<T, H>", "columns of heads that are not listed hold anything")
         .result("new_cache", "f32<2, A, context, D>")
         .verifiedBy(&VerifyLaunchAttention);
 
@@ -104,6 +105,22 @@ inline constexpr OpSchema kLaunchCompact =
     DefineLaunch("sched.launch @compact", "The ascending numbers of the flags that are not zero.")
         .operand("flags", "u8<N>")
         .result("active", "index<active>");
+
+inline constexpr OpSchema kLaunchQuantizedLinear =
+    WithNorm(DefineLaunch("sched.launch @quantized_linear", "sparse.quantized_linear")
+                 .operand("x", "f32<1, K>")
+                 .operand("q8", "i8<N, K>")
+                 .operand("scales", "f32<N>")
+                 .optionalOperand("bias", "f32<N>")
+                 .result("y", "f32<1, N>"));
+
+absl::Status VerifySelect(const Operation& op);
+
+inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")
+                                              .operand("scores", "f32<1, N>")
+                                              .optionalAttr("k", AttrKind::kInt, "as in sparse.select [c1]")
+                                              .result("list", "index<L>", "L is `active` or `heads` [c2]")
+                                              .verifiedBy(&VerifySelect);
 
 inline constexpr OpSchema kLaunchSparseFc1 =
     WithNorm(DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
@@ -122,10 +139,56 @@ inline constexpr OpSchema kLaunchSparseFc2 =
         .optionalOperand("residual", "f32<1, H>")
         .result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kSchedOps[] = {
-    &kLaunchAdd,         &kLaunchAttention, &kLaunchCertifiedTest,  &kLaunchCompact, &kLaunchEmbedPositions,
-    &kLaunchEmbedTokens, &kLaunchGemm,      &kLaunchGemmTransposed, &kLaunchLastRow, &kLaunchLayerNorm,
-    &kLaunchLinear,      &kLaunchSparseFc1, &kLaunchSparseFc2};
+inline constexpr OpSchema kLaunchArgmax =
+    DefineLaunch(
+        "sched.launch @argmax",
+        "The number of the largest logit, the first of equal ones; -1 where one is infinite or NaN, or none is "
+        "finite. Minus infinity is a logit that is never chosen.")
+        .operand("logits", "f32<1, V>")
+        .result("choice", "i32<1>");
+
+/// The list numbers `heads` equal parts of a width [c1].
+absl::Status VerifyLaunchHeads(const Operation& op);
+
+inline constexpr OpSchema kLaunchSparseQkv =
+    WithNorm(DefineLaunch("sched.launch @sparse_qkv", "q of the listed heads, k and v of all: w x + bias.")
+                 .operand("x", "f32<1, K>")
+                 .operand("w", "float<3K, K>", "q, k and v below each other")
+                 .optionalOperand("bias", "f32<3K>")
+                 .operand("active_heads", "index<heads>")
+                 .attr("heads", AttrKind::kInt, "how many there are; they divide K [c4]")
+                 .result("y", "f32<1, 3K>", "q of heads that are not listed holds anything"))
+        .verifiedBy(&VerifyLaunchHeads);
+
+inline constexpr OpSchema kLaunchSparseOut =
+    DefineLaunch("sched.launch @sparse_out", "w x + bias + residual, from the listed heads' columns of w and x alone.")
+        .operand("x", "f32<1, K>")
+        .operand("w", "float<N, K>")
+        .optionalOperand("bias", "f32<N>")
+        .optionalOperand("residual", "f32<1, N>")
+        .operand("active_heads", "index<heads>")
+        .attr("heads", AttrKind::kInt, "how many there are; they divide K [c4]")
+        .result("y", "f32<1, N>")
+        .verifiedBy(&VerifyLaunchHeads);
+
+inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,
+                                                &kLaunchArgmax,
+                                                &kLaunchAttention,
+                                                &kLaunchCertifiedTest,
+                                                &kLaunchCompact,
+                                                &kLaunchEmbedPositions,
+                                                &kLaunchEmbedTokens,
+                                                &kLaunchGemm,
+                                                &kLaunchGemmTransposed,
+                                                &kLaunchLastRow,
+                                                &kLaunchLayerNorm,
+                                                &kLaunchLinear,
+                                                &kLaunchQuantizedLinear,
+                                                &kLaunchSelect,
+                                                &kLaunchSparseFc1,
+                                                &kLaunchSparseFc2,
+                                                &kLaunchSparseOut,
+                                                &kLaunchSparseQkv};
 
 }  // namespace dejavu
 

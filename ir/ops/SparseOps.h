@@ -39,7 +39,57 @@ inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neur
                                            .operand("active", "index<active>", "ascending, no duplicates, each below F")
                                            .result("y", "f32<1, H>");
 
-inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kSparseMlp};
+absl::Status VerifySelect(const Operation& op);
+
+/// One stage of a predictor. x is rounded to integers n with one step t and a power of two u, x ~ u t n, and q8[i] . n
+/// is computed exactly. What is left is done in f32, each operation rounded once and none fused, so that every backend
+/// gives the same bits for the same x:
+///
+///   y[i] = ((scales[i] t) (q8[i] . n)) u + bias[i]
+///
+/// Let L = min(32767, (2^31 - 1) / (128 K)), so that the sum fits 32 bits; u is the power of two at the largest |x|,
+/// but from 2^-126 to 2^126, a = max |x| / u (1 where x is zero), t = a / L, and n = round(x / u (L / a)), to the
+/// nearest, ties to even. If an x is infinite or NaN, every y is NaN.
+inline constexpr OpSchema kQuantizedLinear =
+    DefineOp("sparse.quantized_linear", "y = (scales q8) x + bias, with x rounded to 16 bits.")
+        .operand("x", "f32<1, K>")
+        .operand("q8", "i8<N, K>", "the weights as integers, one scale a row")
+        .operand("scales", "f32<N>")
+        .optionalOperand("bias", "f32<N>", "a threshold is a part of it")
+        .result("y", "f32<1, N>");
+
+inline constexpr OpSchema kSelect =
+    DefineOp("sparse.select", "Lists, in ascending order, the scores that are positive or NaN, or the k largest.")
+        .operand("scores", "f32<1, N>")
+        .optionalAttr("k", AttrKind::kInt, "how many; of equal scores the first ones; NaN is the largest [c1]")
+        .optionalAttr("layer", AttrKind::kInt, "the transformer layer whose neurons or heads these are")
+        .result("list", "index<L>", "L is `active` for neurons, `heads` for heads [c2]")
+        .verifiedBy(&VerifySelect);
+
+absl::Status VerifyAttentionHeads(const Operation& op);
+
+/// Keys and values of all heads go to the cache, so that a head that wakes finds what it slept through. Rows of q, the
+/// cache and columns of out are read for the listed heads only.
+inline constexpr OpSchema kSparseAttention =
+    DefineOp("sparse.attention", "Attention with the heads listed in `heads`; the others add nothing.")
+        .operand("x", "f32<1, H>")
+        .operand("q", "float<H, H>")
+        .optionalOperand("q_bias", "float<H>")
+        .operand("k", "float<H, H>")
+        .optionalOperand("k_bias", "float<H>")
+        .operand("v", "float<H, H>")
+        .optionalOperand("v_bias", "float<H>")
+        .operand("out", "float<H, H>")
+        .optionalOperand("out_bias", "float<H>")
+        .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]")
+        .operand("heads", "index<heads>", "ascending, no duplicates, each below A")
+        .attr("scale", AttrKind::kFloat, "multiplies every score q.k")
+        .result("y", "f32<1, H>")
+        .result("new_cache", "f32<2, A, context, D>", "`cache` with the keys and values of x appended")
+        .verifiedBy(&VerifyAttentionHeads);
+
+inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kQuantizedLinear, &kSelect, &kSparseAttention,
+                                                 &kSparseMlp};
 
 }  // namespace dejavu
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/verify/StreamOrder.h"
 #include "ir/verify/Verifier.h"
 
 namespace dejavu {
@@ -48,12 +49,12 @@ absl::Status CheckFacts(const Module& module) {
   return CheckFact(module, "eos", 0, last);
 }
 
-/// A stretch of the arena and the numbers of the first and last operation that need it.
+/// A stretch of the arena, and the numbers of the launches that write and read it.
 struct Stretch {
   int64_t begin;
   int64_t end;
-  size_t first;
-  size_t last;
+  bool stays;  // to the end of the call
+  std::vector<size_t> users;
   std::string name;
 };
 
@@ -76,9 +77,11 @@ class FunctionVerifier {
       RETURN_IF_ERROR(CheckTables(*op));
       RETURN_IF_ERROR(CheckCache(*op));
       RETURN_IF_ERROR(CheckNeurons(*op));
+      RETURN_IF_ERROR(CheckHeads(*op));
       RETURN_IF_ERROR(AddPlaces(*op));
     }
     RETURN_IF_ERROR(CheckLogits());
+    RETURN_IF_ERROR(CheckChoice());
     return CheckOverlaps();
   }
 
@@ -101,7 +104,8 @@ class FunctionVerifier {
     if (tokens == nullptr) {
       return UserError("@", function_.name(), " must take the tokens, an ", Type{DType::kI32, {tokens_}}.ToString());
     }
-    stretches_.push_back({0, max_tokens_ * 4, 0, LastUse(*tokens, 0), "the tokens"});
+    // They are written before the first launch: nothing ends before that.
+    stretches_.push_back({0, max_tokens_ * 4, IsReturned(*tokens), Users(*tokens), "the tokens"});
     return absl::OkStatus();
   }
 
@@ -140,13 +144,14 @@ class FunctionVerifier {
       return absl::OkStatus();
     }
     const Value* active = op.operand("active");
-    const Operation* compact = active->producer();
-    const int64_t rows = op.operand(op.schema().OperandIndex("fc1") >= 0 ? "fc1" : "fc2")->type().shape[0].size();
-    if (compact == nullptr || !compact->Is("sched.launch @compact")) {
-      return UserError(Where(op), " must take its list of neurons from a compact");
+    const Operation* list = active->producer();
+    const int64_t rows = ListCapacity(op);
+    if (list == nullptr || !(list->Is("sched.launch @compact") || list->Is("sched.launch @select"))) {
+      return UserError(Where(op), " must take its list of neurons from a compact or a select");
     }
-    if (const int64_t flags = compact->operand("flags")->type().shape[0].size(); flags != rows) {
-      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", flags, " flags");
+    if (const int64_t numbered = ListCapacity(*list); numbered != rows) {
+      return UserError(Where(op), " has a matrix of ", rows, " neurons, but a list made of ", numbered,
+                       list->Is("sched.launch @compact") ? " flags" : " scores");
     }
     if (op.schema().OperandIndex("h") < 0) {
       return absl::OkStatus();
@@ -154,6 +159,37 @@ class FunctionVerifier {
     const Operation* fc1 = op.operand("h")->producer();
     if (fc1 == nullptr || !fc1->Is("sched.launch @sparse_fc1") || fc1->operand("active") != active) {
       return UserError(Where(op), " must read what a sparse_fc1 makes of the same list of neurons");
+    }
+    return absl::OkStatus();
+  }
+
+  /// Lists of heads come from as many scores as there are heads, and of what a launch leaves out nobody reads.
+  static absl::Status CheckHeads(const Operation& op) {
+    const Value* heads = op.schema().OperandIndex("active_heads") < 0 ? nullptr : op.operand("active_heads");
+    if (heads == nullptr) {
+      return absl::OkStatus();
+    }
+    const Operation* list = heads->producer();
+    if (list == nullptr || !list->Is("sched.launch @select") || ListCapacity(*list) != ListCapacity(op)) {
+      return UserError(Where(op), " must take its list of heads from a select of ", ListCapacity(op), " scores");
+    }
+    if (!op.Is("sched.launch @sparse_out")) {
+      return CheckReaders(op, *heads, op.Is("sched.launch @attention") ? "sparse_out" : "attention");
+    }
+    const Operation* attention = op.operand("x")->producer();
+    if (attention == nullptr || !attention->Is("sched.launch @attention") ||
+        attention->operand("active_heads") != heads) {
+      return UserError(Where(op), " must read what an attention makes of the same list of heads");
+    }
+    return absl::OkStatus();
+  }
+
+  static absl::Status CheckReaders(const Operation& op, const Value& heads, const char* reader) {
+    for (const Use& use : op.result()->uses()) {
+      if (use.user->name() != absl::StrCat("sched.launch @", reader) || use.user->operand("active_heads") != &heads) {
+        return UserError(Where(op), " may only be read by a ", reader, " of the same list of heads, but is read by ",
+                         use.user->Describe());
+      }
     }
     return absl::OkStatus();
   }
@@ -180,47 +216,76 @@ class FunctionVerifier {
         return UserError(Where(op), " has a result at ", begin, ", past the most that an arena can hold, ",
                          kMaxArenaBytes, " bytes");
       }
-      const size_t first = numbers_[&op];
       stretches_.push_back(
-          {begin, begin + bytes, first, LastUse(value, first), absl::StrCat(NameOf(value), " of ", Where(op))});
+          {begin, begin + bytes, IsReturned(value), Users(value), absl::StrCat(NameOf(value), " of ", Where(op))});
     }
     return absl::OkStatus();
   }
 
-  /// The number of the last operation that reads `value`; one past the last for what the function returns.
-  size_t LastUse(const Value& value, size_t last) const {
+  bool IsReturned(const Value& value) const {
     const auto& returns = function_.returns();
-    if (std::find(returns.begin(), returns.end(), &value) != returns.end()) {
-      return numbers_.size();
+    return std::find(returns.begin(), returns.end(), &value) != returns.end();
+  }
+
+  /// The numbers of the launch that makes `value`, if one does, which comes first, and of those that read it.
+  std::vector<size_t> Users(const Value& value) const {
+    std::vector<size_t> users;
+    if (value.producer() != nullptr) {
+      users.push_back(numbers_.at(value.producer()));
     }
     for (const Use& use : value.uses()) {
-      last = std::max(last, numbers_.at(use.user));
+      users.push_back(numbers_.at(use.user));
     }
-    return last;
+    return users;
   }
 
   absl::Status CheckLogits() const {
     const Type expected{DType::kF32, {Dim(int64_t{1}), Dim(module_.IntAttribute("vocab"))}};
-    for (size_t i = 0; i < function_.returns().size(); ++i) {
-      if (function_.return_names()[i] != "logits") {
-        continue;
-      }
-      const Value* value = function_.returns()[i];
-      if (value->producer() == nullptr || value->type() != expected) {
-        return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
-                         ", but the module's 'vocab' needs ", expected.ToString());
-      }
+    const Value* value = Returned("logits");
+    if (value == nullptr) {
+      return UserError("@", function_.name(), " must return a value as \"logits\"");
+    }
+    if (value->producer() == nullptr || value->type() != expected) {
+      return UserError("@", function_.name(), " returns logits of ", value->type().ToString(),
+                       ", but the module's 'vocab' needs ", expected.ToString());
+    }
+    return absl::OkStatus();
+  }
+
+  /// What is called "choice" is decoded next: it must be a token that the logits are for.
+  absl::Status CheckChoice() const {
+    const Value* logits = Returned("logits");
+    const Value* choice = Returned("choice");
+    if (choice == nullptr) {
       return absl::OkStatus();
     }
-    return UserError("@", function_.name(), " must return a value as \"logits\"");
+    const Operation* op = choice->producer();
+    if (op == nullptr || !op->Is("sched.launch @argmax") || op->operand("logits") != logits) {
+      return UserError("@", function_.name(), " must return the argmax of its logits as \"choice\"");
+    }
+    return absl::OkStatus();
+  }
+
+  /// The value that the function returns under this name, or null.
+  const Value* Returned(std::string_view name) const {
+    const auto& names = function_.return_names();
+    const auto it = std::find(names.begin(), names.end(), name);
+    return it == names.end() ? nullptr : function_.returns()[static_cast<size_t>(it - names.begin())];
   }
 
   absl::Status CheckOverlaps() const {
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function_));
+    // Whether all that `a` is needed for has ended when `b` is written.
+    const auto is_over = [&](const Stretch& a, const Stretch& b) {
+      return !a.stays && !b.users.empty() && &b != &stretches_.front() &&
+             std::all_of(a.users.begin(), a.users.end(),
+                         [&](size_t user) { return order.EndsBefore(user, b.users.front()); });
+    };
     for (size_t i = 0; i < stretches_.size(); ++i) {
       const Stretch& a = stretches_[i];
       for (size_t j = i + 1; j < stretches_.size(); ++j) {
         const Stretch& b = stretches_[j];
-        if (a.first <= b.last && b.first <= a.last && a.begin < b.end && b.begin < a.end) {
+        if (a.begin < b.end && b.begin < a.end && !is_over(a, b) && !is_over(b, a)) {
           return UserError("@", function_.name(), ": ", b.name, " is at ", b.begin, ", where ", a.name,
                            " is still needed, from ", a.begin, " to ", a.end, "; run plan-buffers again");
         }
@@ -268,6 +333,20 @@ absl::Status CheckSameCaches(const Function& prefill, const Function& decode) {
 
 }  // namespace
 
+int64_t ListCapacity(const Operation& op) {
+  struct Port {
+    std::string_view name;
+    size_t axis;
+  };
+  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"fc1", 0}, {"fc2", 0}};
+  for (const Port& port : kPorts) {
+    if (op.schema().OperandIndex(port.name) >= 0) {
+      return op.operand(port.name)->type().shape[port.axis].size();
+    }
+  }
+  return op.GetAttribute<int64_t>("heads").value_or(0);
+}
+
 absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens) {
   auto bytes = static_cast<int64_t>(DTypeSize(value.type().dtype));
   for (const Dim& dim : value.type().shape) {
@@ -276,13 +355,12 @@ absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int
       size = dim.size();
     } else if (dim.symbol() == "tokens") {
       size = max_tokens;
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @compact")) {
-      size = op.operand("flags")->type().shape[0].size();
-    } else if (dim.symbol() == "active" && op.Is("sched.launch @sparse_fc1")) {
-      size = op.operand("fc1")->type().shape[0].size();
-    } else {
+    } else if (dim.symbol() == "active" || dim.symbol() == "heads") {
+      size = ListCapacity(op);
+    }
+    if (size == 0 && !dim.is_static()) {
       return UserError(Where(op),
-                       " has a result of unknown capacity: its dimensions must be numbers, tokens or active");
+                       " has a result of unknown capacity: its dimensions must be numbers, tokens, active or heads");
     }
     if (size < 0 || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kMaxArenaBytes) {
       return UserError(Where(op), " has a result that is too large: ", value.type().ToString());

@@ -2,6 +2,7 @@
 #include <array>
 
 #include "ir/ops/Registry.h"
+#include "ir/verify/Verifier.h"
 #include "passes/lift/LiftPasses.h"
 #include "passes/lift/Match.h"
 #include "passes/lift/Probe.h"
@@ -51,6 +52,16 @@ bool IsFixed(const Probe& probe, const Value* value) {
   return first.NumElements() <= kMaxElements;
 }
 
+/// In text, types may be wrong until they are computed here; then ops that depend on them are wrong too.
+absl::Status CheckTypes(const Module& module) {
+  for (const Diagnostic& error : FindErrors(module)) {
+    if (error.line > 0) {
+      return UserError("line ", error.line, ": ", error.message, " once every value has the type that it computes to");
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status FoldShapes(Module& module, PassContext& context) {
   const OpSchema* constant = FindOpSchema("onnx.Constant");
   for (const auto& function : module.functions()) {
@@ -73,7 +84,7 @@ absl::Status FoldShapes(Module& module, PassContext& context) {
     }
     Sweep(*function, context);
   }
-  return absl::OkStatus();
+  return CheckTypes(module);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t
   if (name == "past") {
     return Tensor::Scalar(past);
   }
-  if (name.starts_with("kv") && argument.type().rank() == 4) {
+  if (IsCacheArgument(argument)) {
     const Shape& shape = argument.type().shape;
     Tensor cache = Tensor::Unknown(DType::kF32, {2, shape[1].size(), past, shape[3].size()});
     if (known) {
@@ -124,6 +124,8 @@ bool IsPastArgument(const Value& argument) {
   return argument.name().starts_with("past_key_values.") || argument.name().starts_with("past.");
 }
 
+bool IsCacheArgument(const Value& argument) { return argument.name().starts_with("kv") && argument.type().rank() == 4; }
+
 absl::StatusOr<std::vector<Tensor>> ArgumentsFor(const Function& function, const std::vector<int64_t>& tokens) {
   return Arguments(function, tokens, 0, /*known=*/true);
 }
@@ -132,7 +134,8 @@ absl::StatusOr<Probe> Probe::Run(const Module& module, const Function& function,
   Probe probe;
   bool has_past = false;
   for (size_t i = 0; i < function.num_arguments(); ++i) {
-    has_past = has_past || IsPastArgument(*function.argument(i));
+    const Value& argument = *function.argument(i);
+    has_past = has_past || IsPastArgument(argument) || IsCacheArgument(argument);
   }
   // Sizes whose sums and values all differ, so that every dimension has one explanation; the last as long as the
   // positions allow within reason, for masks that change with distance.

@@ -50,6 +50,8 @@ class Probe {
 
 /// True for an argument that holds an earlier token's keys or values, as Optimum names them.
 [[nodiscard]] bool IsPastArgument(const Value& argument);
+/// True for a cache of a lifted function.
+[[nodiscard]] bool IsCacheArgument(const Value& argument);
 
 }  // namespace dejavu
 

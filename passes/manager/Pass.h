@@ -45,8 +45,9 @@ class PassContext {
 
 /// How exactly a pass keeps results, which `--check-equivalent` holds it to.
 enum class Promise : uint8_t {
-  kReal,  // equal in exact arithmetic: 1e-10 relative on the interpreter in float64 without rounding
-  kBits,  // bit for bit on the same interpreter
+  kReal,             // equal in exact arithmetic: 1e-10 relative on the interpreter in float64 without rounding
+  kBits,             // bit for bit on the same interpreter
+  kUnlessPredicted,  // as kReal, but where the module's sparsity is "predicted": then a pass may leave out what counts
 };
 
 struct PassInfo {

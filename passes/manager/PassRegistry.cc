@@ -13,10 +13,11 @@ namespace dejavu {
 
 absl::Span<const PassInfo* const> AllPasses() {
   static constexpr std::array kPasses = std::to_array<const PassInfo*>(
-      {&kFoldShapesPass, &kLiftViewsPass, &kLiftLayerNormPass, &kLiftLinearPass, &kFoldViewsPass, &kLiftEmbeddingsPass,
-       &kLiftAttentionPass, &kLiftMlpPass, &kLiftResidualPass, &kFinishLiftPass, &kNameWeightsPass, &kSplitPhasesPass,
-       &kInsertPredictorsPass, &kSparsifyMlpPass, &kPackWeightsPass, &kLowerToSchedPass, &kFuseResidualPass,
-       &kFuseLayerNormPass, &kPlanBuffersPass});
+      {&kFoldShapesPass,     &kLiftViewsPass,     &kLiftLayerNormPass,    &kLiftLinearPass,    &kFoldViewsPass,
+       &kLiftEmbeddingsPass, &kLiftAttentionPass, &kLiftMlpPass,          &kLiftResidualPass,  &kFinishLiftPass,
+       &kNameWeightsPass,    &kSplitPhasesPass,   &kInsertPredictorsPass, &kSparsifyMlpPass,   &kSparsifyAttentionPass,
+       &kPackWeightsPass,    &kLowerToSchedPass,  &kFuseResidualPass,     &kFuseLayerNormPass, &kOverlapPredictorsPass,
+       &kPlanBuffersPass});
   return kPasses;
 }
 
@@ -53,8 +54,9 @@ std::string PassesMarkdown() {
   absl::StrAppend(&out, "\n## Passes\n");
   for (const PassInfo* pass : AllPasses()) {
     absl::StrAppend(&out, "\n### `", std::string(pass->name), "`\n", std::string(pass->summary), " Keeps ",
-                    pass->promise == Promise::kBits ? "every bit" : "results equal in exact arithmetic", ".\n\n```\n",
-                    std::string(pass->example), "\n```\n");
+                    pass->promise == Promise::kBits ? "every bit" : "results equal in exact arithmetic",
+                    pass->promise == Promise::kUnlessPredicted ? ", but for what a prediction leaves out" : "",
+                    ".\n\n```\n", std::string(pass->example), "\n```\n");
     for (const PassOption& option : pass->options) {
       absl::StrAppend(&out, "\n- `", std::string(option.name), "` (", std::string(option.default_value),
                       "): ", std::string(option.doc), "\n");

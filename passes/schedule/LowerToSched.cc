@@ -27,6 +27,9 @@ class Lowering {
       before_ = op;
       RETURN_IF_ERROR(Lower(*op));
     }
+    if (function_.name() == "decode") {
+      ChooseToken();
+    }
     function_.EraseDeadOps();
     return absl::OkStatus();
   }
@@ -46,8 +49,11 @@ class Lowering {
                                          {"model.layer_norm", &Lowering::LayerNorm},
                                          {"model.linear", &Lowering::LinearLayer},
                                          {"model.mlp", &Lowering::Mlp},
+                                         {"sparse.attention", &Lowering::SparseAttention},
                                          {"sparse.certified_active", &Lowering::CertifiedActive},
-                                         {"sparse.mlp", &Lowering::SparseMlp}};
+                                         {"sparse.mlp", &Lowering::SparseMlp},
+                                         {"sparse.quantized_linear", &Lowering::QuantizedLinear},
+                                         {"sparse.select", &Lowering::Select}};
     for (const Entry& entry : kEntries) {
       if (op.Is(entry.name)) {
         (this->*entry.method)(op);
@@ -75,6 +81,23 @@ class Lowering {
     return Launch(from, one ? kLaunchLinear : kLaunchGemm, {x, w, bias, nullptr}, {{"relu", relu}});
   }
 
+  /// Returns the likeliest next token as "choice" beside the logits, so that it need not leave the device to be
+  /// decoded.
+  void ChooseToken() {
+    std::vector<Value*> returns = function_.returns();
+    std::vector<std::string> names = function_.return_names();
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == "logits" && returns[i]->producer() != nullptr) {
+        before_ = nullptr;  // at the end
+        const Operation* choice = Launch(*returns[i]->producer(), kLaunchArgmax, {returns[i]});
+        returns.push_back(choice->result());
+        names.emplace_back("choice");
+        break;
+      }
+    }
+    function_.SetReturns(std::move(returns), std::move(names));
+  }
+
   void Add(const Operation& op) { Replace(op, Launch(op, kLaunchAdd, op.operands())); }
   void EmbedTokens(const Operation& op) { Replace(op, Launch(op, kLaunchEmbedTokens, op.operands())); }
   void LastToken(const Operation& op) { Replace(op, Launch(op, kLaunchLastRow, op.operands())); }
@@ -96,6 +119,22 @@ class Lowering {
     Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache")},
                               {{"heads", cache.shape[1].size()}, {"scale", *op.GetAttribute<double>("scale")}});
     Replace(op, Product(op, mixed->result(), op.operand("out"), op.operand("out_bias"), /*relu=*/false));
+    Replace(op, mixed, 1);
+  }
+
+  void SparseAttention(const Operation& op) {
+    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
+    Value* qkv_weight = Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")});
+    Value* qkv_bias = JoinedBias(prefix + "_bias", op);
+    Value* heads = op.operand("heads");
+    const Dim& all = op.operand("cache")->type().shape[1];
+    const AttributeMap attributes = {{"heads", all.size()}, {"layer", layer_}};
+    Operation* qkv = Launch(op, kLaunchSparseQkv, {op.operand("x"), qkv_weight, qkv_bias, heads}, attributes);
+    AttributeMap with_scale = attributes;
+    with_scale["scale"] = *op.GetAttribute<double>("scale");
+    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads}, with_scale);
+    Replace(op, Launch(op, kLaunchSparseOut,
+                       {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
     Replace(op, mixed, 1);
   }
 
@@ -157,6 +196,17 @@ class Lowering {
     Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
   }
 
+  void QuantizedLinear(const Operation& op) { Replace(op, Launch(op, kLaunchQuantizedLinear, op.operands())); }
+
+  void Select(const Operation& op) {
+    AttributeMap attributes = op.attributes();
+    attributes["stream"] = int64_t{0};
+    context_.Count("launches");
+    Replace(op, Builder(&function_, before_)
+                    .CreateTyped(kLaunchSelect, op.operands(), std::move(attributes), {op.result()->type()},
+                                 op.location()));
+  }
+
   void SparseMlp(const Operation& op) {
     Value* active = op.operand("active");
     Operation* h = Launch(op, kLaunchSparseFc1,
@@ -198,7 +248,7 @@ absl::Status CheckWeightTypes(const Function& function) {
                          ", but kernels read f32 vectors; run pack-weights before lower-to-sched");
       }
     }
-    if (!op->Is("model.attention")) {
+    if (!op->Is("model.attention") && !op->Is("sparse.attention")) {
       continue;
     }
     const DType dtype = op->operand("q")->type().dtype;

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "ir/verify/ScheduleVerifier.h"
+#include "ir/verify/StreamOrder.h"
 #include "passes/schedule/SchedulePasses.h"
 
 namespace dejavu {
@@ -12,26 +13,26 @@ constexpr int64_t kAlign = 64;
 
 int64_t RoundUp(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
-/// A stretch of the arena and the numbers of the first and last operation that need it.
-struct Lifetime {
-  int64_t begin;
-  int64_t end;
-  size_t first;
-  size_t last;
+/// A stretch of the arena, and the numbers of the launches that write and read it.
+struct Stretch {
+  int64_t begin = 0;
+  int64_t end = 0;
+  bool stays = false;              // to the end of the call
+  std::vector<size_t> users = {};  // what writes it first
 };
 
 class Planner {
  public:
-  Planner(Function& function, int64_t max_tokens) : function_(function), max_tokens_(max_tokens) {}
+  Planner(Function& function, const StreamOrder& order, int64_t max_tokens)
+      : function_(function), order_(order), max_tokens_(max_tokens) {}
 
   absl::Status Run() {
-    size_t number = 0;
     std::map<const Operation*, size_t> numbers;
     for (const auto& op : function_.ops()) {
-      numbers[op.get()] = number++;
+      numbers.emplace(op.get(), numbers.size());
     }
     // The tokens are written before the first launch and stay.
-    taken_.push_back({0, RoundUp(max_tokens_ * 4), 0, number});
+    taken_.push_back({.end = RoundUp(max_tokens_ * 4), .stays = true});
     for (const auto& op : function_.ops()) {
       std::vector<int64_t> at;
       for (size_t i = 0; i < op->num_results(); ++i) {
@@ -40,14 +41,17 @@ class Planner {
           at.push_back(-1);  // a cache, updated in place
           continue;
         }
-        size_t last = numbers[op.get()];
+        Stretch stretch;
+        stretch.users.push_back(numbers[op.get()]);
         for (const Use& use : value->uses()) {
-          last = std::max(last, numbers[use.user]);
+          stretch.users.push_back(numbers[use.user]);
         }
         const auto& returns = function_.returns();
-        last = std::find(returns.begin(), returns.end(), value) != returns.end() ? number : last;
+        stretch.stays = std::find(returns.begin(), returns.end(), value) != returns.end();
         ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(*op, *value, max_tokens_));
-        at.push_back(Place(RoundUp(bytes), numbers[op.get()], last));
+        Place(RoundUp(bytes), stretch);
+        at.push_back(stretch.begin);
+        taken_.push_back(std::move(stretch));
       }
       op->SetAttribute("at", at);
     }
@@ -55,29 +59,35 @@ class Planner {
   }
 
  private:
-  /// The lowest gap among the stretches whose lifetimes overlap [first, last].
-  int64_t Place(int64_t bytes, size_t first, size_t last) {
-    std::vector<Lifetime> live;
-    for (const Lifetime& other : taken_) {
-      if (other.first <= last && first <= other.last) {
-        live.push_back(other);
+  /// Whether all that `other` is needed for has ended when the launch of number `writer` starts. A launch that may run
+  /// beside another takes none of its bytes.
+  bool IsOver(const Stretch& other, size_t writer) const {
+    return !other.stays && std::all_of(other.users.begin(), other.users.end(),
+                                       [&](size_t user) { return order_.EndsBefore(user, writer); });
+  }
+
+  /// Puts `stretch` into the lowest gap among those that are still needed.
+  void Place(int64_t bytes, Stretch& stretch) const {
+    std::vector<const Stretch*> live;
+    for (const Stretch& other : taken_) {
+      if (!IsOver(other, stretch.users.front())) {
+        live.push_back(&other);
       }
     }
-    std::sort(live.begin(), live.end(), [](const Lifetime& a, const Lifetime& b) { return a.begin < b.begin; });
-    int64_t begin = 0;
-    for (const Lifetime& other : live) {
-      if (begin + bytes <= other.begin) {
+    std::sort(live.begin(), live.end(), [](const Stretch* a, const Stretch* b) { return a->begin < b->begin; });
+    for (const Stretch* other : live) {
+      if (stretch.begin + bytes <= other->begin) {
         break;
       }
-      begin = std::max(begin, other.end);
+      stretch.begin = std::max(stretch.begin, other->end);
     }
-    taken_.push_back({begin, begin + bytes, first, last});
-    return begin;
+    stretch.end = stretch.begin + bytes;
   }
 
   Function& function_;
+  const StreamOrder& order_;
   int64_t max_tokens_;
-  std::vector<Lifetime> taken_;
+  std::vector<Stretch> taken_;
 };
 
 absl::Status PlanBuffers(Module& module, PassContext& context) {
@@ -87,7 +97,8 @@ absl::Status PlanBuffers(Module& module, PassContext& context) {
   }
   module.SetAttribute("max_tokens", max_tokens);
   for (const auto& function : module.functions()) {
-    RETURN_IF_ERROR(Planner(*function, max_tokens).Run());
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(*function));
+    RETURN_IF_ERROR(Planner(*function, order, max_tokens).Run());
     context.Count("functions planned");
   }
   return absl::OkStatus();

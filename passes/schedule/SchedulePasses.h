@@ -10,6 +10,7 @@ extern const PassInfo kPackWeightsPass;
 extern const PassInfo kLowerToSchedPass;
 extern const PassInfo kFuseResidualPass;
 extern const PassInfo kFuseLayerNormPass;
+extern const PassInfo kOverlapPredictorsPass;
 extern const PassInfo kPlanBuffersPass;
 
 }  // namespace dejavu

@@ -3,6 +3,7 @@
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/SparseOps.h"
 #include "ir/verify/Verifier.h"
+#include "passes/sparsity/LowRankPredictors.h"
 #include "passes/sparsity/SparsityPasses.h"
 
 namespace dejavu {
@@ -15,26 +16,15 @@ const Weight* BiasOf(Module& module, const Operation& mlp) {
   return bias != nullptr ? bias->weight() : AddDerivedWeight(module, fc1->name + ".zeros", "zeros", {fc1});
 }
 
-absl::Status InsertPredictors(Module& module, PassContext& context) {
-  const std::string& kind = context.Option("kind");
-  if (kind != "certified" && kind != "none") {
-    return UsageError("insert-predictors: option 'kind' must be certified or none, but is '", kind, "'");
-  }
-  Function* decode = module.FindFunction("decode");
-  if (decode == nullptr) {
-    return UserError("insert-predictors expects a function @decode; run split-phases before it");
-  }
-  RETURN_IF_ERROR(RequireWeights(*decode));
-  module.set_stage("sparse");
-  module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
-  for (const auto& op : decode->ops()) {
-    if (kind == "none" || !op->Is("model.mlp")) {
+absl::Status InsertCertifiedTests(Module& module, Function& decode, PassContext& context) {
+  for (const auto& op : decode.ops()) {
+    if (!op->Is("model.mlp")) {
       continue;
     }
     const Weight* fc1 = op->operand("fc1")->weight();
     const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
     const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOf(module, *op)});
-    Builder builder(decode, op.get());
+    Builder builder(&decode, op.get());
     ASSIGN_OR_RETURN(Operation * predictor,
                      builder.TryCreate(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, *op));
     predictor->result()->set_name("active");
@@ -43,18 +33,50 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   return absl::OkStatus();
 }
 
+absl::Status InsertPredictors(Module& module, PassContext& context) {
+  const std::string& kind = context.Option("kind");
+  if (kind != "certified" && kind != "low-rank" && kind != "none") {
+    return UsageError("insert-predictors: option 'kind' must be certified, low-rank or none, but is '", kind, "'");
+  }
+  ASSIGN_OR_RETURN(const LowRankOptions low_rank, ReadLowRankOptions(context));
+  Function* decode = module.FindFunction("decode");
+  if (decode == nullptr) {
+    return UserError("insert-predictors expects a function @decode; run split-phases before it");
+  }
+  RETURN_IF_ERROR(RequireWeights(*decode));
+  module.set_stage("sparse");
+  if (kind == "low-rank") {
+    module.SetAttribute("sparsity", std::string("predicted"));
+    return InsertLowRankPredictors(module, *decode, low_rank, context);
+  }
+  module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
+  return kind == "certified" ? InsertCertifiedTests(module, *decode, context) : absl::OkStatus();
+}
+
 constexpr PassOption kOptions[] = {
-    {"kind", "certified", "certified: a quantised copy of fc1 with a bound, which loses nothing; none: no predictors"}};
+    {"kind", "certified",
+     "certified: a quantised copy of fc1 with a bound, which loses nothing; low-rank: the paper's two small matrices; "
+     "none: no predictors"},
+    {"rank", "1000", "low-rank: rows of the first matrix"},
+    {"lookahead", "1",
+     "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
+     "one layer before (those of the first layer are not chosen); 0: from the input of their own block"},
+    {"choose", "positive",
+     "low-rank: positive: neurons and heads whose score is above zero, a threshold being part of the bias; largest: "
+     "always as many as the density says, those with the largest scores"},
+    {"mlp-density", "", "low-rank: the share of each layer's neurons that is chosen; none: neurons are not predicted"},
+    {"head-density", "", "low-rank: the same for heads"}};
 
 }  // namespace
 
-const PassInfo kInsertPredictorsPass = {
-    .name = "insert-predictors",
-    .summary = "Inserts before each MLP of @decode a predictor of its active neurons, and enters the sparse stratum.",
-    .example = R"(before  %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
+const PassInfo kInsertPredictorsPass = {.name = "insert-predictors",
+                                        .summary =
+                                            "Inserts into @decode what predicts the active neurons of each MLP, and "
+                                            "the heads, and enters the sparse stratum.",
+                                        .example = R"(before  %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
 after   %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows) : index<active>   %y = model.mlp(...))",
-    .promise = Promise::kReal,
-    .options = kOptions,
-    .run = InsertPredictors};
+                                        .promise = Promise::kReal,
+                                        .options = kOptions,
+                                        .run = InsertPredictors};
 
 }  // namespace dejavu

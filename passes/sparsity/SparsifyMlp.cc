@@ -8,11 +8,26 @@
 namespace dejavu {
 namespace {
 
-/// The predictor that reads the MLP's input and a copy of its fc1.
-Operation* PredictorOf(const Function& function, const Operation& mlp) {
+/// Tests the MLP's own input with a copy of its fc1.
+bool TestsNeurons(const Operation& op, const Operation& mlp) {
+  return op.Is("sparse.certified_active") && op.operand("x") == mlp.operand("x") &&
+         op.operand("q8")->weight()->sources == std::vector<const Weight*>{mlp.operand("fc1")->weight()};
+}
+
+/// Chooses among as many neurons as the MLP has, and says that they are those of layer `layer`.
+bool ChoosesNeurons(const Operation& op, const Operation& mlp, int64_t layer) {
+  return op.Is("sparse.select") && op.result()->type().shape[0] == Dim("active") &&
+         op.GetAttribute<int64_t>("layer") == layer &&
+         op.operand("scores")->type().shape[1] == mlp.operand("fc1")->type().shape[0];
+}
+
+/// What lists the neurons of the MLP of layer `layer`, and stands before it.
+Operation* PredictorOf(const Function& function, const Operation& mlp, int64_t layer) {
   for (const auto& op : function.ops()) {
-    if (op->Is("sparse.certified_active") && op->operand("x") == mlp.operand("x") &&
-        op->operand("q8")->weight()->sources == std::vector<const Weight*>{mlp.operand("fc1")->weight()}) {
+    if (op.get() == &mlp) {
+      break;
+    }
+    if (TestsNeurons(*op, mlp) || ChoosesNeurons(*op, mlp, layer)) {
       return op.get();
     }
   }
@@ -27,12 +42,14 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
   RETURN_IF_ERROR(RequireWeights(*decode));
   std::vector<Operation*> mlps;
   for (const auto& op : decode->ops()) {
-    if (op->Is("model.mlp")) {
+    if (op->Is("model.mlp") || op->Is("sparse.mlp")) {
       mlps.push_back(op.get());
     }
   }
-  for (Operation* mlp : mlps) {
-    const Operation* predictor = PredictorOf(*decode, *mlp);
+  for (size_t layer = 0; layer < mlps.size(); ++layer) {
+    Operation* mlp = mlps[layer];
+    const Operation* predictor =
+        mlp->Is("model.mlp") ? PredictorOf(*decode, *mlp, static_cast<int64_t>(layer)) : nullptr;
     if (predictor == nullptr) {
       continue;
     }
@@ -59,7 +76,7 @@ const PassInfo kSparsifyMlpPass = {
     .example =
         R"(before  %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows)   %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
 after   %active = ...   %y = sparse.mlp(%x, @fc1, @b1, @fc2.T, @b2, %active)   with @fc2.T = transpose(@fc2))",
-    .promise = Promise::kReal,
+    .promise = Promise::kUnlessPredicted,
     .options = {},
     .run = SparsifyMlp};
 

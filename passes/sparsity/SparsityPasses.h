@@ -7,6 +7,7 @@
 namespace dejavu {
 
 extern const PassInfo kInsertPredictorsPass;
+extern const PassInfo kSparsifyAttentionPass;
 extern const PassInfo kSparsifyMlpPass;
 
 }  // namespace dejavu

@@ -7,6 +7,7 @@
 #include "ir/base/FileUtil.h"
 #include "ir/base/Hash.h"
 #include "ir/base/Status.h"
+#include "runtime/artifact/Json.h"
 #include "runtime/artifact/WeightFile.h"
 
 namespace dejavu {
@@ -147,13 +148,20 @@ absl::StatusOr<Weights> ArtifactReader::OpenWeights(const Plan& plan, const Weig
 absl::StatusOr<std::vector<const SyntheticTensor*>> ArtifactReader::SyntheticTensors(const Plan& plan) const {
   std::vector<const SyntheticTensor*> tensors;
   std::vector<int64_t> sizes;
+  int64_t total = 0;
   for (const std::string& name : plan.weights) {
     const auto tensor = manifest_.synthetic.find(name);
     if (tensor == manifest_.synthetic.end()) {
       return UserError(FilePath(kManifestFile), ": field 'synthetic' has no tensor '", name, "'");
     }
+    const int64_t bytes = tensor->second.bytes();
+    if (bytes > kMaxJsonBytes - total) {
+      return UserError(FilePath(kManifestFile), ": field 'synthetic': the tensors up to '", name, "' have more than ",
+                       kMaxJsonBytes, " bytes");
+    }
+    total += bytes;
     tensors.push_back(&tensor->second);
-    sizes.push_back(tensor->second.bytes());
+    sizes.push_back(bytes);
   }
   RETURN_IF_ERROR(WithContext(CheckWeightSizes(plan, sizes), FilePath(manifest_.FindTarget(plan.target)->plan)));
   return tensors;

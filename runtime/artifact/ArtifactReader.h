@@ -84,7 +84,8 @@ class ArtifactReader {
                                                     HashCheck check = HashCheck::kOnOpening) const;
 
   [[nodiscard]] bool is_synthetic() const { return !manifest_.synthetic.empty(); }
-  /// What a synthetic model's Plan::weights are, in their order; they live as long as the reader.
+  /// What a synthetic model's Plan::weights are, in their order; they live as long as the reader. A tensor that isn't
+  /// described, one that is too small for its launches, and more bytes than any file may have are user errors.
   [[nodiscard]] absl::StatusOr<std::vector<const SyntheticTensor*>> SyntheticTensors(const Plan& plan) const;
 
  private:

@@ -78,17 +78,28 @@ absl::StatusOr<LaunchGrid> ReadGrid(const JsonObject& object) {
   return grid;
 }
 
+absl::Status ReadGrids(const JsonObject& object, Launch& launch) {
+  ASSIGN_OR_RETURN(const Json* grids, object.Member("grids"));
+  const std::string path = absl::StrCat(object.path(), ".grids");
+  RETURN_IF_ERROR(JsonObject(*grids, path).Check());
+  for (const auto& [isa, value] : grids->items()) {
+    const JsonObject grid(value, absl::StrCat(path, ".", isa));
+    RETURN_IF_ERROR(grid.Check());
+    ASSIGN_OR_RETURN(launch.grids[isa], ReadGrid(grid));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadCode(const JsonObject& object, Launch& launch) {
   if (object.Has("params")) {
     ASSIGN_OR_RETURN(const Json* params, object.Member("params"));
     launch.params = *params;
   }
-  if (object.Has("grid")) {
+  if (object.Has("grids")) {
     if (object.Has("builtin")) {
-      return UserError(object.Name("grid"), " does not belong to a builtin");
+      return UserError(object.Name("grids"), " do not belong to a builtin");
     }
-    ASSIGN_OR_RETURN(const JsonObject grid, object.Object("grid"));
-    ASSIGN_OR_RETURN(launch.grid, ReadGrid(grid));
+    RETURN_IF_ERROR(ReadGrids(object, launch));
   }
   if (!object.Has("builtin")) {
     ASSIGN_OR_RETURN(launch.symbol, object.String("symbol"));
@@ -117,6 +128,7 @@ absl::Status ReadCosts(const JsonObject& object, Launch& launch) {
   ASSIGN_OR_RETURN(launch.flops, object.IntegerOr("flops", 0, int64_t{1} << 60, 0));
   ASSIGN_OR_RETURN(launch.layer, object.IntegerOr("layer", -1, kMaxCount, -1));
   ASSIGN_OR_RETURN(launch.neurons, object.IntegerOr("neurons", 0, kMaxCount, 0));
+  ASSIGN_OR_RETURN(launch.heads, object.IntegerOr("heads", 0, kMaxCount, 0));
   ASSIGN_OR_RETURN(launch.predictor, object.BoolOr("predictor", false));
   const auto last_arg = static_cast<int64_t>(launch.args.size()) - 1;
   if (object.Has("per_active")) {
@@ -124,6 +136,7 @@ absl::Status ReadCosts(const JsonObject& object, Launch& launch) {
     PerActive active;
     ASSIGN_OR_RETURN(active.arg, cost.Integer("arg", 0, last_arg));
     ASSIGN_OR_RETURN(active.bytes, cost.Integer("bytes", 0, kMaxJsonBytes));
+    ASSIGN_OR_RETURN(active.bytes_per_context_token, cost.IntegerOr("bytes_per_context_token", 0, kMaxJsonBytes, 0));
     launch.per_active = active;
   }
   if (object.Has("per_positive")) {
@@ -166,6 +179,10 @@ absl::StatusOr<PlanFunction> ReadFunction(const JsonObject& object) {
   ASSIGN_OR_RETURN(function.tokens, ReadBuffer(*tokens, absl::StrCat(object.path(), ".tokens")));
   ASSIGN_OR_RETURN(const Json* logits, object.Member("logits"));
   ASSIGN_OR_RETURN(function.logits, ReadBuffer(*logits, absl::StrCat(object.path(), ".logits")));
+  if (object.Has("choice")) {
+    ASSIGN_OR_RETURN(const Json* choice, object.Member("choice"));
+    ASSIGN_OR_RETURN(function.choice, ReadBuffer(*choice, absl::StrCat(object.path(), ".choice")));
+  }
   ASSIGN_OR_RETURN(const Json* launches, object.Array("launches"));
   for (size_t i = 0; i < launches->size(); ++i) {
     const JsonObject entry((*launches)[i], absl::StrCat(object.path(), ".launches[", i, "]"));
@@ -247,14 +264,17 @@ Json LaunchToJson(const Launch& launch) {
   } else {
     json["symbol"] = launch.symbol;
   }
-  if (launch.grid.has_value()) {
-    json["grid"] = GridToJson(*launch.grid);
+  for (const auto& [isa, grid] : launch.grids) {
+    json["grids"][isa] = GridToJson(grid);
   }
   if (launch.bytes_per_context_token != 0) {
     json["bytes_per_context_token"] = launch.bytes_per_context_token;
   }
   if (launch.per_active.has_value()) {
     json["per_active"] = {{"arg", launch.per_active->arg}, {"bytes", launch.per_active->bytes}};
+    if (launch.per_active->bytes_per_context_token != 0) {
+      json["per_active"]["bytes_per_context_token"] = launch.per_active->bytes_per_context_token;
+    }
   }
   if (launch.per_positive.has_value()) {
     json["per_positive"] = {
@@ -265,6 +285,9 @@ Json LaunchToJson(const Launch& launch) {
   }
   if (launch.neurons > 0) {
     json["neurons"] = launch.neurons;
+  }
+  if (launch.heads > 0) {
+    json["heads"] = launch.heads;
   }
   if (launch.predictor) {
     json["predictor"] = true;
@@ -314,6 +337,9 @@ Json PlanToJson(const Plan& plan) {
     entry = {{"tokens", BufferToJson(function.tokens)},
              {"logits", BufferToJson(function.logits)},
              {"launches", Json::array()}};
+    if (function.choice.kind != BufferRef::Kind::kAbsent) {
+      entry["choice"] = BufferToJson(function.choice);
+    }
     for (const Launch& launch : function.launches) {
       entry["launches"].push_back(LaunchToJson(launch));
     }

@@ -41,10 +41,12 @@ struct GemmSpec {
   int64_t tokens = 0;  ///< Rows of x where the plan fixes them, as for the last token's logits; 0 = those of the call.
 };
 
-/// Extra bytes that a launch reads for each entry of the index<> argument number `arg`.
+/// Extra bytes that a launch reads for each entry of the index<> argument number `arg`, and for each entry and each
+/// position of the context.
 struct PerActive {
   int64_t arg = 0;
   int64_t bytes = 0;
+  int64_t bytes_per_context_token = 0;
 };
 
 /// Extra bytes for each entry of argument `active` whose value in argument `h` (f32<active>) is not zero.
@@ -58,8 +60,8 @@ struct PerPositive {
 /// after every launch. What follows may hold anything, so launches that never overlap can share one scratch memory.
 inline constexpr int64_t kScratchCounterBytes = 16384;
 
-/// How many threads of a device run a launch, and what memory they share; the compiler decides it, a device's runtime
-/// follows it.
+/// How many threads of a device run a launch, and what memory they share; the compiler decides it for each of its
+/// instruction sets, a device's runtime follows it.
 struct LaunchGrid {
   int64_t blocks = 1;
   /// At most this many blocks for each multiprocessor are launched: the kernel is then right for any number of blocks
@@ -83,16 +85,18 @@ struct Launch {
   int64_t flops = 0;
   std::optional<PerActive> per_active;
   std::optional<PerPositive> per_positive;
-  int64_t layer = -1;              ///< -1: belongs to no layer.
-  int64_t neurons = 0;             ///< Neurons of the layer's MLP where this launch works on them; 0 elsewhere.
-  bool predictor = false;          ///< Whether the bytes count as the predictor's.
-  std::optional<LaunchGrid> grid;  ///< Set for a device with grids of threads; the CPU has none.
-  nlohmann::json params;           ///< The kernel's attributes as the compiler wrote them; null where there are none.
+  int64_t layer = -1;      ///< -1: belongs to no layer.
+  int64_t neurons = 0;     ///< Neurons of the layer's MLP where this launch has a list of them; 0 elsewhere.
+  int64_t heads = 0;       ///< Heads of the layer's attention where it has a list of these.
+  bool predictor = false;  ///< Whether the bytes count as the predictor's.
+  std::map<std::string, LaunchGrid> grids;  ///< By instruction set, for a device with grids of threads.
+  nlohmann::json params;                    ///< The kernel's attributes as the compiler wrote them, or null.
 };
 
 struct PlanFunction {
   BufferRef tokens;  ///< i32<T>
   BufferRef logits;  ///< f32<1,V>
+  BufferRef choice;  ///< i32<1>: the likeliest token, -1 where there is none; absent where the host chooses.
   std::vector<Launch> launches;
 };
 

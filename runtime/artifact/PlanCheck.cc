@@ -98,6 +98,10 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
   }
   RETURN_IF_ERROR(CheckBuffer(plan, function.tokens, tokens * 4, name + ".tokens"));
   RETURN_IF_ERROR(CheckBuffer(plan, function.logits, vocab * 4, name + ".logits"));
+  if (function.choice.kind != BufferRef::Kind::kAbsent && function.choice.kind != BufferRef::Kind::kArena) {
+    return UserError("field '", name, ".choice' must be in the arena");
+  }
+  RETURN_IF_ERROR(CheckBuffer(plan, function.choice, sizeof(int32_t), name + ".choice"));
   if (function.logits.bytes != 0 && function.logits.bytes != vocab * 4) {
     return UserError("field '", name, ".logits' has ", function.logits.bytes,
                      " bytes, but the manifest's vocabulary of ", vocab, " needs ", vocab * 4);

@@ -39,9 +39,23 @@ absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
     }
     tensor.fill.seeds.push_back(*hash);
   }
+  if (tensor.dtype == DType::kI8 && tensor.fill.step != 1) {
+    return UserError(object.Name("step"), " of an i8 must be 1, but is ", tensor.fill.step);
+  }
   const int64_t height = tensor.fill.transposed ? tensor.columns : tensor.rows;
   if (height % static_cast<int64_t>(tensor.fill.seeds.size()) != 0) {
     return UserError(object.Name("seeds"), ": ", tensor.fill.seeds.size(), " seeds do not divide ", height, " rows");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadChoice(const JsonObject& object, SyntheticTensor& tensor) {
+  const int64_t count = tensor.rows * tensor.columns;
+  ASSIGN_OR_RETURN(tensor.fill.multiplier, object.Integer("multiplier", 1, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.offset, object.Integer("offset", 0, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.chosen, object.Integer("chosen", 0, count));
+  if (tensor.fill.pattern.size() != 2 || count > kMaxExtent) {
+    return UserError(object.Name("multiplier"), " needs a pattern of 2 numbers and at most ", kMaxExtent, " elements");
   }
   return absl::OkStatus();
 }
@@ -66,7 +80,13 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
   ASSIGN_OR_RETURN(const Json* pattern, ReadList(object, "pattern"));
   for (const Json& value : *pattern) {
     ASSIGN_OR_RETURN(const float number, ReadFloat(value, object.Name("pattern")));
+    if (tensor.dtype == DType::kI8 && !(number >= -127 && number <= 127)) {
+      return UserError(object.Name("pattern"), " of an i8 must hold numbers from -127 to 127, but has ", number);
+    }
     tensor.fill.pattern.push_back(number);
+  }
+  if (object.Has("multiplier")) {
+    RETURN_IF_ERROR(ReadChoice(object, tensor));
   }
   return tensor;
 }
@@ -76,6 +96,11 @@ Json SyntheticTensorToJson(const SyntheticTensor& tensor) {
   Json json = {{"dtype", dtype}, {"rows", tensor.rows}, {"columns", tensor.columns}};
   if (!tensor.fill.pattern.empty()) {
     json["pattern"] = tensor.fill.pattern;
+    if (tensor.fill.multiplier > 0) {
+      json["multiplier"] = tensor.fill.multiplier;
+      json["offset"] = tensor.fill.offset;
+      json["chosen"] = tensor.fill.chosen;
+    }
     return json;
   }
   json["step"] = tensor.fill.step;

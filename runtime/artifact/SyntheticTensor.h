@@ -25,7 +25,8 @@ struct SyntheticTensor {
 };
 
 /// One entry of the manifest's "synthetic". An error names the field: another dtype than f32, f16, bf16 or i8, extents
-/// below 1 or too large to count the bytes, neither a pattern nor a grid, rows that the seeds don't divide.
+/// below 1 or too large to count the bytes, neither a pattern nor a grid, rows that the seeds don't divide, numbers
+/// that an i8 cannot hold.
 [[nodiscard]] absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object);
 [[nodiscard]] nlohmann::json SyntheticTensorToJson(const SyntheticTensor& tensor);
 

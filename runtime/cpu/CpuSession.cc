@@ -44,4 +44,20 @@ absl::Status CpuSession::Decode(int32_t token, int64_t past, bool observe) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<LaunchSpan>> CpuSession::Trace(int32_t token, int64_t past) {
+  RETURN_IF_ERROR(Decode(token, past, /*observe=*/true));
+  std::vector<LaunchSpan> spans;
+  int64_t end = 0;
+  // Launches follow each other here, whatever their stream.
+  for (const LaunchRecord& record : records()) {
+    spans.push_back({end, end + record.nanoseconds});
+    end += record.nanoseconds;
+  }
+  return spans;
+}
+
+absl::StatusOr<int32_t> CpuSession::Choice() {
+  return decode_->choice() != nullptr ? *decode_->choice() : DeviceSession::Choice();
+}
+
 }  // namespace dejavu

@@ -47,6 +47,7 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const CpuModel& model
 absl::Status Executor::Bind(const CpuModel& model, const CpuBuffers& buffers) {
   tokens_ = static_cast<int32_t*>(Address(function_.tokens, model, buffers));
   logits_ = static_cast<float*>(Address(function_.logits, model, buffers));
+  choice_ = static_cast<int32_t*>(Address(function_.choice, model, buffers));
   for (const Launch& launch : function_.launches) {
     BoundLaunch bound;
     bound.launch = &launch;

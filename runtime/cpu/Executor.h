@@ -41,6 +41,8 @@ class Executor : private TeamWork {
 
   [[nodiscard]] int32_t* tokens() const { return tokens_; }
   [[nodiscard]] const float* logits() const { return logits_; }
+  /// Where the likeliest next token is; null for a function that doesn't choose one.
+  [[nodiscard]] const int32_t* choice() const { return choice_; }
   /// One per launch of the function.
   [[nodiscard]] const std::vector<LaunchRecord>& records() const { return records_; }
 
@@ -65,6 +67,7 @@ class Executor : private TeamWork {
   size_t scratch_floats_ = 0;  // of one thread
   int32_t* tokens_ = nullptr;
   float* logits_ = nullptr;
+  int32_t* choice_ = nullptr;
   std::array<int64_t, 2> dims_ = {};  // tokens of this call, tokens before it
   bool observe_ = false;
 };

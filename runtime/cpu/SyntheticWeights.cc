@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ir/base/Status.h"
 #include "runtime/artifact/Plan.h"
 #include "runtime/cpu/HostBuffer.h"
 
@@ -31,11 +32,8 @@ absl::StatusOr<Weights> MakeSyntheticWeights(const std::vector<const SyntheticTe
   for (const SyntheticTensor* tensor : tensors) {
     total += Aligned(tensor->bytes());
   }
-  absl::StatusOr<HostBuffer> allocated = HostBuffer::Allocate(static_cast<size_t>(total), "the synthetic weights");
-  if (!allocated.ok()) {
-    return allocated.status();
-  }
-  const auto memory = std::make_shared<HostBuffer>(*std::move(allocated));
+  ASSIGN_OR_RETURN(HostBuffer allocated, HostBuffer::Allocate(static_cast<size_t>(total), "the synthetic weights"));
+  const auto memory = std::make_shared<HostBuffer>(std::move(allocated));
   std::vector<std::span<const std::byte>> spans;
   int64_t offset = 0;
   for (const SyntheticTensor* tensor : tensors) {

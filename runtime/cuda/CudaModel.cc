@@ -6,6 +6,7 @@
 #include "ir/base/Status.h"
 #include "runtime/cuda/CudaMemoryMeter.h"
 #include "runtime/cuda/CudaSession.h"
+#include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/WeightFill.h"
 #include "runtime/cuda/WeightUpload.h"
 
@@ -15,8 +16,9 @@ namespace {
 // What a kernel gets without asking.
 constexpr int64_t kPlainSharedBytes = 48 * 1024;
 
-/// What a function of a plan must be to run here, beyond what every plan is checked for.
-absl::Status CheckFunction(const PlanFunction& function, const std::string& name, const CudaDevice& device) {
+/// What a function of a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
+absl::Status CheckFunction(const PlanFunction& function, const std::string& name, const std::string& isa,
+                           const CudaDevice& device) {
   if (function.tokens.value != 0) {
     return UserError("field 'functions.", name, ".tokens' must be at the arena's start");
   }
@@ -27,11 +29,12 @@ absl::Status CheckFunction(const PlanFunction& function, const std::string& name
       RETURN_IF_ERROR(WithContext(CheckCudaGemm(*launch.gemm), path));
       continue;
     }
-    if (!launch.grid.has_value()) {
-      return UserError(path, ": kernel '", launch.kernel, "' has no 'grid', which a GPU needs");
+    const auto grid = launch.grids.find(isa);
+    if (grid == launch.grids.end()) {
+      return UserError(path, ": kernel '", launch.kernel, "' has no grid for ", isa);
     }
-    if (launch.grid->shared > device.max_shared_bytes()) {
-      return UserError(path, ": needs ", launch.grid->shared, " bytes of shared memory a block, but ", device.name(),
+    if (grid->second.shared > device.max_shared_bytes()) {
+      return UserError(path, ": needs ", grid->second.shared, " bytes of shared memory a block, but ", device.name(),
                        " has ", device.max_shared_bytes());
     }
   }
@@ -57,10 +60,6 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReade
   const CudaDevice::Scope scope(model->device());
   RETURN_IF_ERROR(scope.status());
   model->OpenBlas(plan);
-  for (const std::string& name : Functions(*model)) {
-    RETURN_IF_ERROR(
-        WithContext(CheckFunction(*plan.FindFunction(name), name, model->device()), PlanPath(artifact, plan)));
-  }
   RETURN_IF_ERROR(model->LoadKernels(artifact, plan));
   RETURN_IF_ERROR(artifact.is_synthetic() ? model->MakeWeights(artifact, plan)
                                           : model->LoadWeights(artifact, plan, options));
@@ -88,6 +87,10 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
                            .isas = isas,
                            .advice = absl::StrCat("build the artifact again with --target=cuda:", isas.front())}));
   isa_ = code.isa;
+  for (const std::string& name : Functions(*this)) {
+    RETURN_IF_ERROR(
+        WithContext(CheckFunction(*plan.FindFunction(name), name, isa_, *device_), PlanPath(artifact, plan)));
+  }
   const std::string path = artifact.FilePath(code.file);
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   ModuleHandle module = nullptr;
@@ -103,7 +106,7 @@ absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
     for (const Launch& launch : plan.FindFunction(name)->launches) {
       has_gemm = has_gemm || launch.gemm.has_value();
       if (!launch.gemm.has_value()) {
-        shared[launch.symbol] = std::max(shared[launch.symbol], launch.grid->shared);
+        shared[launch.symbol] = std::max(shared[launch.symbol], launch.grids.at(isa_).shared);
       }
     }
   }
@@ -114,13 +117,24 @@ absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
   }
   for (const auto& [symbol, bytes] : shared) {
     ASSIGN_OR_RETURN(FunctionHandle function, FindKernel(symbol, path));
+    // A multiprocessor divides its memory between cache and shared memory anew only when nothing runs on it. Where all
+    // kernels ask for the same, launches can overlap.
+    RETURN_IF_ERROR(WithContext(device_->driver().FuncSetAttribute(function, kSharedCarveout, 100), symbol));
     if (bytes > kPlainSharedBytes) {
       RETURN_IF_ERROR(WithContext(
           device_->driver().FuncSetAttribute(function, kMaxDynamicSharedBytes, static_cast<int32_t>(bytes)), symbol));
     }
     functions_[symbol] = function;
   }
-  return absl::OkStatus();
+  if (plan.FindFunction("decode")->choice.kind == BufferRef::Kind::kAbsent) {
+    return absl::OkStatus();
+  }
+  const absl::Status found = device_->driver().ModuleGetFunction(&advance_, module_.get(), kAdvanceSymbol);
+  if (absl::IsNotFound(found)) {
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(WithContext(found, path));
+  return WithContext(device_->driver().FuncSetAttribute(advance_, kSharedCarveout, 100), kAdvanceSymbol);
 }
 
 absl::StatusOr<FunctionHandle> CudaModel::FindKernel(const std::string& symbol, const std::string& path) const {
@@ -178,7 +192,7 @@ BoundLaunch CudaModel::Bind(const Launch& launch) const {
   if (launch.gemm.has_value()) {
     return bound;
   }
-  const LaunchGrid& grid = *launch.grid;
+  const LaunchGrid& grid = launch.grids.at(isa_);
   const int64_t most = grid.per_sm * device_->multiprocessors();
   bound.function = functions_.at(launch.symbol);
   bound.blocks = static_cast<uint32_t>(grid.per_sm == 0 ? grid.blocks : std::min(grid.blocks, most));

@@ -42,6 +42,8 @@ class CudaModel final : public DeviceModel {
   [[nodiscard]] const GemmKernels& gemm_kernels() const { return gemm_kernels_; }
   /// The kernel of `launch`, null for a builtin, and its geometry on this device; the params are left empty.
   [[nodiscard]] BoundLaunch Bind(const Launch& launch) const;
+  /// The kernel of GreedyLoop; null where plan or code have no choice of tokens.
+  [[nodiscard]] FunctionHandle advance() const { return advance_; }
   /// The tensor Plan::weights[index].
   [[nodiscard]] DevicePointer weight(size_t index) const {
     return weights_.get() + static_cast<DevicePointer>(layout_.offsets[index]);
@@ -67,6 +69,7 @@ class CudaModel final : public DeviceModel {
   std::string no_blas_;                              // why there is none
   std::map<std::string, FunctionHandle> functions_;  // by symbol
   GemmKernels gemm_kernels_;
+  FunctionHandle advance_ = nullptr;
   WeightLayout layout_;
   DeviceMemory weights_;
 };

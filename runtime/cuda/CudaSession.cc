@@ -11,11 +11,13 @@
 namespace dejavu::cuda {
 namespace {
 
-/// The logits start on a cache line of their own, behind the control block and the tokens of a prompt.
-int64_t LogitsOffset(const Plan& plan) {
+/// Pinned memory: the control block and the tokens of a prompt, on cache lines of their own a choice, then the logits
+/// and the choices of the greedy loop.
+int64_t ChoiceOffset(const Plan& plan) {
   const auto tokens_end = static_cast<int64_t>(offsetof(Control, token) + sizeof(int32_t) * plan.max_tokens);
   return (std::max(tokens_end, static_cast<int64_t>(sizeof(Control))) + 63) / 64 * 64;
 }
+int64_t LogitsOffset(const Plan& plan) { return ChoiceOffset(plan) + 64; }
 
 }  // namespace
 
@@ -38,11 +40,14 @@ CudaSession::~CudaSession() {
 absl::Status CudaSession::Init() {
   const Driver& driver = device_.driver();
   ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes, "the KV caches and buffers of a session"));
+  const int64_t choices_offset = LogitsOffset(plan_) + model_.vocab() * static_cast<int64_t>(sizeof(float));
   ASSIGN_OR_RETURN(pinned_,
-                   AllocatePinned(device_, LogitsOffset(plan_) + model_.vocab() * static_cast<int64_t>(sizeof(float))));
+                   AllocatePinned(device_, choices_offset + plan_.positions * static_cast<int64_t>(sizeof(int32_t))));
   auto* pinned = static_cast<std::byte*>(pinned_.get());
   control_ = new (pinned) Control;
+  choice_ = reinterpret_cast<int32_t*>(pinned + ChoiceOffset(plan_));
   logits_ = reinterpret_cast<float*>(pinned + LogitsOffset(plan_));
+  choices_ = reinterpret_cast<int32_t*>(pinned + choices_offset);
   ASSIGN_OR_RETURN(stream_, NewStream(device_));
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
@@ -53,8 +58,11 @@ absl::Status CudaSession::Init() {
     prefill_ = BindLaunches("prefill");
     gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), ProductMemory());
   }
-  const std::vector<LaunchEdge> edges = LaunchEdges(plan_.FindFunction("decode")->launches, device_.has_early_launch());
-  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, ControlInput(), launches_, edges, stream_.get()));
+  last_logits_ = plan_.FindFunction("decode")->logits;
+  const std::vector<LaunchEdge> edges =
+      LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), device_.has_early_launch());
+  const Input input = ControlInput();
+  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, &input, launches_, edges, stream_.get()));
   return Synchronize();
 }
 
@@ -65,10 +73,12 @@ std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) 
     for (const BufferRef& ref : launch.args) {
       bound.params.push_back(Address(ref));
     }
-    if (!launch.gemm.has_value()) {
-      bound.params.push_back(ControlInput().to);
+    if (launch.gemm.has_value()) {
+      launches.push_back(std::move(bound));
+      continue;
     }
-    if (launch.grid.has_value() && launch.grid->scratch > 0) {
+    bound.params.push_back(ControlInput().to);
+    if (launch.grids.at(model_.isa()).scratch > 0) {
       bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
     }
     launches.push_back(std::move(bound));
@@ -153,11 +163,81 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   const auto vocab = static_cast<size_t>(model_.vocab());
-  running_ = true;
-  RETURN_IF_ERROR(
-      device_.driver().MemcpyDtoHAsync(logits_, Address(last_logits_), vocab * sizeof(float), stream_.get()));
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(Fetch(last_logits_, logits_, vocab * sizeof(float)));
   return std::span<const float>(logits_, vocab);
+}
+
+absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_t past) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Synchronize());
+  if (traced_ == nullptr) {
+    const std::vector<LaunchEdge> edges =
+        LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), /*allow_early=*/false);
+    ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), launches_, edges, stream_.get()));
+  }
+  *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
+  RETURN_IF_ERROR(Synchronize());
+  return traced_->Read();
+}
+
+absl::StatusOr<int32_t> CudaSession::Choice() {
+  const BufferRef& choice = plan_.FindFunction("decode")->choice;
+  if (choice.kind == BufferRef::Kind::kAbsent) {
+    return DeviceSession::Choice();
+  }
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Fetch(choice, choice_, sizeof(*choice_)));
+  return *choice_;
+}
+
+/// Copies to pinned memory what the work so far leaves at `from`.
+absl::Status CudaSession::Fetch(const BufferRef& from, void* to, size_t bytes) {
+  running_ = true;
+  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Address(from), bytes, stream_.get()));
+  return Synchronize();
+}
+
+absl::Status CudaSession::DecodeGreedily(int32_t token, int64_t past, int64_t count, const OnChoice& on_choice) {
+  if (model_.advance() == nullptr) {
+    return DeviceSession::DecodeGreedily(token, past, count, on_choice);
+  }
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(MakeGreedyLoop());
+  *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
+  running_ = true;
+  const Input input = ControlInput();
+  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, input.from, input.bytes, stream_.get()));
+  ASSIGN_OR_RETURN(running_, greedy_->Run(past, count, on_choice));
+  return absl::OkStatus();
+}
+
+absl::Status CudaSession::MakeGreedyLoop() {
+  if (greedy_ != nullptr) {
+    return absl::OkStatus();
+  }
+  const PlanFunction& decode = *plan_.FindFunction("decode");
+  std::vector<LaunchEdge> edges = LaunchEdges(decode.launches, model_.isa(), device_.has_early_launch());
+  const std::vector<LaunchEdge> last = EdgesToEnd(decode.launches);
+  edges.insert(edges.end(), last.begin(), last.end());
+  advance_.symbol = kAdvanceSymbol;
+  BoundLaunch advance;
+  advance.launch = &advance_;
+  advance.function = model_.advance();
+  advance.threads = 32;
+  // The device writes to pinned memory by the host's address of it.
+  advance.params = {Address(decode.choice), ControlInput().to, reinterpret_cast<DevicePointer>(choices_)};
+  std::vector<BoundLaunch> launches = launches_;
+  launches.push_back(std::move(advance));
+  ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, launches, edges, stream_.get(), choices_));
+  return absl::OkStatus();
 }
 
 absl::Status CudaSession::Synchronize() {

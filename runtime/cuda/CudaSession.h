@@ -10,7 +10,9 @@
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
+#include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/MemoryLayout.h"
+#include "runtime/cuda/TracedGraph.h"
 #include "runtime/device/Device.h"
 
 namespace dejavu::cuda {
@@ -26,6 +28,10 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) override;
   [[nodiscard]] absl::Status Decode(int32_t token, int64_t past, bool observe) override;
   [[nodiscard]] absl::StatusOr<std::span<const float>> Logits() override;
+  [[nodiscard]] absl::StatusOr<int32_t> Choice() override;
+  [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
+                                            const OnChoice& on_choice) override;
+  [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
   [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return records_; }
 
  private:
@@ -35,6 +41,8 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const std::string& function) const;
   [[nodiscard]] GemmMemory ProductMemory() const;
   absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
+  absl::Status MakeGreedyLoop();
+  absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
   [[nodiscard]] DevicePointer Address(const BufferRef& ref) const;
   [[nodiscard]] Input ControlInput() const;
   absl::Status Synchronize();
@@ -45,15 +53,21 @@ class CudaSession final : public DeviceSession {
   SessionLayout layout_;
   DeviceMemory memory_;
   PinnedMemory pinned_;
-  Control* control_ = nullptr;  // in pinned_; a prompt's other tokens follow the first
-  float* logits_ = nullptr;     // in pinned_
+  Control* control_ = nullptr;  // this and what follows are in pinned_; a prompt's other tokens come after the first
+  int32_t* choice_ = nullptr;   // of Choice()
+  float* logits_ = nullptr;
+  int32_t* choices_ = nullptr;  // of the greedy loop, by position
   Stream stream_;
   std::vector<BoundLaunch> launches_;
   GraphExec graph_;
-  std::vector<BoundLaunch> prefill_;         // empty where the model can't
-  std::unique_ptr<CudaGemm> gemm_;           // of prefill
-  BufferRef last_logits_;                    // that the last call left
-  std::unique_ptr<ObservedGraph> observed_;  // made when first asked for
+  std::vector<BoundLaunch> prefill_;  // empty where the model can't
+  std::unique_ptr<CudaGemm> gemm_;    // of prefill
+  BufferRef last_logits_;             // that the last call left
+  // Made when first asked for.
+  std::unique_ptr<ObservedGraph> observed_;
+  std::unique_ptr<GreedyLoop> greedy_;
+  std::unique_ptr<TracedGraph> traced_;
+  Launch advance_;  // for messages
   std::vector<LaunchRecord> records_;
   bool running_ = false;  // whether the stream may still be at work
 };

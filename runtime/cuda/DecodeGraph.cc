@@ -21,11 +21,14 @@ size_t ValueBytes(const Launch& launch) { return static_cast<size_t>(launch.neur
 
 }  // namespace
 
-absl::StatusOr<GraphExec> MakeDecodeGraph(const CudaDevice& device, const Input& input,
+absl::StatusOr<GraphExec> MakeDecodeGraph(const CudaDevice& device, const Input* input,
                                           const std::vector<BoundLaunch>& launches,
                                           const std::vector<LaunchEdge>& edges, StreamHandle stream) {
   ASSIGN_OR_RETURN(GraphBuilder builder, GraphBuilder::Create(device));
-  ASSIGN_OR_RETURN(const NodeHandle start, builder.AddCopyToDevice(input.from, input.to, input.bytes));
+  NodeHandle start = nullptr;
+  if (input != nullptr) {
+    ASSIGN_OR_RETURN(start, builder.AddCopyToDevice(input->from, input->to, input->bytes));
+  }
   std::vector<NodeHandle> nodes;
   for (const BoundLaunch& launch : launches) {
     ASSIGN_OR_RETURN(const NodeHandle node, builder.AddKernel(launch));
@@ -33,6 +36,9 @@ absl::StatusOr<GraphExec> MakeDecodeGraph(const CudaDevice& device, const Input&
   }
   for (const LaunchEdge& edge : edges) {
     const NodeHandle from = edge.from == LaunchEdge::kStart ? start : nodes[static_cast<size_t>(edge.from)];
+    if (from == nullptr) {
+      continue;
+    }
     RETURN_IF_ERROR(builder.AddEdge(from, nodes[static_cast<size_t>(edge.to)], edge.early));
   }
   return builder.Finish(stream);

@@ -21,8 +21,9 @@ struct Input {
   size_t bytes = 0;
 };
 
-/// A copy of the input, then the launches, ordered by `edges`. The context must be current, here and below.
-[[nodiscard]] absl::StatusOr<GraphExec> MakeDecodeGraph(const CudaDevice& device, const Input& input,
+/// A copy of the input, unless that is null, then the launches, ordered by `edges`. The context must be current, here
+/// and below.
+[[nodiscard]] absl::StatusOr<GraphExec> MakeDecodeGraph(const CudaDevice& device, const Input* input,
                                                         const std::vector<BoundLaunch>& launches,
                                                         const std::vector<LaunchEdge>& edges, StreamHandle stream);
 

@@ -34,6 +34,7 @@ inline constexpr int32_t kCapabilityMinor = 76;
 inline constexpr int32_t kMaxSharedMemoryPerBlock = 97;  // ..._PER_BLOCK_OPTIN
 // CUfunction_attribute
 inline constexpr int32_t kMaxDynamicSharedBytes = 8;
+inline constexpr int32_t kSharedCarveout = 9;  // PREFERRED_SHARED_MEMORY_..., in percent
 // Flags
 inline constexpr uint32_t kStreamNonBlocking = 1;
 inline constexpr uint32_t kEventDefault = 0;

@@ -6,11 +6,14 @@
 namespace dejavu::cuda {
 namespace {
 
-bool IsEarly(const Launch& launch) { return launch.grid.has_value() && launch.grid->early; }
+bool IsEarly(const Launch& launch, const std::string& isa) {
+  const auto grid = launch.grids.find(isa);
+  return grid != launch.grids.end() && grid->second.early;
+}
 
 }  // namespace
 
-std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, bool allow_early) {
+std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, const std::string& isa, bool allow_early) {
   std::vector<LaunchEdge> edges;
   std::map<int64_t, int> last;  // by stream
   for (size_t i = 0; i < launches.size(); ++i) {
@@ -32,8 +35,20 @@ std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, bool al
     // order. Where several paths meet, ordinary edges do.
     const bool alone = before.size() == 1;
     for (const int from : before) {
-      edges.push_back({from, number, allow_early && alone && IsEarly(launch) && IsEarly(launches[from])});
+      edges.push_back({from, number, allow_early && alone && IsEarly(launch, isa) && IsEarly(launches[from], isa)});
     }
+  }
+  return edges;
+}
+
+std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches) {
+  std::map<int64_t, int> last;  // by stream
+  for (size_t i = 0; i < launches.size(); ++i) {
+    last[launches[i].stream] = static_cast<int>(i);
+  }
+  std::vector<LaunchEdge> edges;
+  for (const auto& [stream, number] : last) {
+    edges.push_back({number, static_cast<int>(launches.size()), false});
   }
   return edges;
 }

@@ -3,6 +3,7 @@
 #define DEJAVU_RUNTIME_CUDA_LAUNCHORDER_H_
 
 #include <cstddef>
+#include <string>
 #include <vector>
 
 #include "runtime/artifact/Plan.h"
@@ -21,9 +22,13 @@ struct LaunchEdge {
 };
 
 /// A launch follows the one before it in its stream and those in its waits, or the start if there are none. No edge is
-/// there twice. With `allow_early`, an edge between two launches whose grids say `early` is early where it is the only
-/// one into its launch.
-[[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, bool allow_early);
+/// there twice. With `allow_early`, an edge between two launches whose grids for `isa` say `early` is early where it is
+/// the only one into its launch.
+[[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, const std::string& isa,
+                                                  bool allow_early);
+
+/// What follows all launches: the last of each stream before number `launches.size()`.
+[[nodiscard]] std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches);
 
 }  // namespace dejavu::cuda
 

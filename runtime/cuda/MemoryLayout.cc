@@ -35,11 +35,13 @@ class Placer {
   int64_t bytes_ = 0;
 };
 
-/// The most that launches of each stream need.
+/// The most that launches of each stream need with any instruction set's code.
 void AddScratch(const PlanFunction& function, std::map<int64_t, int64_t>& scratch) {
   for (const Launch& launch : function.launches) {
-    if (launch.grid.has_value() && launch.grid->scratch > 0) {
-      scratch[launch.stream] = std::max({scratch[launch.stream], launch.grid->scratch, kScratchCounterBytes});
+    for (const auto& [isa, grid] : launch.grids) {
+      if (grid.scratch > 0) {
+        scratch[launch.stream] = std::max({scratch[launch.stream], grid.scratch, kScratchCounterBytes});
+      }
     }
   }
 }

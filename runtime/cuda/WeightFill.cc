@@ -24,7 +24,7 @@ struct FillArgs {
   int32_t parts = 0;
   int32_t transposed = 0;
   int32_t dtype = 0;
-  int32_t unused = 0;
+  int32_t choice = 0;
 };
 static_assert(sizeof(FillArgs) == 96);
 
@@ -38,6 +38,11 @@ FillArgs ArgsOf(const SyntheticTensor& tensor, DevicePointer out) {
   args.rows = tensor.rows;
   args.columns = tensor.columns;
   std::copy(tensor.fill.seeds.begin(), tensor.fill.seeds.end(), args.seeds.begin());
+  if (tensor.fill.multiplier > 0) {
+    args.choice = 1;
+    args.seeds = {static_cast<uint64_t>(tensor.fill.multiplier), static_cast<uint64_t>(tensor.fill.offset),
+                  static_cast<uint64_t>(tensor.fill.chosen)};
+  }
   // The kernel stores halves by cutting and rounding numbers that are exact already.
   std::transform(tensor.fill.pattern.begin(), tensor.fill.pattern.end(), args.pattern.begin(),
                  [&](float value) { return RoundTo(tensor.dtype, value); });

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -23,6 +24,19 @@ struct LaunchRecord {
   int64_t nanoseconds = 0;  ///< From the end of what comes before to its own end.
 };
 
+/// When a launch of a traced token ran, in nanoseconds from the token's start.
+struct LaunchSpan {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+/// Sees a choice, -1 where there is none; returns whether to go on with it.
+using OnChoice = std::function<bool(int32_t choice)>;
+
+/// The number of the largest logit, the first of equal ones; -1 where one is infinite or NaN, or none is finite. As the
+/// kernel argmax does it.
+[[nodiscard]] int32_t LikeliestToken(std::span<const float> logits);
+
 /// The caches and buffers of one sequence on a device. For one thread at a time. Callers check tokens and positions.
 class DeviceSession {
  public:
@@ -39,6 +53,15 @@ class DeviceSession {
   [[nodiscard]] virtual absl::Status Decode(int32_t token, int64_t past, bool observe) = 0;
   /// The logits that the last call left, f32<vocab>, once the device has finished; valid until the next call.
   [[nodiscard]] virtual absl::StatusOr<std::span<const float>> Logits() = 0;
+  /// The likeliest token after the one that the last call, a Decode(), took; -1 where there is none.
+  [[nodiscard]] virtual absl::StatusOr<int32_t> Choice();
+  /// Decodes `token` and then, `count` - 1 times, the choice after the token before. `on_choice` sees the choice after
+  /// each; when it returns false, that was the last. What is in the caches for later tokens is unknown then.
+  [[nodiscard]] virtual absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
+                                                    const OnChoice& on_choice);
+  /// Decodes `token` like Decode(), with launches beside each other as they are there, and says when each ran; the
+  /// clocks add some microseconds to each.
+  [[nodiscard]] virtual absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) = 0;
   /// One for each launch of "decode", from the last observed call.
   [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
 };

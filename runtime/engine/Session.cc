@@ -68,6 +68,45 @@ absl::Status Session::Advance(int32_t token) {
   return absl::OkStatus();
 }
 
+absl::Status Session::DecodeGreedily(int32_t token, int64_t count, const OnChoice& on_choice) {
+  RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  RETURN_IF_ERROR(CheckLength(count));
+  absl::Status no_choice;
+  const auto take = [&](int32_t choice) {
+    ++position_;
+    if (choice < 0) {
+      no_choice = UserError("the logits after token ", position_,
+                            " give no choice: the model's weights are damaged or its numbers overflow");
+    }
+    return choice >= 0 && on_choice(choice);
+  };
+  RETURN_IF_ERROR(observe_ ? ObserveGreedily(token, count, take)
+                           : Fail(device_->DecodeGreedily(token, position_, count, take)));
+  return no_choice;
+}
+
+absl::Status Session::ObserveGreedily(int32_t token, int64_t count, const OnChoice& on_choice) {
+  for (int64_t i = 0; i < count; ++i) {
+    RETURN_IF_ERROR(Fail(device_->Decode(token, position_, /*observe=*/true)));
+    statistics_.Add(device_->records(), position_ + 1);
+    const absl::StatusOr<int32_t> choice = device_->Choice();
+    RETURN_IF_ERROR(Fail(choice.status()));
+    if (!on_choice(*choice)) {
+      break;
+    }
+    token = *choice;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<LaunchSpan>> Session::Trace(int32_t token) {
+  RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  absl::StatusOr<std::vector<LaunchSpan>> spans = device_->Trace(token, position_);
+  RETURN_IF_ERROR(Fail(spans.status()));
+  ++position_;
+  return spans;
+}
+
 absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
   RETURN_IF_ERROR(failure_);
   const ModelInfo& model = model_->info();
@@ -77,7 +116,12 @@ absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
                        ") is outside the vocabulary, whose ids are 0 to ", model.vocab - 1);
     }
   }
-  const int64_t needed = position_ + static_cast<int64_t>(tokens.size());
+  return CheckLength(static_cast<int64_t>(tokens.size()));
+}
+
+absl::Status Session::CheckLength(int64_t count) const {
+  const ModelInfo& model = model_->info();
+  const int64_t needed = position_ + count;
   if (needed > model.positions) {
     return UserError("the sequence would be ", needed, " tokens long, but the model has ", model.positions,
                      " positions; shorten the prompt");

@@ -35,6 +35,13 @@ class Session {
   [[nodiscard]] absl::StatusOr<std::span<const float>> Decode(int32_t token);
   /// As Decode(), but leaves the logits on the device, and may return before it has finished.
   [[nodiscard]] absl::Status Advance(int32_t token);
+  /// Appends `token`, then the likeliest token after it and so on, `count` tokens in all; fewer if `on_choice` says so,
+  /// which sees what is chosen after each token, and returns whether that is to be appended. On a GPU nothing but the
+  /// choices comes back, and while the host looks at one the device works on the next. Errors as Prefill(), and logits
+  /// that give no choice.
+  [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t count, const OnChoice& on_choice);
+  /// Appends `token` and says when each launch of the plan's "decode" ran; as Advance() otherwise, without statistics.
+  [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token);
   /// Forgets all tokens, not the statistics. What they left in the caches stays, as no kernel reads past position().
   void Reset() { position_ = 0; }
 
@@ -43,7 +50,7 @@ class Session {
   /// Of the CPU.
   [[nodiscard]] int threads() const { return threads_; }
   [[nodiscard]] const Model& model() const { return *model_; }
-  /// Of the tokens that Decode() and Advance() took, if SessionOptions::statistics asked for them.
+  /// Of the tokens that all but Prefill() took, if SessionOptions::statistics asked for them.
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   void ClearStatistics() { statistics_.Clear(); }
   /// Switches statistics on or off from the next token on.
@@ -53,6 +60,8 @@ class Session {
   Session(std::shared_ptr<const Model> model, const SessionOptions& options, int threads,
           std::unique_ptr<DeviceSession> device);
   absl::Status CheckTokens(std::span<const int32_t> tokens) const;
+  absl::Status CheckLength(int64_t count) const;
+  absl::Status ObserveGreedily(int32_t token, int64_t count, const OnChoice& on_choice);
   absl::Status Fail(absl::Status status);
 
   std::shared_ptr<const Model> model_;

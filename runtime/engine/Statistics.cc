@@ -8,7 +8,7 @@ namespace {
 int64_t LaunchBytes(const Launch& launch, const LaunchRecord& record, int64_t context) {
   int64_t bytes = launch.bytes + launch.bytes_per_context_token * context;
   if (launch.per_active.has_value()) {
-    bytes += launch.per_active->bytes * record.active;
+    bytes += (launch.per_active->bytes + launch.per_active->bytes_per_context_token * context) * record.active;
   }
   if (launch.per_positive.has_value()) {
     bytes += launch.per_positive->bytes * record.positives;
@@ -22,17 +22,44 @@ double Mean(const std::vector<double>& values) {
 
 }  // namespace
 
+LayerCounts::LayerCounts(int64_t layers) : counters_(static_cast<size_t>(layers)) {}
+
+void LayerCounts::Register(size_t number, const Launch& launch, int64_t all) {
+  const auto layer = static_cast<size_t>(launch.layer);
+  if (launch.per_active.has_value() && all > 0 && launch.layer >= 0 && layer < counters_.size() &&
+      counters_[layer].all == 0) {
+    counters_[layer] = {number, all, 0};
+  }
+}
+
+void LayerCounts::Add(const std::vector<LaunchRecord>& records) {
+  for (Counter& counter : counters_) {
+    counter.active += counter.all > 0 ? records[counter.launch].active : 0;
+  }
+}
+
+void LayerCounts::Clear() {
+  for (Counter& counter : counters_) {
+    counter.active = 0;
+  }
+}
+
+std::vector<double> LayerCounts::Density(int64_t tokens) const {
+  std::vector<double> density;
+  for (const Counter& counter : counters_) {
+    const bool known = counter.all > 0 && tokens > 0;
+    density.push_back(known ? static_cast<double>(counter.active) / static_cast<double>(counter.all * tokens) : 1.0);
+  }
+  return density;
+}
+
 Statistics::Statistics(const ModelInfo& model, const PlanFunction& decode)
-    : counter_(static_cast<size_t>(model.layers), kNone), active_(counter_.size(), 0) {
+    : neurons_(model.layers), heads_(model.layers) {
   for (size_t i = 0; i < decode.launches.size(); ++i) {
     const Launch& launch = decode.launches[i];
     launches_.push_back({&launch, 0, 0, 0});
-    const auto layer = static_cast<size_t>(launch.layer);
-    const bool counts = launch.per_active.has_value() && launch.neurons > 0 && launch.layer >= 0;
-    // Several launches of a layer may take the same list; the first one is enough.
-    if (counts && layer < counter_.size() && counter_[layer] == kNone) {
-      counter_[layer] = i;
-    }
+    neurons_.Register(i, launch, launch.neurons);
+    heads_.Register(i, launch, launch.heads);
   }
 }
 
@@ -47,18 +74,16 @@ void Statistics::Add(const std::vector<LaunchRecord>& records, int64_t context) 
     bytes_ += bytes;
     predictor_bytes_ += totals.launch->predictor ? bytes : 0;
   }
-  for (size_t layer = 0; layer < counter_.size(); ++layer) {
-    if (counter_[layer] != kNone) {
-      active_[layer] += records[counter_[layer]].active;
-    }
-  }
+  neurons_.Add(records);
+  heads_.Add(records);
 }
 
 void Statistics::Clear() {
   tokens_ = 0;
   bytes_ = 0;
   predictor_bytes_ = 0;
-  active_.assign(active_.size(), 0);
+  neurons_.Clear();
+  heads_.Clear();
   for (LaunchTotals& totals : launches_) {
     totals = {totals.launch, 0, 0, 0};
   }
@@ -72,19 +97,9 @@ double Statistics::PredictorBytesPerToken() const {
   return tokens_ == 0 ? 0.0 : static_cast<double>(predictor_bytes_) / static_cast<double>(tokens_);
 }
 
-std::vector<double> Statistics::MlpDensity() const {
-  std::vector<double> density(counter_.size(), 1.0);
-  for (size_t layer = 0; layer < density.size(); ++layer) {
-    if (counter_[layer] != kNone && tokens_ > 0) {
-      const auto neurons = static_cast<double>(launches_[counter_[layer]].launch->neurons);
-      density[layer] = static_cast<double>(active_[layer]) / (neurons * static_cast<double>(tokens_));
-    }
-  }
-  return density;
-}
+std::vector<double> Statistics::MlpDensity() const { return neurons_.Density(tokens_); }
 
-// No pass skips heads yet: every head of every layer is computed.
-std::vector<double> Statistics::HeadDensity() const { return std::vector<double>(counter_.size(), 1.0); }
+std::vector<double> Statistics::HeadDensity() const { return heads_.Density(tokens_); }
 
 double Statistics::MeanMlpDensity() const { return Mean(MlpDensity()); }
 

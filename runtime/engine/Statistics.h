@@ -19,6 +19,27 @@ struct LaunchTotals {
   int64_t nanoseconds = 0;
 };
 
+/// By layer, how many of its neurons or heads were in its list.
+class LayerCounts {
+ public:
+  explicit LayerCounts(int64_t layers);
+  /// Launch `number` has a list of some of its layer's `all` neurons or heads. Several launches of a layer may have the
+  /// same list; the first one is enough.
+  void Register(size_t number, const Launch& launch, int64_t all);
+  void Add(const std::vector<LaunchRecord>& records);
+  void Clear();
+  /// The mean share of the layer that was in the list; 1 for a layer without one.
+  [[nodiscard]] std::vector<double> Density(int64_t tokens) const;
+
+ private:
+  struct Counter {
+    size_t launch = 0;
+    int64_t all = 0;
+    int64_t active = 0;
+  };
+  std::vector<Counter> counters_;
+};
+
 /// Totals over the tokens that a session decoded while statistics were on. The plan must outlive it.
 class Statistics {
  public:
@@ -43,14 +64,12 @@ class Statistics {
   [[nodiscard]] const std::vector<LaunchTotals>& launches() const { return launches_; }
 
  private:
-  static constexpr size_t kNone = SIZE_MAX;
-
   int64_t tokens_ = 0;
   int64_t bytes_ = 0;
   int64_t predictor_bytes_ = 0;
   std::vector<LaunchTotals> launches_;
-  std::vector<size_t> counter_;  // by layer: the launch whose list counts the layer's active neurons, or kNone
-  std::vector<int64_t> active_;  // by layer
+  LayerCounts neurons_;
+  LayerCounts heads_;
 };
 
 }  // namespace dejavu

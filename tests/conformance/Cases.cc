@@ -1,6 +1,7 @@
 #include "tests/conformance/Cases.h"
 
 #include <cmath>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelTable.h"
@@ -25,6 +26,17 @@ void AddLinears(std::vector<Case>& cases) {
     cases.push_back({Normed(LinearSpec(1, 3, 8, dtype, true, true, false), 1e-5), 1});
     cases.push_back({Normed(LinearSpec(1, 130, 40, dtype, false, true, false), 1e-12), 1});
     cases.push_back({Normed(LinearSpec(1, 130, 768, dtype, true, false, true), 1e-5), 1});
+    // Wide rows, which come through rings where devices have them: few and many, of columns that all threads share
+    // evenly or not, in one part or several.
+    cases.push_back({LinearSpec(1, 5, 1024, dtype, true, false, true), 1});
+    cases.push_back({Normed(LinearSpec(1, 397, 1000, dtype, true, false, false), 1e-5), 1});
+    cases.push_back({LinearSpec(1, 130, 13000, dtype, true, true, false), 1});
+  }
+  cases.push_back({LinearSpec(1, 1030, 4096, kF16, true, true, false), 1});
+  cases.push_back({LinearSpec(1, 270, 16384, kF16, false, true, true), 1});
+  cases.push_back({LinearSpec(1, 134, 36864, kF16, true, true, false), 1});
+  for (const int64_t k : {2048, 2560, 4096, 5120, 7168, 9216, 12288}) {
+    cases.push_back({Normed(LinearSpec(1, k / 16 + 7, k, kF16, true, false, true), 1e-5), 1});
   }
 }
 
@@ -52,6 +64,7 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec(1, 3, 80, 64), 1, 63});
   cases.push_back({AttentionSpec(1, 2, 128, 70), 1, 65});
   cases.push_back({AttentionSpec(1, 2, 264, 20), 1, 6});
+  cases.push_back({AttentionSpec(1, 5, 128, 700), 1, 640});
   cases.push_back({AttentionSpec("tokens", 4, 24, 9), 9, 0});
   cases.push_back({AttentionSpec("tokens", 2, 64, 80), 70, 10});
   cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
@@ -66,13 +79,65 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec("tokens", 1, 264, 40), 9, 3});
 }
 
+void AddSparseHeads(std::vector<Case>& cases) {
+  cases.push_back({Listed(AttentionSpec(1, 1, 8, 4)), 1, 0});
+  cases.push_back({Listed(AttentionSpec(1, 12, 64, 130)), 1, 129});
+  cases.push_back({Listed(AttentionSpec(1, 12, 64, 130)), 1, 5});
+  cases.push_back({Listed(AttentionSpec(1, 3, 80, 64)), 1, 63});
+  cases.push_back({Listed(AttentionSpec(1, 7, 128, 400)), 1, 399});
+  cases.push_back({Listed(AttentionSpec(1, 2, 264, 20)), 1, 6});
+  cases.push_back({Listed(AttentionSpec(1, 96, 8, 20)), 1, 19});
+  for (const DType dtype : {kF32, kF16, kBF16}) {
+    cases.push_back({SparseQkvSpec(8, 1, dtype, true)});
+    cases.push_back({SparseQkvSpec(40, 5, dtype, false)});
+    cases.push_back({SparseQkvSpec(768, 12, dtype, true)});
+    cases.push_back({Normed(SparseQkvSpec(240, 3, dtype, true), 1e-5)});
+    cases.push_back({SparseOutSpec(3, 8, 1, dtype, true, false)});
+    cases.push_back({SparseOutSpec(40, 40, 5, dtype, false, true)});
+    cases.push_back({SparseOutSpec(130, 240, 3, dtype, true, true)});
+    cases.push_back({SparseOutSpec(768, 768, 12, dtype, true, true)});
+    cases.push_back({SparseOutSpec(130, 2048, 16, dtype, true, true)});
+  }
+}
+
+void AddPredictors(std::vector<Case>& cases) {
+  for (const bool bias : {false, true}) {
+    cases.push_back({QuantizedLinearSpec(1, 8, bias)});
+    cases.push_back({QuantizedLinearSpec(3, 24, bias)});
+    cases.push_back({QuantizedLinearSpec(130, 40, bias)});
+    cases.push_back({QuantizedLinearSpec(1000, 768, bias)});
+    cases.push_back({QuantizedLinearSpec(3072, 1000, bias)});
+  }
+  cases.push_back({QuantizedLinearSpec(64, 8192, true)});
+  cases.push_back({QuantizedLinearSpec(300, 4096, false)});
+  cases.push_back({Normed(QuantizedLinearSpec(130, 40, false), 1e-5)});
+  cases.push_back({Normed(QuantizedLinearSpec(130, 4096, true), 1e-5)});
+  cases.push_back({Normed(QuantizedLinearSpec(1000, 768, true), 1e-5)});
+  for (const int64_t n : {1, 3, 12, 63, 64, 130, 3072, 20000}) {
+    cases.push_back({SelectSpec(n, 0)});
+    for (const int64_t k : std::set<int64_t>{1, (n + 2) / 3, n}) {
+      cases.push_back({SelectSpec(n, k)});
+    }
+  }
+}
+
 void AddSparse(std::vector<Case>& cases) {
   for (const int64_t k : {8, 24, 40, 64, 120, 768}) {
     cases.push_back({CertifiedTestSpec(k == 64 ? 1 : 130, k)});
   }
   cases.push_back({CertifiedTestSpec(128, 8192)});
+  cases.push_back({CertifiedTestSpec(1030, 2048)});
+  cases.push_back({CertifiedTestSpec(265, 7168)});
+  cases.push_back({CertifiedTestSpec(40, 12288)});
+  cases.push_back({CertifiedTestSpec(131, 1552)});
   for (const int64_t n : {1, 3, 63, 64, 130, 3072}) {
     cases.push_back({CompactSpec(n)});
+  }
+  // `past` chooses what is odd about the logits.
+  for (int64_t odd = 0; odd < kArgmaxOddities; ++odd) {
+    for (const int64_t n : {1, 3, 130, 50272}) {
+      cases.push_back({ArgmaxSpec(n), 1, odd});
+    }
   }
   for (const DType dtype : {kF32, kF16, kBF16}) {
     cases.push_back({SparseFc1Spec(1, 8, dtype)});
@@ -81,6 +146,8 @@ void AddSparse(std::vector<Case>& cases) {
     cases.push_back({SparseFc1Spec(130, 768, dtype)});
     cases.push_back({Normed(SparseFc1Spec(3, 24, dtype), 1e-5)});
     cases.push_back({Normed(SparseFc1Spec(130, 768, dtype), 1e-5)});
+    cases.push_back({SparseFc1Spec(700, 1000, dtype)});
+    cases.push_back({Normed(SparseFc1Spec(1030, 2048, dtype), 1e-5)});
     cases.push_back({SparseFc2Spec(1, 8, dtype, false)});
     cases.push_back({SparseFc2Spec(3, 24, dtype, true)});
     cases.push_back({SparseFc2Spec(130, 40, dtype, true)});
@@ -118,9 +185,32 @@ KernelSpec LastRowSpec(const Dim& tokens, int64_t width) {
 KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions) {
   const Type cache = F32({2, heads, positions, head_dim});
   return {"attention",
-          {F32({tokens, 3 * heads * head_dim}), cache},
+          {F32({tokens, 3 * heads * head_dim}), cache, std::nullopt},
           {F32({tokens, heads * head_dim}), cache},
           {{"heads", heads}, {"scale", 1 / std::sqrt(static_cast<double>(head_dim))}}};
+}
+
+KernelSpec Listed(KernelSpec attention) {
+  attention.operands[2] = Type{DType::kIndex, {"heads"}};
+  return attention;
+}
+
+KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias) {
+  const std::optional<Type> absent;
+  const Type list{DType::kIndex, {"heads"}};
+  return {"sparse_qkv",
+          {F32({1, width}), Type{dtype, {3 * width, width}}, bias ? F32({3 * width}) : absent, list, absent, absent},
+          {F32({1, 3 * width})},
+          {{"heads", heads}}};
+}
+
+KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual) {
+  const std::optional<Type> absent;
+  const Type list{DType::kIndex, {"heads"}};
+  return {"sparse_out",
+          {F32({1, k}), Type{dtype, {n, k}}, bias ? F32({n}) : absent, residual ? F32({1, n}) : absent, list},
+          {F32({1, n})},
+          {{"heads", heads}}};
 }
 
 KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
@@ -129,6 +219,27 @@ KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
 
 KernelSpec CompactSpec(int64_t n) {
   return {"compact", {Type{DType::kU8, {n}}}, {Type{DType::kIndex, {"active"}}}, {}};
+}
+
+KernelSpec ArgmaxSpec(int64_t n) { return {"argmax", {F32({1, n})}, {Type{DType::kI32, {1}}}, {}}; }
+
+KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias) {
+  KernelSpec spec{"quantized_linear",
+                  {F32({1, k}), Type{DType::kI8, {n, k}}, F32({n}), std::nullopt, std::nullopt, std::nullopt},
+                  {F32({1, n})},
+                  {}};
+  if (bias) {
+    spec.operands[3] = F32({n});
+  }
+  return spec;
+}
+
+KernelSpec SelectSpec(int64_t n, int64_t k) {
+  KernelSpec spec{"select", {F32({1, n})}, {Type{DType::kIndex, {"active"}}}, {}};
+  if (k > 0) {
+    spec.attributes["k"] = k;
+  }
+  return spec;
 }
 
 KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
@@ -221,6 +332,8 @@ const std::vector<Case>& Cases() {
     AddRowKernels(all);
     AddLinears(all);
     AddAttentions(all);
+    AddPredictors(all);
+    AddSparseHeads(all);
     AddSparse(all);
     return all;
   }();

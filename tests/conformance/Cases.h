@@ -41,10 +41,20 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec AddSpec(const Dim& tokens, int64_t width);
 [[nodiscard]] KernelSpec LastRowSpec(const Dim& tokens, int64_t width);
 [[nodiscard]] KernelSpec AttentionSpec(const Dim& tokens, int64_t heads, int64_t head_dim, int64_t positions);
+/// The attention with a list of heads.
+[[nodiscard]] KernelSpec Listed(KernelSpec attention);
+[[nodiscard]] KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias);
+[[nodiscard]] KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
 /// The builtin's: linear without a norm.
 [[nodiscard]] KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype);
+/// Cases of argmax: ordinary logits; many equal ones; some NaN; infinity; minus infinity for most; for all.
+inline constexpr int64_t kArgmaxOddities = 6;
+[[nodiscard]] KernelSpec ArgmaxSpec(int64_t n);
+[[nodiscard]] KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias);
+/// `k` 0: the positive scores.
+[[nodiscard]] KernelSpec SelectSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype);
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 /// A linear or sparse_fc1 of one token with a layer norm in front.

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "codegen/cuda/CudaBackend.h"
 #include "codegen/cuda/Nvrtc.h"
 #include "codegen/target/TargetRegistry.h"
@@ -20,13 +21,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Shared memory that a block may have on every architecture of isas(), and what kernels keep for themselves.
-constexpr int64_t kMostShared = 163 * 1024 - 4096;
+// Shared memory that a block may have, beside what kernels keep for themselves.
+int64_t MostShared(std::string_view isa) { return isa == "sm_80" ? 163 * 1024 - 4096 : 227 * 1024; }
 
 std::vector<KernelSpec> SpecsOf(std::string_view kernel) {
   std::vector<KernelSpec> specs;
-  if (kernel == kSyntheticFillKernel) {
-    specs.push_back({kSyntheticFillKernel, {}, {}, {}});  // which no plan launches
+  if (IsRuntimeKernel(kernel)) {
+    specs.push_back({std::string(kernel), {}, {}, {}});
   }
   for (const Case& test_case : Cases()) {
     if (test_case.spec.kernel == kernel) {
@@ -127,15 +128,17 @@ TEST(CudaBackendTest, HasTheKernelsOfTheCpu) {
 }
 
 TEST(CudaBackendTest, GridsFitEveryDevice) {
-  for (const Case& test_case : Cases()) {
-    SCOPED_TRACE(CaseName(test_case));
-    const LaunchGrid grid = *CudaKernels().Grid(test_case.spec).value();
-    EXPECT_GE(grid.blocks, 1);
-    EXPECT_TRUE(grid.threads % 32 == 0 && grid.threads >= 32 && grid.threads <= 1024) << grid.threads;
-    EXPECT_LE(grid.threads * std::max<int64_t>(1, grid.per_sm), 1024);
-    EXPECT_LE(grid.shared, kMostShared);
-    EXPECT_TRUE(grid.scratch == 0 || grid.scratch > kScratchCounterBytes);
-    EXPECT_TRUE(grid.early);
+  for (const std::string& isa : CudaBackend().isas()) {
+    for (const Case& test_case : Cases()) {
+      SCOPED_TRACE(absl::StrCat(CaseName(test_case), " for ", isa));
+      const LaunchGrid grid = *CudaKernels().Grid(test_case.spec, isa).value();
+      EXPECT_GE(grid.blocks, 1);
+      EXPECT_TRUE(grid.threads % 32 == 0 && grid.threads >= 32 && grid.threads <= 1024) << grid.threads;
+      EXPECT_LE(grid.threads * std::max<int64_t>(1, grid.per_sm), 1024);
+      EXPECT_LE(grid.shared, MostShared(isa));
+      EXPECT_TRUE(grid.scratch == 0 || grid.scratch > kScratchCounterBytes);
+      EXPECT_TRUE(grid.early);
+    }
   }
 }
 
@@ -143,16 +146,38 @@ TEST(CudaBackendTest, WideRowsFitSharedMemory) {
   for (const int64_t width : {16384, 20480, 49152, 65536, 65528}) {
     for (const DType dtype : {DType::kF32, DType::kF16}) {
       const KernelSpec linear = LinearSpec(1, 4096, width, dtype, true, false, false);
-      EXPECT_LE(CudaKernels().Grid(linear).value()->shared, 64 * 1024) << width;
+      EXPECT_LE(CudaKernels().Grid(linear, "sm_80").value()->shared, 64 * 1024) << width;
+      EXPECT_LE(CudaKernels().Grid(linear, "sm_90").value()->shared, MostShared("sm_90")) << width;
     }
-    EXPECT_LE(CudaKernels().Grid(CertifiedTestSpec(4096, width)).value()->shared, kMostShared) << width;
+    for (const std::string& isa : CudaBackend().isas()) {
+      const KernelSpec test = CertifiedTestSpec(4096, width);
+      EXPECT_LE(CudaKernels().Grid(test, isa).value()->shared, MostShared(isa)) << width;
+    }
   }
 }
 
+// A ring takes so much shared memory that a multiprocessor has one block of it, and leaves some for small launches.
+TEST(CudaBackendTest, RowsOfOneTokenComeThroughRingsOnHopper) {
+  for (const int64_t width : {768, 1024, 2048, 2560, 4096, 5120, 7168, 8192, 9216, 12288}) {
+    for (const int64_t k : {width, 4 * width}) {
+      KernelSpec spec = LinearSpec(1, 8 * width, k, DType::kF16, true, false, false);
+      spec = k == width ? Normed(spec, 1e-5) : spec;
+      const LaunchGrid ring = *CudaKernels().Grid(spec, "sm_90").value();
+      EXPECT_EQ(ring.per_sm, 1) << k;
+      EXPECT_GT(ring.shared, 180 * 1024) << k;
+      EXPECT_LE(ring.shared, 227 * 1024 - 8 * 1024) << k;
+      EXPECT_LE(ring.threads, 544) << k;
+      EXPECT_GT(CudaKernels().Grid(spec, "sm_80").value()->per_sm, 1) << k;
+    }
+  }
+  const KernelSpec prompt = LinearSpec("tokens", 4096, 4096, DType::kF16, true, false, false);
+  EXPECT_GT(CudaKernels().Grid(prompt, "sm_90").value()->per_sm, 1);
+}
+
 TEST(CudaBackendTest, BuiltinsAndTheCpuHaveNoGrid) {
-  EXPECT_FALSE(CudaKernels().Grid(GemmSpec(64, 32, DType::kF16)).value().has_value());
-  EXPECT_FALSE(FindTarget("cpu").value()->kernels().Grid(AddSpec(1, 64)).value().has_value());
-  EXPECT_FALSE(CudaKernels().Grid(LinearSpec(1, 16, 12, DType::kF32, false, false, false)).ok());
+  EXPECT_FALSE(CudaKernels().Grid(GemmSpec(64, 32, DType::kF16), "sm_90").value().has_value());
+  EXPECT_FALSE(FindTarget("cpu").value()->kernels().Grid(AddSpec(1, 64), "x86-64-v3").value().has_value());
+  EXPECT_FALSE(CudaKernels().Grid(LinearSpec(1, 16, 12, DType::kF32, false, false, false), "sm_90").ok());
 }
 
 TEST(CudaBackendTest, RefusesWithAReason) {
@@ -166,7 +191,7 @@ TEST(CudaBackendTest, RefusesWithAReason) {
 }
 
 TEST(CudaBackendTest, TextInstantiatesEachSymbolOnce) {
-  const std::string text = EmitCudaSource({CompactSpec(64), AddSpec(1, 64), CompactSpec(64)}).value();
+  const std::string text = EmitCudaSource({CompactSpec(64), AddSpec(1, 64), CompactSpec(64)}, "sm_90").value();
   const std::string name = "\ncompact_u8_n64(";
   EXPECT_THAT(text, HasSubstr(name));
   EXPECT_EQ(text.find(name), text.rfind(name));

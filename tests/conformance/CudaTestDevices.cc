@@ -113,7 +113,7 @@ class CudaTestDevice final : public TestDevice {
     const cuda::CudaDevice::Scope scope(device);
     RETURN_IF_ERROR(scope.status());
     ASSIGN_OR_RETURN(const std::string symbol, CudaKernels().Symbol(spec));
-    ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, CudaKernels().Grid(spec));
+    ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, CudaKernels().Grid(spec, isa_));
     CudaCall call;
     call.grid = *grid;
     const int64_t most = grid->per_sm * device.multiprocessors();

@@ -86,13 +86,13 @@ TEST_P(Numerics, ExponentialIsAccurate) {
     exponents.push_back(s);
   }
   problem.args = {ValuesArgument(DType::kF32, qkv), ValuesArgument(DType::kF32, cache),
-                  PoisonedArgument(DType::kF32, kHeads * kWidth), Argument{}};
-  problem.args[3].same_as = 1;
+                  Argument{DType::kIndex, {}, false, -1}, PoisonedArgument(DType::kF32, kHeads * kWidth), Argument{}};
+  problem.args[4].same_as = 1;
   const std::vector<Argument> after = Run(problem);
   double worst = 0;
   for (size_t head = 0; head < kHeads; ++head) {
     const double s = exponents[head];
-    const double error = std::abs(after[2].At(head * kWidth) / (std::exp(-s) / (1 + std::exp(-s))) - 1);
+    const double error = std::abs(after[3].At(head * kWidth) / (std::exp(-s) / (1 + std::exp(-s))) - 1);
     // The exponential, and three roundings: of the sum, of its inverse and of the product.
     EXPECT_LE(error, GetParam()->ExpError(s) + 3 * 0x1p-24) << s;
     worst = std::max(worst, error);

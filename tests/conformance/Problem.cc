@@ -65,9 +65,21 @@ Argument IndexArgument(const std::vector<int32_t>& numbers, size_t capacity) {
 }
 
 std::string CompareFloats(const Argument& actual, const std::vector<double>& expected, double tolerance) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i])) {
+      return absl::StrCat("the expected element ", i, " is NaN");
+    }
+  }
+  return CompareKnownFloats(actual, expected, tolerance);
+}
+
+std::string CompareKnownFloats(const Argument& actual, const std::vector<double>& expected, double tolerance) {
   double difference = 0;
   double norm = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i])) {
+      continue;
+    }
     const double error = actual.At(i) - expected[i];
     if (!std::isfinite(error)) {
       return absl::StrCat("element ", i, " is ", actual.At(i), ", expected ", expected[i]);

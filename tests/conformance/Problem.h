@@ -49,6 +49,9 @@ using Random = std::mt19937_64;
 
 /// Empty if ||actual - expected|| <= tolerance * ||expected||, over the first expected.size() elements.
 [[nodiscard]] std::string CompareFloats(const Argument& actual, const std::vector<double>& expected, double tolerance);
+/// The same, but where NaN is expected anything goes.
+[[nodiscard]] std::string CompareKnownFloats(const Argument& actual, const std::vector<double>& expected,
+                                             double tolerance);
 
 }  // namespace dejavu::testing
 

@@ -182,7 +182,12 @@ Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random
                                                       {"last_row", &MakeLastRow},
                                                       {"attention", &MakeAttention},
                                                       {"certified_test", &MakeCertifiedTest},
+                                                      {"argmax", &MakeArgmax},
                                                       {"compact", &MakeCompact},
+                                                      {"quantized_linear", &MakeQuantizedLinear},
+                                                      {"select", &MakeSelect},
+                                                      {"sparse_qkv", &MakeSparseQkv},
+                                                      {"sparse_out", &MakeSparseOut},
                                                       {"sparse_fc1", &MakeSparseFc1},
                                                       {"sparse_fc2", &MakeSparseFc2}};
   Problem problem;

@@ -17,7 +17,12 @@ inline constexpr double kTolerance = 1e-5;
 /// Each fills the arguments and the check of a problem whose spec, tokens and past are set.
 void MakeAttention(Problem& problem, Random& random);
 void MakeCertifiedTest(Problem& problem, Random& random);
+void MakeArgmax(Problem& problem, Random& random);
 void MakeCompact(Problem& problem, Random& random);
+void MakeQuantizedLinear(Problem& problem, Random& random);
+void MakeSelect(Problem& problem, Random& random);
+void MakeSparseQkv(Problem& problem, Random& random);
+void MakeSparseOut(Problem& problem, Random& random);
 void MakeSparseFc1(Problem& problem, Random& random);
 void MakeSparseFc2(Problem& problem, Random& random);
 
@@ -25,6 +30,10 @@ void MakeSparseFc2(Problem& problem, Random& random);
 [[nodiscard]] int64_t Count(const Problem& problem, const Dim& tokens);
 /// Checks argument `arg` against `expected`, within kTolerance.
 void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected);
+/// None of `heads` heads, all, one, or some of them.
+[[nodiscard]] std::vector<int32_t> RandomHeads(int64_t heads, Random& random);
+/// Checks that argument `arg` is the list of exactly these numbers.
+void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers);
 /// The dot product of `count` elements of a and b, from the given starts.
 [[nodiscard]] double Dot(const std::vector<double>& a, int64_t a_start, const Argument& b, int64_t b_start,
                          int64_t count);

@@ -1,6 +1,7 @@
 // The references of the kernels for exact sparsity, in double precision.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -22,7 +23,66 @@ std::vector<int32_t> RandomSelection(int64_t n, Random& random) {
   return numbers;
 }
 
+/// Makes the logits as special as case `oddity` of argmax says.
+void MakeOdd(std::vector<double>& logits, int64_t oddity, Random& random) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const size_t at = random() % logits.size();
+  switch (oddity) {
+    case 1:
+      std::transform(logits.begin(), logits.end(), logits.begin(), [](double x) { return std::clamp(x, -0.5, 0.5); });
+      break;
+    case 2:
+      logits[at] = std::nan("");
+      break;
+    case 3:
+      logits[at] = kInfinity;
+      break;
+    case 4:
+    case 5:
+      for (size_t i = 0; i < logits.size(); ++i) {
+        logits[i] = oddity == 4 && i == at ? -3.0 : -kInfinity;
+      }
+      break;
+    default:
+      break;
+  }
+}
+
 }  // namespace
+
+void MakeArgmax(Problem& problem, Random& random) {
+  std::vector<double> logits(static_cast<size_t>(MatchArgmax(problem.spec).value().n));
+  std::normal_distribution<double> normal;
+  std::generate(logits.begin(), logits.end(), [&] { return static_cast<float>(normal(random)); });
+  MakeOdd(logits, problem.past, random);
+  problem.args = {ValuesArgument(DType::kF32, logits), PoisonedArgument(DType::kI32, 1)};
+  int64_t expected = -1;
+  const auto is_wrong = [](double x) { return std::isnan(x) || x == std::numeric_limits<double>::infinity(); };
+  if (std::none_of(logits.begin(), logits.end(), is_wrong)) {
+    const auto highest = std::max_element(logits.begin(), logits.end());
+    expected = std::isfinite(*highest) ? highest - logits.begin() : -1;
+  }
+  // An output that nobody writes would still be -1.
+  problem.args[1].bytes[0] = std::byte{7};
+  problem.check = [expected](const std::vector<Argument>& args) -> std::string {
+    const double actual = args[1].At(0);
+    return actual == static_cast<double>(expected) ? "" : absl::StrCat("it is ", actual, ", expected ", expected);
+  };
+}
+
+void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers) {
+  problem.check = [arg, numbers = std::move(numbers)](const std::vector<Argument>& args) -> std::string {
+    if (args[arg].At(0) != static_cast<double>(numbers.size())) {
+      return absl::StrCat("the count is ", args[arg].At(0), ", expected ", numbers.size());
+    }
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      if (args[arg].At(16 + i) != numbers[i]) {
+        return absl::StrCat("entry ", i, " is ", args[arg].At(16 + i), ", expected ", numbers[i]);
+      }
+    }
+    return "";
+  };
+}
 
 void MakeCompact(Problem& problem, Random& random) {
   const CompactShape s = MatchCompact(problem.spec).value();
@@ -33,17 +93,7 @@ void MakeCompact(Problem& problem, Random& random) {
   }
   problem.args = {ValuesArgument(DType::kU8, flags), IndexArgument({}, static_cast<size_t>(s.n))};
   problem.args[1] = PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n));
-  problem.check = [numbers](const std::vector<Argument>& args) -> std::string {
-    if (args[1].At(0) != static_cast<double>(numbers.size())) {
-      return absl::StrCat("the count is ", args[1].At(0), ", expected ", numbers.size());
-    }
-    for (size_t i = 0; i < numbers.size(); ++i) {
-      if (args[1].At(16 + i) != numbers[i]) {
-        return absl::StrCat("entry ", i, " is ", args[1].At(16 + i), ", expected ", numbers[i]);
-      }
-    }
-    return "";
-  };
+  ExpectList(problem, 1, numbers);
 }
 
 void MakeSparseFc1(Problem& problem, Random& random) {

@@ -1,90 +1,24 @@
 // From a model file through every pass, compiled kernels and the runtime to logits, against PyTorch's and
 // onnxruntime's.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "codegen/cpu/CpuTarget.h"
-#include "ir/import/HuggingFaceReader.h"
 #include "ir/import/OnnxReader.h"
-#include "passes/Pipelines.h"
 #include "passes/manager/Equivalence.h"
-#include "passes/manager/PassManager.h"
-#include "runtime/engine/Session.h"
+#include "tests/e2e/Compiled.h"
 #include "tests/support/Npz.h"
 #include "tests/support/SharedModels.h"
-#include "tools/driver/Compile.h"
 
 namespace dejavu {
 namespace {
 
 const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
-
-/// Compiles `input` in process and returns the artifact's path.
-absl::StatusOr<std::string> Compile(const std::string& input, const std::string& sparsity, const std::string& isa,
-                                    const std::string& name) {
-  WeightStore store;
-  absl::StatusOr<std::unique_ptr<Module>> module =
-      input.ends_with(".onnx") ? ReadOnnx(input, &store) : ReadHuggingFace(input, &store);
-  RETURN_IF_ERROR(module.status());
-  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(**module, "sched", sparsity));
-  ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
-  std::ostringstream log;
-  RETURN_IF_ERROR(RunPipeline(**module, store, pipeline, {}, log));
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/e2e-", getpid(), "-", name, ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", isa)));
-  RETURN_IF_ERROR(WriteArtifact(**module, store, options));
-  return options.path;
-}
-
-/// A session on a freshly compiled artifact, which goes away with it.
-class Compiled {
- public:
-  Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
-           int threads = 2) {
-    absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name);
-    EXPECT_TRUE(path.ok()) << path.status();
-    if (!path.ok()) {
-      return;
-    }
-    path_ = *path;
-    absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(path_, {});
-    EXPECT_TRUE(model.ok()) << model.status();
-    if (model.ok()) {
-      absl::StatusOr<std::unique_ptr<Session>> session = Session::Create(*model, {.threads = threads});
-      EXPECT_TRUE(session.ok()) << session.status();
-      session_ = session.ok() ? *std::move(session) : nullptr;
-    }
-  }
-  ~Compiled() { std::filesystem::remove_all(path_); }
-  Compiled(const Compiled&) = delete;
-  Compiled& operator=(const Compiled&) = delete;
-
-  [[nodiscard]] Session* session() const { return session_.get(); }
-
- private:
-  std::string path_;
-  std::unique_ptr<Session> session_;
-};
-
-double RelativeError(std::span<const float> actual, const double* expected) {
-  double difference = 0;
-  double norm = 0;
-  for (size_t i = 0; i < actual.size(); ++i) {
-    difference += (static_cast<double>(actual[i]) - expected[i]) * (static_cast<double>(actual[i]) - expected[i]);
-    norm += expected[i] * expected[i];
-  }
-  return std::sqrt(difference / norm);
-}
-
-std::string BestIsa() { return std::string((*HostCpuTarget())->name); }
 
 std::vector<int32_t> Row(const Tensor& ids, int64_t row) {
   const int64_t width = ids.dims.back();

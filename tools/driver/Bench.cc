@@ -25,24 +25,25 @@ struct Times {
   std::vector<double> decode;
 };
 
-/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each.
+/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each. A step takes from one token to
+/// the next.
 absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times,
                      const std::function<void()>& after_step = nullptr) {
   session.Reset();
   Clock::time_point start = Clock::now();
-  ASSIGN_OR_RETURN(std::span<const float> logits, session.Prefill(options.prompt));
+  ASSIGN_OR_RETURN(const std::span<const float> logits, session.Prefill(options.prompt));
   times.prefill.push_back(MillisecondsSince(start));
-  auto token = static_cast<int32_t>(ArgMax(logits));
-  for (int64_t i = 0; i < options.new_tokens; ++i) {
-    start = Clock::now();
-    ASSIGN_OR_RETURN(logits, session.Decode(token));
-    token = static_cast<int32_t>(ArgMax(logits));
-    times.decode.push_back(MillisecondsSince(start));
+  const auto first = static_cast<int32_t>(ArgMax(logits));
+  start = Clock::now();
+  return session.DecodeGreedily(first, options.new_tokens, [&](int32_t /*choice*/) {
+    const Clock::time_point end = Clock::now();
+    times.decode.push_back(std::chrono::duration<double, std::milli>(end - start).count());
     if (after_step) {
       after_step();
     }
-  }
-  return absl::OkStatus();
+    start = Clock::now();
+    return true;
+  });
 }
 
 /// Collects each launch's time in every step: a mean would count each time slice that another program took.
@@ -89,7 +90,7 @@ class LaunchTimes {
 };
 
 absl::Status CheckLength(const Model& model, const BenchOptions& options) {
-  const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens;
+  const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens + (options.trace ? 1 : 0);
   if (needed > model.info().positions) {
     return UserError("a prompt of ", options.prompt.size(), " tokens and ", options.new_tokens,
                      " new ones are more than the model's ", model.info().positions,
@@ -112,6 +113,23 @@ absl::Status Observe(Session& session, const BenchOptions& options, BenchResult&
   result.mlp_density = statistics.MeanMlpDensity();
   result.head_density = statistics.MeanHeadDensity();
   result.kernels = launch_times.BySymbol();
+  return absl::OkStatus();
+}
+
+/// Traces one more token of a session that has decoded its new ones.
+absl::Status Trace(Session& session, int32_t token, BenchResult& result) {
+  const Statistics& statistics = session.statistics();
+  ASSIGN_OR_RETURN(const std::vector<LaunchSpan> spans, session.Trace(token));
+  for (size_t i = 0; i < spans.size(); ++i) {
+    const LaunchTotals& totals = statistics.launches()[i];
+    const Launch& launch = *totals.launch;
+    result.trace.push_back({.name = launch.symbol.empty() ? launch.kernel : launch.symbol,
+                            .stream = launch.stream,
+                            .layer = launch.layer,
+                            .begin_us = static_cast<double>(spans[i].begin) / 1e3,
+                            .us = static_cast<double>(spans[i].end - spans[i].begin) / 1e3,
+                            .bytes = static_cast<double>(totals.bytes) / static_cast<double>(statistics.tokens())});
+  }
   return absl::OkStatus();
 }
 
@@ -146,6 +164,9 @@ absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, con
     RETURN_IF_ERROR(RunOnce(*session, options, times));
     RETURN_IF_ERROR(MeasureMemory(*meter, copies, reads));
     bar.Update(i + 1, options.repeats);
+  }
+  if (options.trace) {
+    RETURN_IF_ERROR(Trace(*session, options.prompt.back(), result));
   }
   result.ms_per_token = Percentile(times.decode, 0.5);
   result.ms_per_token_p10 = Percentile(times.decode, 0.1);

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/engine/Model.h"
+#include "tools/driver/TraceFile.h"
 
 namespace dejavu {
 
@@ -18,6 +19,7 @@ struct BenchOptions {
   int64_t new_tokens = 64;
   int64_t repeats = 5;
   int threads = 0;
+  bool trace = false;  ///< Whether a token's timeline is wanted.
 };
 
 /// All launches of one kernel symbol, per decoded token. The time is the sum of the launches' medians over the tokens.
@@ -44,6 +46,8 @@ struct BenchResult {
   double head_density = 0;
   int threads = 0;
   std::vector<KernelTime> kernels;  ///< The slowest first, from one more, untimed repeat.
+  /// If asked for, of the token after the new ones; their bytes are means over these.
+  std::vector<TracedLaunch> trace;
 
   [[nodiscard]] double gb_per_s() const { return bytes_per_token / 1e6 / ms_per_token; }
 };

@@ -41,6 +41,12 @@ Manifest MakeManifest(const Module& module) {
                     .bos = module.IntAttribute("bos"),
                     .eos = module.IntAttribute("eos"),
                     .dtype = TextAttribute(module, "dtype")};
+  for (const char* budget : {"mlp_density", "head_density"}) {
+    const auto it = module.attributes().find(budget);
+    if (it != module.attributes().end() && std::holds_alternative<double>(it->second)) {
+      manifest.contract["budgets"][budget] = std::get<double>(it->second);
+    }
+  }
   return manifest;
 }
 

@@ -22,6 +22,7 @@
 #include "tools/driver/ArtifactInput.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/ExpectedErrors.h"
+#include "tools/driver/Outputs.h"
 
 namespace dejavu {
 namespace {
@@ -107,6 +108,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     RETURN_IF_ERROR(CheckSparsity(module, *options.sparsity));
   }
   // Wrong flags are reported before the work.
+  RETURN_IF_ERROR(CheckOutputsSpareWeights(module, store, options));
   std::vector<TargetChoice> targets;
   if (options.emit != "ir") {
     ASSIGN_OR_RETURN(targets, ParseTargets(options.target));
@@ -119,7 +121,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   const bool as_is = IsTextInput(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
   if (!has_pipeline && !as_is) {
     const std::string stratum = options.compile_to.empty() ? "sched" : options.compile_to;
-    ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity));
+    ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity, options.budgets));
   }
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));

@@ -7,6 +7,7 @@
 #include "passes/manager/PassRegistry.h"
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/Compile.h"
+#include "tools/driver/Outputs.h"
 
 namespace dejavu {
 namespace {
@@ -15,25 +16,6 @@ namespace {
 std::string AnyOf(const std::vector<std::string>& words) {
   const std::vector<std::string> most(words.begin(), words.end() - 1);
   return absl::StrCat(absl::StrJoin(most, ", "), " or ", words.back());
-}
-
-bool IsSameFile(const std::string& a, const std::string& b) {
-  std::error_code error;  // files that are not there are not the same
-  return std::filesystem::equivalent(a, b, error) && !error;
-}
-
-/// Nothing may overwrite the model that is read, except that an artifact may be made again in its place.
-absl::Status CheckOutput(const OptOptions& options) {
-  if (IsSameFile(options.passes.reproducer, options.input)) {
-    return UsageError("--reproducer=", options.passes.reproducer, " is INPUT and would overwrite it");
-  }
-  if (!IsSameFile(options.output, options.input)) {
-    return absl::OkStatus();
-  }
-  if (options.emit == "artifact" && IsArtifactName(options.input)) {
-    return absl::OkStatus();
-  }
-  return UsageError("-o ", options.output, " is INPUT and would overwrite it; choose another name");
 }
 
 /// What to write, from --emit or else from the output's name.
@@ -53,6 +35,27 @@ absl::Status FinishEmit(OptOptions& options) {
   }
   if (options.emit == "artifact" && !IsArtifactName(options.output)) {
     return UsageError("--emit=artifact needs -o NAME.dejavu");
+  }
+  return absl::OkStatus();
+}
+
+/// Budgets are shares, and the predictors'.
+absl::Status CheckBudgets(const OptOptions& options) {
+  struct Flag {
+    std::string_view name;
+    std::optional<double> density;
+  };
+  for (const Flag& flag :
+       {Flag{"--mlp-density", options.budgets.mlp_density}, Flag{"--head-density", options.budgets.head_density}}) {
+    if (!flag.density) {
+      continue;
+    }
+    if (options.sparsity != "predicted") {
+      return UsageError(std::string(flag.name), " needs --sparsity=predicted");
+    }
+    if (!(*flag.density > 0 && *flag.density <= 1)) {
+      return UsageError(std::string(flag.name), " must be above 0 and at most 1, but is ", *flag.density);
+    }
   }
   return absl::OkStatus();
 }
@@ -90,8 +93,16 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->type_name("DIR")
       ->group(out);
   const std::string what = "What to do";
-  app.add_option("--sparsity", options.sparsity, "exact: skip neurons that are certainly zero; none: dense")
+  app.add_option("--sparsity", options.sparsity,
+                 "exact: skip neurons that are certainly zero; predicted: compute what predictors choose; none: dense")
       ->default_str("exact")
+      ->group(what);
+  app.add_option("--mlp-density", options.budgets.mlp_density,
+                 "with predicted: the share of each layer's neurons that is computed, as in 0.1")
+      ->type_name("SHARE")
+      ->group(what);
+  app.add_option("--head-density", options.budgets.head_density, "the same for attention heads")
+      ->type_name("SHARE")
       ->group(what);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
@@ -143,7 +154,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
     options.output.erase(options.output.find_last_not_of('/') + 1);
   }
   RETURN_IF_ERROR(FinishEmit(options));
-  RETURN_IF_ERROR(CheckOutput(options));
+  RETURN_IF_ERROR(CheckOutputs(options));
   if (options.target.empty()) {
     return UsageError("--target must name a target, such as cpu");
   }
@@ -154,6 +165,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   if (has_pipeline && options.sparsity) {
     return UsageError("--pipeline and --sparsity exclude each other: a pipeline says itself what becomes sparse");
   }
+  RETURN_IF_ERROR(CheckBudgets(options));
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
   }

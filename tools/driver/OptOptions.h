@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "passes/Pipelines.h"
 #include "passes/manager/PassManager.h"
 
 namespace dejavu {
@@ -20,6 +21,7 @@ struct OptOptions {
   std::string target = "cpu";
   std::string tokenizer;
   std::optional<std::string> sparsity;
+  Budgets budgets;
   std::string pipeline;    // instead of the preset
   std::string compile_to;  // empty: sched for a model, as it is for .dv text that is only printed
   std::vector<std::string> print_ir_after;

@@ -4,6 +4,7 @@
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_ATTENTION_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_ATTENTION_CUH_
 
+#include "BulkCopy.cuh"
 #include "Common.cuh"
 
 namespace dejavu {
@@ -31,7 +32,7 @@ __device__ inline float Rescale(float old_max, float new_max) {
 /// The weight of a score. One of minus infinity, as of a position that is not there, counts nothing.
 __device__ inline float WeightOf(float score, float max) { return score == NegativeInfinity() ? 0 : Exp(score - max); }
 
-/// One head of one token, by one block, or by several that share its context.
+/// A piece of the work: one head of one token, or the part of its context that one of several blocks has.
 template <AttentionShape kShape>
 class AttentionHead {
  public:
@@ -41,36 +42,55 @@ class AttentionHead {
   static constexpr int kQuadsOfLane = CeilDiv(kQuads, kLanes);
   static constexpr int kGroups = kShape.threads / kLanes;
   static constexpr int kUnroll = kQuadsOfLane < 4 ? 4 / kQuadsOfLane : 1;
+  static constexpr int kRound = kGroups * kUnroll;  ///< Positions that a block has in registers at a time.
   static constexpr long long kWidth = static_cast<long long>(kShape.heads) * kShape.head_dim;
   static_assert(kShape.head_dim % 8 == 0 && kQuadsOfLane <= 8, "a head does not fit the registers");
   static_assert(kShape.threads % 32 == 0);
   static_assert(kShape.splits <= 32, "a lane merges a block's part");
   static_assert(kShape.splits == 1 || (kShape.tokens == 1 && kShape.heads * 4 <= kScratchCounterBytes));
 
-  /// `number` counts the heads of all tokens.
+  /// `number` counts the pieces of all heads of all tokens.
   __device__ AttentionHead(const float* qkv, float* cache, float* y, int past, int number)
-      : past_(past), token_(number / kShape.heads), head_(number % kShape.heads), max_(NegativeInfinity()), total_(0) {
+      : past_(past), max_(NegativeInfinity()), total_(0) {
+    const int head = number / kShape.splits;
+    split_ = number % kShape.splits;
+    token_ = kShape.tokens == 1 ? 0 : head / kShape.heads;
+    head_ = kShape.tokens == 1 ? head : head % kShape.heads;
     const long long of_head = static_cast<long long>(head_) * kShape.head_dim;
     keys_ = cache + of_head * kShape.positions;
-    values_ = keys_ + kWidth * kShape.positions;
     new_ = qkv + of_head;
     y_ = y + token_ * kWidth + of_head;
+    const int context = past_ + token_ + 1;
+    splits_ = kShape.splits == 1 ? 1 : min(CeilDiv(context, kShape.least_context), kShape.splits);
+    begin_ = static_cast<int>(static_cast<long long>(context) * split_ / splits_);
+    end_ = static_cast<int>(static_cast<long long>(context) * (split_ + 1) / splits_);
   }
 
-  /// The part of this block, which is number `split` for this head.
-  __device__ void Attend(int split, void* scratch) {
-    if (split == 0) {
-      StoreNew();
-    }
-    const int context = past_ + token_ + 1;
-    int splits = 1;
-    if constexpr (kShape.splits > 1) {
-      splits = min(CeilDiv(context, kShape.least_context), kShape.splits);
-      if (split >= splits) {
-        return;
+  /// False where the context is too short for this piece. The first piece always has some.
+  __device__ bool HasWork() const { return split_ < splits_; }
+
+  /// Loads what the cache has for the first round and asks for some of the rest; needs nothing of this call.
+  __device__ void LoadEarly() {
+    constexpr int kAhead = 64;
+    const int old = min(end_, past_);
+    LoadCached(begin_, old);
+    if constexpr (kHasBulkCopies) {
+      const int from = begin_ + kRound;
+      const int count = min(old - from, kAhead);
+      if (threadIdx.x == 0 && count > 0) {
+        constexpr int kRowBytes = kShape.head_dim * 4;
+        PrefetchBulk(Cached(1, from), count * kRowBytes);
+        PrefetchBulk(Cached(2, from), count * kRowBytes);
       }
     }
-    Accumulate(context * split / splits, context * (split + 1) / splits);
+  }
+
+  /// After LoadEarly().
+  __device__ void Attend(void* scratch) {
+    if (split_ == 0) {
+      StoreNew();
+    }
+    Accumulate();
     __shared__ float maxima[kGroups];
     __shared__ float totals[kGroups];
     __shared__ float4 sums[kGroups][kQuads];
@@ -81,7 +101,7 @@ class AttentionHead {
     for (int g = 0; g < kGroups; ++g) {
       total += totals[g] * WeightOf(maxima[g], max);
     }
-    if (splits == 1) {
+    if (splits_ == 1) {
       ForColumns([&](int column) { y_[column] = SumOfGroups(maxima, max, &sums[0][0].x, column) / total; });
       return;
     }
@@ -89,14 +109,24 @@ class AttentionHead {
     constexpr int kPart = kShape.head_dim + 2;
     float* parts = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes) +
                    static_cast<long long>(head_) * kShape.splits * kPart;
-    float* mine = parts + split * kPart;
+    float* mine = parts + split_ * kPart;
     if (threadIdx.x == 0) {
       mine[0] = max;
       mine[1] = total;
     }
     ForColumns([&](int column) { mine[2 + column] = SumOfGroups(maxima, max, &sums[0][0].x, column); });
-    if (IsLastBlock(static_cast<unsigned*>(scratch) + head_, splits)) {
-      MergeBlocks(parts, kPart, splits);
+    if (IsLastBlock(static_cast<unsigned*>(scratch) + head_, splits_)) {
+      MergeBlocks(parts, kPart);
+    }
+  }
+
+  /// Puts the token's K and V into the cache.
+  __device__ void StoreNew() const {
+    const int position = past_ + token_;
+#pragma unroll 1
+    for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
+      const int quad = i % kQuads;
+      StoreQuad(Cached(1 + i / kQuads, position), 4 * quad, LoadQuad(New(1 + i / kQuads, position), 4 * quad));
     }
   }
 
@@ -105,66 +135,87 @@ class AttentionHead {
   __device__ static int Quad(int i) { return Lane() % kLanes + i * kLanes; }
   __device__ static bool Has(int i) { return kQuads % kLanes == 0 || Quad(i) < kQuads; }
 
-  /// A row of K (part 1) or V (part 2), or of a new Q (part 0). New ones come straight from qkv, as other blocks may
-  /// not have stored them yet.
-  __device__ const float* Row(int part, int position) const {
-    if (position < past_) {
-      return (part == 1 ? keys_ : values_) + static_cast<long long>(position) * kShape.head_dim;
-    }
-    return new_ + (3LL * (position - past_) + part) * kWidth;
+  /// A position's row of K (part 1) or V (part 2) in the cache.
+  __device__ float* Cached(int part, int position) const {
+    return keys_ + (part == 1 ? 0 : kWidth * kShape.positions) + static_cast<long long>(position) * kShape.head_dim;
   }
 
-  __device__ void StoreNew() const {
-    const int position = past_ + token_;
-#pragma unroll 1
-    for (int i = Thread(); i < 2 * kQuads; i += kShape.threads) {
-      const int quad = i % kQuads;
-      float* row = (i < kQuads ? keys_ : values_) + static_cast<long long>(position) * kShape.head_dim;
-      StoreQuad(row, 4 * quad, LoadQuad(Row(1 + i / kQuads, position), 4 * quad));
+  /// A row of Q (part 0), K or V of this call. They come from qkv, as other blocks may not have stored them yet.
+  __device__ const float* New(int part, int position) const {
+    return new_ + (kShape.tokens == 1 ? part : 3LL * (position - past_) + part) * kWidth;
+  }
+
+  /// This thread's position number u of the round that starts at `first`.
+  __device__ static int Position(int first, int u) { return first + u * kGroups + Thread() / kLanes; }
+
+  /// The positions of a round that are below `end` and in the cache; zeros for others.
+  __device__ void LoadCached(int first, int end) {
+    const float* keys = Cached(1, Position(first, 0)) + 4 * Quad(0);
+    const float* values = Cached(2, Position(first, 0)) + 4 * Quad(0);
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+#pragma unroll
+      for (int i = 0; i < kQuadsOfLane; ++i) {
+        const bool loads = Position(first, u) < end && Has(i);
+        const int at = u * kGroups * kShape.head_dim + 4 * i * kLanes;
+        round_keys_[u][i] = loads ? LoadQuad(keys, at) : float4{0, 0, 0, 0};
+        round_values_[u][i] = loads ? LoadQuad(values, at) : float4{0, 0, 0, 0};
+      }
     }
   }
 
-  /// Over the positions [begin, end), of which each group of lanes takes some.
-  __device__ void Accumulate(int begin, int end) {
-    const int group = Thread() / kLanes;
+  /// Those positions of a round that are of this call.
+  __device__ void LoadNew(int first) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int position = Position(first, u);
+#pragma unroll
+      for (int i = 0; i < kQuadsOfLane; ++i) {
+        if (position >= past_ && position < end_ && Has(i)) {
+          round_keys_[u][i] = LoadQuad(New(1, position), 4 * Quad(i));
+          round_values_[u][i] = LoadQuad(New(2, position), 4 * Quad(i));
+        }
+      }
+    }
+  }
+
+  /// All positions of this piece, of which each group of lanes takes some.
+  __device__ void Accumulate() {
     float4 query[kQuadsOfLane];
 #pragma unroll
     for (int i = 0; i < kQuadsOfLane; ++i) {
-      query[i] = Has(i) ? LoadQuad(Row(0, past_ + token_), 4 * Quad(i)) : float4{0, 0, 0, 0};
+      query[i] = Has(i) ? LoadQuad(New(0, past_ + token_), 4 * Quad(i)) : float4{0, 0, 0, 0};
       sums_[i] = {0, 0, 0, 0};
     }
-    for (int first = begin; first < end; first += kGroups * kUnroll) {
-      float4 keys[kUnroll][kQuadsOfLane];
-      float4 values[kUnroll][kQuadsOfLane];
-      float scores[kUnroll];
-#pragma unroll
-      for (int u = 0; u < kUnroll; ++u) {
-        const int position = first + u * kGroups + group;
-#pragma unroll
-        for (int i = 0; i < kQuadsOfLane; ++i) {
-          const bool loads = position < end && Has(i);
-          keys[u][i] = loads ? LoadQuad(Row(1, position), 4 * Quad(i)) : float4{0, 0, 0, 0};
-          values[u][i] = loads ? LoadQuad(Row(2, position), 4 * Quad(i)) : float4{0, 0, 0, 0};
-        }
+#pragma unroll 1
+    for (int first = begin_; first < end_; first += kRound) {
+      if (first > begin_) {
+        LoadCached(first, min(end_, past_));
       }
+      if (first + kRound > past_) {
+        LoadNew(first);
+      }
+      float scores[kUnroll];
       float max = max_;
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u) {
         float dot = 0;
 #pragma unroll
         for (int i = 0; i < kQuadsOfLane; ++i) {
-          dot = fmaf(query[i].x, keys[u][i].x, fmaf(query[i].y, keys[u][i].y, dot));
-          dot = fmaf(query[i].z, keys[u][i].z, fmaf(query[i].w, keys[u][i].w, dot));
+          const float4& key = round_keys_[u][i];
+          dot = fmaf(query[i].x, key.x, fmaf(query[i].y, key.y, dot));
+          dot = fmaf(query[i].z, key.z, fmaf(query[i].w, key.w, dot));
         }
         dot = SumLanes<kLanes>(dot);
-        scores[u] = first + u * kGroups + group < end ? dot * kShape.scale : NegativeInfinity();
+        scores[u] = Position(first, u) < end_ ? dot * kShape.scale : NegativeInfinity();
         max = fmaxf(max, scores[u]);
       }
-      AddValues(scores, values, max);
+      AddValues(scores, max);
     }
   }
 
-  __device__ void AddValues(const float (&scores)[kUnroll], const float4 (&values)[kUnroll][kQuadsOfLane], float max) {
+  /// Adds the round's values to the sums, whose running maximum becomes `max`.
+  __device__ void AddValues(const float (&scores)[kUnroll], float max) {
     const float rescale = Rescale(max_, max);
     max_ = max;
     total_ *= rescale;
@@ -178,10 +229,10 @@ class AttentionHead {
       total_ += weight;
 #pragma unroll
       for (int i = 0; i < kQuadsOfLane; ++i) {
-        sums_[i].x = fmaf(weight, values[u][i].x, sums_[i].x);
-        sums_[i].y = fmaf(weight, values[u][i].y, sums_[i].y);
-        sums_[i].z = fmaf(weight, values[u][i].z, sums_[i].z);
-        sums_[i].w = fmaf(weight, values[u][i].w, sums_[i].w);
+        sums_[i].x = fmaf(weight, round_values_[u][i].x, sums_[i].x);
+        sums_[i].y = fmaf(weight, round_values_[u][i].y, sums_[i].y);
+        sums_[i].z = fmaf(weight, round_values_[u][i].z, sums_[i].z);
+        sums_[i].w = fmaf(weight, round_values_[u][i].w, sums_[i].w);
       }
     }
   }
@@ -225,23 +276,23 @@ class AttentionHead {
   }
 
   /// y from the parts of all blocks; a lane has the weight of each.
-  __device__ void MergeBlocks(const float* parts, int part, int splits) const {
-    const bool has = Lane() < splits;
-    float max = has ? LoadFromOtherBlock(parts + Lane() * part) : NegativeInfinity();
+  __device__ void MergeBlocks(const float* parts, int part) const {
+    const bool has = Lane() < splits_;
+    float max = has ? LoadCoherent(parts + Lane() * part) : NegativeInfinity();
     const float mine = max;
 #pragma unroll
     for (int offset = 16; offset > 0; offset /= 2) {
       max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, offset));
     }
     const float weight = WeightOf(mine, max);
-    const float total = SumLanes(has ? LoadFromOtherBlock(parts + Lane() * part + 1) * weight : 0);
+    const float total = SumLanes(has ? LoadCoherent(parts + Lane() * part + 1) * weight : 0);
     // All lanes of a warp stay in the loop, as each needs the others' weights.
     for (int first = Warp() * 32; first < kShape.head_dim; first += kShape.threads) {
       const int column = first + Lane();
       float sum = 0;
 #pragma unroll 4
-      for (int s = 0; s < splits; ++s) {
-        const float value = column < kShape.head_dim ? LoadFromOtherBlock(parts + s * part + 2 + column) : 0;
+      for (int s = 0; s < splits_; ++s) {
+        const float value = column < kShape.head_dim ? LoadCoherent(parts + s * part + 2 + column) : 0;
         sum += value * __shfl_sync(kAllLanes, weight, s);
       }
       if (column < kShape.head_dim) {
@@ -251,32 +302,43 @@ class AttentionHead {
   }
 
   float* keys_;
-  float* values_;
   const float* new_;
   float* y_;
   int past_;
   int token_;
   int head_;
+  int split_;
+  int splits_;  ///< Blocks that share the context.
+  int begin_;
+  int end_;
   float max_;
   float total_;
   float4 sums_[kQuadsOfLane];
+  float4 round_keys_[kUnroll][kQuadsOfLane];
+  float4 round_values_[kUnroll][kQuadsOfLane];
 };
 
 /// y f32<tokens, width> of qkv f32<tokens, 3 * width> over cache f32<2, heads, positions, head_dim>, which is updated
-/// in place: `new_cache` is the same buffer.
+/// in place: `new_cache` is the same buffer. `heads` is null: see SparseAttention.cuh.
 template <AttentionShape kShape>
-__device__ inline void Attention(const void* qkv, void* cache, void* y, void* new_cache, const Dims* dims,
-                                 void* scratch = nullptr) {
+__device__ inline void Attention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
+                                 const Dims* dims, void* scratch = nullptr) {
+  static_cast<void>(heads);
   static_cast<void>(new_cache);
-  WaitForEarlier();
   LetNextStart();
-  const int items = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
-  for (int item = Block(); item < items; item += Blocks()) {
-    AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y),
-                               static_cast<int>(dims->past), item / kShape.splits);
-    head.Attend(item % kShape.splits, scratch);
-    __syncthreads();
+  const int pieces = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
+  const auto past = static_cast<int>(dims->past);
+  for (int piece = Block(); piece < pieces; piece += Blocks()) {
+    AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y), past,
+                               piece);
+    if (head.HasWork()) {
+      head.LoadEarly();
+      WaitForEarlier();
+      head.Attend(scratch);
+      __syncthreads();
+    }
   }
+  WaitForEarlier();  // where a block had nothing to do
 }
 
 }  // namespace dejavu

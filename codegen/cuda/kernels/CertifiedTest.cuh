@@ -8,11 +8,12 @@
 // - Sums of squares are added in another order. A float sum of k non-negative terms is right to a factor 1 + k u in any
 //   order, which is what the proof uses.
 // - Products and sums may be contracted to one operation, which rounds less often than the proof counts.
-// It needs divisions and roots that are rounded correctly and denormals that are kept: the compiler's defaults.
+// - There is no case for an x with NaN or infinity: `error` is then NaN, so no total is below zero and all neurons
+// stay. It needs divisions and roots that are rounded correctly and denormals that are kept: the compiler's defaults.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_CERTIFIEDTEST_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_CERTIFIEDTEST_CUH_
 
-#include "Gemv.cuh"
+#include "FloatGemv.cuh"
 
 namespace dejavu {
 
@@ -77,76 +78,119 @@ struct CertifiedInput {
   float up;
 };
 
-/// The bits of the largest |x[i]|; they are ordered as the numbers are, NaN above infinity.
-template <CertifiedTestShape kShape>
-__device__ inline unsigned LargestBits(const float* x) {
-  constexpr int kWarps = kShape.tiling.threads / 32;
-  __shared__ unsigned of_warps[kWarps];
+/// The bits of |x|; they are ordered as the numbers are, NaN above infinity.
+__device__ inline unsigned MagnitudeBits(float x) { return __float_as_uint(fabsf(x)); }
+
+__device__ inline unsigned Larger(unsigned a, unsigned b) { return max(a, b); }
+
+/// Turns a thread's elements of x into n = round(x / step), scaled by a power of two first, and adds up their squares
+/// and those of the rounding errors.
+template <int kWidth>
+class Quantizer {
+ public:
+  /// `largest` has the bits of the largest |x[i]|.
+  __device__ explicit Quantizer(unsigned largest) {
+    const unsigned exponent = min(max(largest >> 23, 1U), 253U);
+    down_ = __uint_as_float((254 - exponent) << 23);
+    up_ = __uint_as_float(exponent << 23);
+    const float scaled = largest == 0 ? 1 : __uint_as_float(largest) * down_;
+    step_ = scaled / kLevels;
+    inverse_ = kLevels / scaled;
+  }
+
+  /// Byte i of `high` and `low` become those of x / step.
+  __device__ void Add(float x, int i, unsigned& high, unsigned& low) {
+    const float value = x * down_;
+    const float n = rintf(value * inverse_);
+    const float d = fmaf(-n, step_, value);
+    squares_ = fmaf(value, value, squares_);
+    error_squares_ = fmaf(d, d, error_squares_);
+    const auto bits = static_cast<unsigned>(static_cast<int>(n));
+    high |= (bits >> 8 & 0xFF) << 8 * i;
+    low |= (bits & 0xFF) << 8 * i;
+  }
+
+  [[nodiscard]] __device__ float step() const { return step_; }
+  [[nodiscard]] __device__ float up() const { return up_; }
+
+  /// By the first kThreads threads of the block, which have added all of x; `shared` as in SumBlock().
+  template <int kThreads>
+  __device__ CertifiedInput Finish(float* shared, float* other_shared) const {
+    // Rounded up: a float sum of k squares is right to a factor 1 + k u, and computing d was off by at most 2u |x|.
+    constexpr float kRoundUp = 1 + (kWidth + 16) * 0x1p-23F;
+    const float norm = sqrtf(SumBlock<kThreads>(squares_, shared)) * kRoundUp;
+    const float error = sqrtf(SumBlock<kThreads>(error_squares_, other_shared)) * kRoundUp + norm * 0x1p-21F;
+    return {step_, norm, error, up_};
+  }
+
+ private:
+  static constexpr int kMostLevels = 0x7FFFFFFF / (128 * kWidth);
+  static constexpr float kLevels = kMostLevels < 32767 ? kMostLevels : 32767;
+
+  float down_;
+  float up_;
+  float step_;
+  float inverse_;
+  float squares_ = 0;
+  float error_squares_ = 0;
+};
+
+/// Fills the planes in shared memory with the quantised x, an Input, padded by zeros.
+template <int kWidth, int kThreads, typename X>
+__device__ inline Quantizer<kWidth> QuantizeToPlanes(const X& x) {
+  using Math = Int8Math<kWidth>;
+  __shared__ unsigned largest_of_warps[kThreads / 32];
   unsigned largest = 0;
 #pragma unroll 2
-  for (int quad = Thread(); quad < kShape.k / 4; quad += kShape.tiling.threads) {
-    const float4 v = LoadQuad(x, 4 * quad);
-    largest = max(max(largest, __float_as_uint(fabsf(v.x))), __float_as_uint(fabsf(v.y)));
-    largest = max(max(largest, __float_as_uint(fabsf(v.z))), __float_as_uint(fabsf(v.w)));
+  for (int quad = Thread(); quad < kWidth / 4; quad += kThreads) {
+    const float4 v = x.Quad(4 * quad);
+    largest = Larger(Larger(largest, MagnitudeBits(v.x)), MagnitudeBits(v.y));
+    largest = Larger(Larger(largest, MagnitudeBits(v.z)), MagnitudeBits(v.w));
   }
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    largest = max(largest, __shfl_xor_sync(kAllLanes, largest, offset));
-  }
-  if (Lane() == 0) {
-    of_warps[Warp()] = largest;
-  }
-  __syncthreads();
-#pragma unroll
-  for (int warp = 0; warp < kWarps; ++warp) {
-    largest = max(largest, of_warps[warp]);
-  }
-  return largest;
-}
-
-/// Fills the planes with round(x / step), padded by zeros.
-template <CertifiedTestShape kShape>
-__device__ inline CertifiedInput Quantize(const float* x, unsigned largest) {
-  using Math = Int8Math<kShape.k>;
-  constexpr int kThreads = kShape.tiling.threads;
-  constexpr int kMostLevels = 0x7FFFFFFF / (128 * kShape.k);
-  constexpr float kLevels = kMostLevels < 32767 ? kMostLevels : 32767;
-  const unsigned exponent = min(max(largest >> 23, 1U), 253U);
-  const float down = __uint_as_float((254 - exponent) << 23);
-  const float scaled = largest == 0 ? 1 : __uint_as_float(largest) * down;
-  const float step = scaled / kLevels;
-  const float inverse = kLevels / scaled;
-  float squares = 0;
-  float error_squares = 0;
+  Quantizer<kWidth> quantizer(ReduceBlock<kThreads>(largest, largest_of_warps, &Larger));
 #pragma unroll 1
   for (int quad = Thread(); quad < Math::kPlane / 4; quad += kThreads) {
     unsigned high = 0;
     unsigned low = 0;
-    if (4 * quad < kShape.k) {
-      const float4 v = LoadQuad(x, 4 * quad);
-      const float values[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const float value = values[i] * down;
-        const float n = rintf(value * inverse);
-        const float d = fmaf(-n, step, value);
-        squares = fmaf(value, value, squares);
-        error_squares = fmaf(d, d, error_squares);
-        const auto bits = static_cast<unsigned>(static_cast<int>(n));
-        high |= (bits >> 8 & 0xFF) << 8 * i;
-        low |= (bits & 0xFF) << 8 * i;
-      }
+    if (4 * quad < kWidth) {
+      const float4 v = x.Quad(4 * quad);
+      quantizer.Add(v.x, 0, high, low);
+      quantizer.Add(v.y, 1, high, low);
+      quantizer.Add(v.z, 2, high, low);
+      quantizer.Add(v.w, 3, high, low);
     }
     Math::Plane(0)[quad] = high;
     Math::Plane(1)[quad] = low;
   }
-  __shared__ float sums[kThreads / 32];
-  __shared__ float error_sums[kThreads / 32];
-  // Rounded up: a float sum of k squares is right to a factor 1 + k u, and computing d was off by at most 2u |x|.
-  constexpr float kRoundUp = 1 + (kShape.k + 16) * 0x1p-23F;
-  const float norm = sqrtf(SumBlock<kThreads>(squares, sums)) * kRoundUp;
-  const float error = sqrtf(SumBlock<kThreads>(error_squares, error_sums)) * kRoundUp + norm * 0x1p-21F;
-  return {step, norm, error, __uint_as_float(exponent << 23)};
+  return quantizer;
+}
+
+/// The same in the registers of a ring's threads.
+template <typename Ring, int kWidth, Norm kNorm>
+__device__ inline Quantizer<kWidth> QuantizeToRegisters(const RingVector<Ring, kWidth, kNorm>& x,
+                                                        typename Ring::Operand (&operands)[Ring::kLoads]) {
+  float values[Ring::kLoads][Ring::kLoad];
+  x.Load(0, values);
+  unsigned largest = 0;
+#pragma unroll
+  for (int i = 0; i < Ring::kLoads; ++i) {
+#pragma unroll
+    for (int j = 0; j < Ring::kLoad; ++j) {
+      largest = Larger(largest, MagnitudeBits(values[i][j]));
+    }
+  }
+  Quantizer<kWidth> quantizer(ReduceBlock<Ring::kThreads>(largest, Ring::template OfWarps<unsigned>(0), &Larger));
+#pragma unroll
+  for (int i = 0; i < Ring::kLoads; ++i) {
+    unsigned high[4] = {};
+    unsigned low[4] = {};
+#pragma unroll
+    for (int j = 0; j < Ring::kLoad; ++j) {
+      quantizer.Add(values[i][j], j % 4, high[j / 4], low[j / 4]);
+    }
+    operands[i] = {{high[0], high[1], high[2], high[3]}, {low[0], low[1], low[2], low[3]}};
+  }
+  return quantizer;
 }
 
 /// `row` is (scale, residual_norm, norm, bias).
@@ -169,32 +213,48 @@ __device__ inline bool MaybePositive(const CertifiedInput& input, const float4& 
 template <CertifiedTestShape kShape>
 __device__ inline void CertifiedTest(const void* x, const void* q8, const void* rows, void* flags, const Dims*) {
   using Math = Int8Math<kShape.k>;
-  const auto row_at = [&](int row) { return static_cast<const char*>(q8) + static_cast<long long>(row) * kShape.k; };
-  Gemv<Math, kShape.k, kShape.tiling> gemv;
-  static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
-  gemv.Start(kShape.n, row_at);
-  WaitForEarlier();
-  LetNextStart();
-  auto* flag = static_cast<unsigned char*>(flags);
-  const unsigned largest = LargestBits<kShape>(static_cast<const float*>(x));
-  if (largest >= 0x7F800000) {
-    const GridShare share = ShareOfGrid();
-    for (long long i = share.begin; i < kShape.n; i += share.step) {
-      flag[i] = 1;
-    }
-    return;
-  }
-  __shared__ CertifiedInput input;
-  const CertifiedInput quantized = Quantize<kShape>(static_cast<const float*>(x), largest);
-  if (threadIdx.x == 0) {
-    input = quantized;
-  }
-  const auto stage = [](int, int) { __syncthreads(); };
+  const MatrixRows<kShape.k> row_at = {q8, kShape.n};
   const auto prepare = [&](int row) { return LoadQuad(rows, 4LL * row); };
-  const auto finish = [&](int row, unsigned dot, const float4& early) {
-    flag[row] = MaybePositive<kShape.k>(input, early, static_cast<int>(dot)) ? 1 : 0;
+  const auto finish_with = [&](const CertifiedInput& input, int row, unsigned dot, const float4& early) {
+    static_cast<unsigned char*>(flags)[row] = MaybePositive<kShape.k>(input, early, static_cast<int>(dot)) ? 1 : 0;
   };
-  gemv.Run(kShape.n, row_at, stage, prepare, finish);
+  if constexpr (kShape.tiling.slots > 0) {
+    using Ring = RingGemv<Math, kShape.k, kShape.tiling>;
+    static_assert(Ring::kChunks == 1, "registers hold all of x");
+    Ring ring;
+    if (!ring.Start(kShape.n, row_at)) {
+      return;
+    }
+    WaitForEarlier();
+    LetNextStart();
+    CertifiedInput input;
+    const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
+      const RingVector<Ring, kShape.k, Norm{}> columns({x, nullptr, nullptr});
+      const Quantizer<kShape.k> quantizer = QuantizeToRegisters(columns, operands);
+      input =
+          quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
+    };
+    const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
+    ring.Run(read, prepare, finish);
+  } else {
+    Gemv<Math, kShape.k, kShape.tiling> gemv;
+    static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
+    gemv.Start(kShape.n, row_at);
+    WaitForEarlier();
+    LetNextStart();
+    __shared__ CertifiedInput input;
+    __shared__ float sums[2][kShape.tiling.threads / 32];
+    const Input<kShape.k, Norm{}, kShape.tiling.threads> all_of_x(x, nullptr, nullptr);
+    const CertifiedInput quantized =
+        QuantizeToPlanes<kShape.k, kShape.tiling.threads>(all_of_x).template Finish<kShape.tiling.threads>(sums[0],
+                                                                                                           sums[1]);
+    if (threadIdx.x == 0) {
+      input = quantized;
+    }
+    const auto stage = [](int, int) { __syncthreads(); };
+    const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
+    gemv.Run(kShape.n, row_at, stage, prepare, finish);
+  }
 }
 
 }  // namespace dejavu

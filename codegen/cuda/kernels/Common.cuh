@@ -79,7 +79,7 @@ __device__ inline void LoadFloats(const void* weights, long long index, float (&
 
 /// Four floats of an activation, whose index is a multiple of four.
 __device__ inline float4 LoadQuad(const void* floats, long long index) {
-  return *reinterpret_cast<const float4*>(static_cast<const float*>(floats) + index);
+  return LoadCoherent(reinterpret_cast<const float4*>(static_cast<const float*>(floats) + index));
 }
 __device__ inline void StoreQuad(void* floats, long long index, const float4& value) {
   *reinterpret_cast<float4*>(static_cast<float*>(floats) + index) = value;
@@ -98,21 +98,29 @@ __device__ inline T SumLanes(T value) {
   return value;
 }
 
-/// The sum of all threads' values, in each of them. `shared` has room for a value of each warp; whoever uses it next
-/// synchronises first.
-template <int kThreads>
-__device__ inline float SumBlock(float value, float* shared) {
-  value = SumLanes(value);
+/// combine() over the values of the first kThreads threads of the block, in each of them; combine(a, b) is combine(b,
+/// a). `shared` has room for a value of each warp; whoever uses it next synchronises first.
+template <int kThreads, typename T, typename Combine>
+__device__ inline T ReduceBlock(T value, T* shared, Combine combine) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    value = combine(value, __shfl_xor_sync(kAllLanes, value, offset));
+  }
   if (Lane() == 0) {
     shared[Warp()] = value;
   }
-  __syncthreads();
-  float sum = 0;
+  SyncFirst(kThreads);
+  value = shared[0];
 #pragma unroll
-  for (int warp = 0; warp < kThreads / 32; ++warp) {
-    sum += shared[warp];
+  for (int warp = 1; warp < kThreads / 32; ++warp) {
+    value = combine(value, shared[warp]);
   }
-  return sum;
+  return value;
+}
+
+template <int kThreads>
+__device__ inline float SumBlock(float value, float* shared) {
+  return ReduceBlock<kThreads>(value, shared, [](float a, float b) { return a + b; });
 }
 
 /// Adds one to `counter` after everything that this block wrote to device memory. True in the last of `blocks` blocks,

@@ -9,10 +9,12 @@ namespace dejavu {
 
 /// How the work is cut; the compiler chooses it together with the launch's grid.
 struct GemvTiling {
-  int threads;  ///< Of a block.
+  int threads;  ///< Of a block, that multiply.
   int rows;     ///< In work in a warp at a time.
   int unroll;   ///< Loads in flight for each of them.
   int chunk;    ///< Columns of the vector that shared memory holds.
+  int slots;    ///< Of the ring through which rows come (RingGemv.cuh); 0 where each thread loads for itself.
+  int shared;   ///< Bytes of dynamic shared memory.
 };
 
 /// The arithmetic of a Gemv over rows of floats, halves or bfloat16s. A warp reads a segment of a row with one load
@@ -28,6 +30,15 @@ struct FloatMath {
   struct Operand {
     float values[kLoad];
   };
+
+  __device__ static Operand OperandOf(const float (&values)[kLoad]) {
+    Operand x;
+#pragma unroll
+    for (int i = 0; i < kLoad; ++i) {
+      x.values[i] = values[i];
+    }
+    return x;
+  }
 
   /// Shared memory holds the floats by quads: first those that the lanes read first, then those that they read second,
   /// so that lanes side by side always read quads side by side.

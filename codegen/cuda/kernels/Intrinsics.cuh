@@ -5,15 +5,18 @@
 
 namespace dejavu {
 
-/// Waits until the launches ahead of this one have ended and what they wrote can be seen. Every thread of every kernel
-/// calls it before it touches anything but weights: a launch ends only after those that it waited for.
+/// Waits until the launches ahead of this one have ended and what they wrote can be seen. Before it a thread touches
+/// only what no launch of a token writes: weights, Dims, and what the cache has of earlier calls. Some thread of every
+/// launch calls it, so a launch ends only after all that came before.
 __device__ inline void WaitForEarlier() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
-/// Lets the launch after this one start as soon as there is room for it.
+/// Lets the launch after this one start as soon as all blocks of this one have called it or ended, and there is room.
+/// Small kernels call it first. Those that fill their multiprocessors call it after they waited: what starts then finds
+/// room only where they end.
 __device__ inline void LetNextStart() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
@@ -31,10 +34,29 @@ __device__ inline void LoadWeights(const void* address, uint2& value) {
   asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(value.x), "=r"(value.y) : "l"(address));
 }
 
-/// From the second-level cache, which all blocks share.
-__device__ inline float LoadFromOtherBlock(const float* address) {
+/// Asks for a line of weights to be brought to the second-level cache.
+__device__ inline void PrefetchLine(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
+
+/// What another block or an earlier launch wrote: from the second-level cache, which all blocks share. The first-level
+/// one may hold what was there before, as launches overlap.
+__device__ inline float LoadCoherent(const float* address) {
   float value;
   asm volatile("ld.global.cg.f32 %0, [%1];" : "=f"(value) : "l"(address) : "memory");
+  return value;
+}
+
+__device__ inline int LoadCoherent(const int* address) {
+  int value;
+  asm volatile("ld.global.cg.s32 %0, [%1];" : "=r"(value) : "l"(address) : "memory");
+  return value;
+}
+
+__device__ inline float4 LoadCoherent(const float4* address) {
+  float4 value;
+  asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+               : "l"(address)
+               : "memory");
   return value;
 }
 
@@ -99,9 +121,12 @@ __device__ inline void WaitForCopies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+/// Synchronises the first `threads` threads of the block, whole warps; __syncthreads() is for all of them.
+__device__ inline void SyncFirst(int threads) { asm volatile("bar.sync 1, %0;" ::"r"(threads) : "memory"); }
+
 /// The dynamic shared memory of the block.
 __device__ inline void* DynamicShared() {
-  extern __shared__ uint4 dynamic_shared[];
+  extern __shared__ __align__(128) uint4 dynamic_shared[];
   return dynamic_shared;
 }
 

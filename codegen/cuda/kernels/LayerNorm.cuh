@@ -13,32 +13,32 @@ struct LayerNormShape {
   int threads;
 };
 
-/// A thread's part of a row. Rows that are too wide for the registers come from the first-level cache every time.
+/// A thread's part of a row. Rows that are too wide for the registers are loaded every time.
 template <LayerNormShape kShape>
 class LayerNormRow {
  public:
   static constexpr int kQuads = kShape.width / 4;
   static constexpr int kPerThread = CeilDiv(kQuads, kShape.threads);
-  static constexpr bool kKeep = kPerThread <= 4;
+  static constexpr bool kKeep = kPerThread <= 8;
 
   __device__ explicit LayerNormRow(const float* x) : x_(x) {
     if constexpr (kKeep) {
 #pragma unroll
       for (int i = 0; i < kPerThread; ++i) {
-        const int quad = Thread() + i * kShape.threads;
-        kept_[i] = quad < kQuads ? LoadQuad(x_, 4 * quad) : float4{0, 0, 0, 0};
+        kept_[i] = Quad(i) < kQuads ? LoadQuad(x_, 4 * Quad(i)) : float4{0, 0, 0, 0};
       }
     }
   }
 
-  /// body(column, value) for each four of them.
+  __device__ static int Quad(int i) { return Thread() + i * kShape.threads; }
+
+  /// body(i, column, value) for each four of them.
   template <typename Body>
   __device__ void ForQuads(Body body) const {
 #pragma unroll(kKeep ? kPerThread : 1)
     for (int i = 0; i < kPerThread; ++i) {
-      const int quad = Thread() + i * kShape.threads;
-      if (quad < kQuads) {
-        body(4 * quad, kKeep ? kept_[kKeep ? i : 0] : LoadQuad(x_, 4 * quad));
+      if (Quad(i) < kQuads) {
+        body(i, 4 * Quad(i), kKeep ? kept_[kKeep ? i : 0] : LoadQuad(x_, 4 * Quad(i)));
       }
     }
   }
@@ -48,6 +48,45 @@ class LayerNormRow {
   float4 kept_[kKeep ? kPerThread : 1];
 };
 
+/// gamma and beta of a thread's columns. They are weights, so they are there before x is known: in registers, or where
+/// rows are too wide for that, in the second-level cache.
+template <LayerNormShape kShape>
+class LayerNormAffine {
+ public:
+  using Row = LayerNormRow<kShape>;
+  static constexpr bool kKeep = Row::kPerThread <= 2;
+
+  __device__ LayerNormAffine(const void* gamma, const void* beta) : gamma_(gamma), beta_(beta) {
+#pragma unroll(kKeep ? Row::kPerThread : 1)
+    for (int i = 0; i < Row::kPerThread; ++i) {
+      const int column = 4 * Row::Quad(i);
+      if (column >= kShape.width) {
+        break;
+      }
+      if constexpr (kKeep) {
+        kept_gamma_[i] = LoadQuad(gamma_, column);
+        kept_beta_[i] = LoadQuad(beta_, column);
+      } else {
+        PrefetchLine(static_cast<const float*>(gamma_) + column);
+        PrefetchLine(static_cast<const float*>(beta_) + column);
+      }
+    }
+  }
+
+  __device__ float4 Gamma(int i, int column) const {
+    return kKeep ? kept_gamma_[kKeep ? i : 0] : LoadQuad(gamma_, column);
+  }
+  __device__ float4 Beta(int i, int column) const {
+    return kKeep ? kept_beta_[kKeep ? i : 0] : LoadQuad(beta_, column);
+  }
+
+ private:
+  const void* gamma_;
+  const void* beta_;
+  float4 kept_gamma_[kKeep ? Row::kPerThread : 1];
+  float4 kept_beta_[kKeep ? Row::kPerThread : 1];
+};
+
 /// y f32<tokens, width> = (x - mean) / sqrt(variance + epsilon) * gamma + beta, variance biased.
 template <LayerNormShape kShape>
 __device__ inline void LayerNorm(const void* x, const void* gamma, const void* beta, void* y, const Dims* dims) {
@@ -55,24 +94,25 @@ __device__ inline void LayerNorm(const void* x, const void* gamma, const void* b
   constexpr float kWidth = static_cast<float>(kShape.width);
   __shared__ float sums[kShape.threads / 32];
   __shared__ float squares[kShape.threads / 32];
-  WaitForEarlier();
   LetNextStart();
+  const LayerNormAffine<kShape> affine(gamma, beta);
   const int tokens = Tokens<kShape.tokens>(dims);
+  WaitForEarlier();
   for (int token = Block(); token < tokens; token += Blocks()) {
     const long long first = static_cast<long long>(token) * kShape.width;
     const LayerNormRow<kShape> row(static_cast<const float*>(x) + first);
     float sum = 0;
-    row.ForQuads([&](int, const float4& v) { sum += (v.x + v.y) + (v.z + v.w); });
+    row.ForQuads([&](int, int, const float4& v) { sum += (v.x + v.y) + (v.z + v.w); });
     const float mean = SumBlock<kShape.threads>(sum, sums) / kWidth;
     float square = 0;
-    row.ForQuads([&](int, const float4& v) {
+    row.ForQuads([&](int, int, const float4& v) {
       const float4 d = {v.x - mean, v.y - mean, v.z - mean, v.w - mean};
       square += (d.x * d.x + d.y * d.y) + (d.z * d.z + d.w * d.w);
     });
     const float inverse = 1 / sqrtf(SumBlock<kShape.threads>(square, squares) / kWidth + kShape.epsilon);
-    row.ForQuads([&](int column, const float4& v) {
-      const float4 g = LoadQuad(gamma, column);
-      const float4 b = LoadQuad(beta, column);
+    row.ForQuads([&](int i, int column, const float4& v) {
+      const float4 g = affine.Gamma(i, column);
+      const float4 b = affine.Beta(i, column);
       StoreQuad(y, first + column,
                 {(v.x - mean) * inverse * g.x + b.x, (v.y - mean) * inverse * g.y + b.y,
                  (v.z - mean) * inverse * g.z + b.z, (v.w - mean) * inverse * g.w + b.w});

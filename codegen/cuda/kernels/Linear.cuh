@@ -2,8 +2,7 @@
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_LINEAR_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_LINEAR_CUH_
 
-#include "Gemv.cuh"
-#include "Input.cuh"
+#include "FloatGemv.cuh"
 
 namespace dejavu {
 
@@ -23,41 +22,26 @@ struct LinearShape {
 template <LinearShape kShape>
 __device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, const void* gamma,
                               const void* beta, void* y, const Dims* dims) {
-  using Math = FloatMath<kShape.dtype>;
-  const auto row_at = [&](int row) {
-    return static_cast<const char*>(w) + static_cast<long long>(row) * kShape.k * Bytes(kShape.dtype);
-  };
-  Gemv<Math, kShape.k, kShape.tiling> gemv;
-  gemv.Start(kShape.n, row_at);
-  WaitForEarlier();
-  LetNextStart();
+  static_assert(kShape.tiling.slots == 0 || kShape.tokens == 1, "a ring is made once");
+  const MatrixRows<kShape.k * Bytes(kShape.dtype)> rows = {w, kShape.n};
   const int tokens = Tokens<kShape.tokens>(dims);
   for (int token = 0; token < tokens; ++token) {
-    if (token > 0) {
-      gemv.Start(kShape.n, row_at);
-    }
-    const Input<kShape.k, kShape.norm, kShape.tiling.threads> input(
-        static_cast<const float*>(x) + static_cast<long long>(token) * kShape.k, gamma, beta);
+    const FloatVector vector = {static_cast<const float*>(x) + static_cast<long long>(token) * kShape.k, gamma, beta};
     const long long y_row = static_cast<long long>(token) * kShape.n;
-    const auto stage = [&](int begin, int count) {
-      __syncthreads();
-      Math::template Stage<kShape.tiling.threads>(input, begin, count);
-      __syncthreads();
-    };
     struct Early {
       float inside;   // added before act
       float outside;  // added after it
     };
     const auto prepare = [&](int row) {
       const float added = kShape.bias ? static_cast<const float*>(bias)[row] : 0;
-      const float kept = kShape.residual ? static_cast<const float*>(residual)[y_row + row] : 0;
+      const float kept = kShape.residual ? LoadCoherent(static_cast<const float*>(residual) + y_row + row) : 0;
       return kShape.relu ? Early{added, kept} : Early{0, added + kept};
     };
     const auto finish = [&](int row, float sum, const Early& early) {
       sum = kShape.relu ? Relu(sum + early.inside) : sum;
       static_cast<float*>(y)[y_row + row] = sum + early.outside;
     };
-    gemv.Run(kShape.n, row_at, stage, prepare, finish);
+    MultiplyFloats<FloatMath<kShape.dtype>, kShape.k, kShape.norm, kShape.tiling>(rows, vector, prepare, finish);
   }
 }
 

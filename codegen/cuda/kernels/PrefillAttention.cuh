@@ -280,7 +280,9 @@ class AttentionTile {
 
 /// As Attention(), for a number of tokens that the call says.
 template <PrefillAttentionShape kShape>
-__device__ inline void PrefillAttention(const void* qkv, void* cache, void* y, void* new_cache, const Dims* dims) {
+__device__ inline void PrefillAttention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
+                                        const Dims* dims) {
+  static_cast<void>(heads);  // those of all are attended
   static_cast<void>(new_cache);
   WaitForEarlier();
   LetNextStart();

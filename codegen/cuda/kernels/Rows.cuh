@@ -17,8 +17,8 @@ template <EmbedTokensShape kShape>
 __device__ inline void EmbedTokens(const void* tokens, const void* table, void* y, const Dims* dims) {
   constexpr int kLoad = PerLoad(kShape.dtype);
   static_assert(kShape.width % kLoad == 0);
-  WaitForEarlier();
   LetNextStart();
+  WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / kLoad);
   const GridShare share = ShareOfGrid();
   for (long long i = share.begin; i < count; i += share.step) {
@@ -46,8 +46,8 @@ template <EmbedPositionsShape kShape>
 __device__ inline void EmbedPositions(const void* x, const void* table, void* y, const Dims* dims) {
   constexpr int kLoad = PerLoad(kShape.dtype);
   static_assert(kShape.width % kLoad == 0);
-  WaitForEarlier();
   LetNextStart();
+  WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / kLoad);
   const long long first = (dims->past + kShape.offset) * kShape.width;
   const GridShare share = ShareOfGrid();
@@ -72,8 +72,8 @@ struct RowsShape {
 template <RowsShape kShape>
 __device__ inline void Add(const void* a, const void* b, void* y, const Dims* dims) {
   static_assert(kShape.width % 4 == 0);
-  WaitForEarlier();
   LetNextStart();
+  WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / 4);
   const GridShare share = ShareOfGrid();
   for (long long i = share.begin; i < count; i += share.step) {
@@ -87,8 +87,8 @@ __device__ inline void Add(const void* a, const void* b, void* y, const Dims* di
 template <RowsShape kShape>
 __device__ inline void LastRow(const void* x, void* y, const Dims* dims) {
   static_assert(kShape.width % 4 == 0);
-  WaitForEarlier();
   LetNextStart();
+  WaitForEarlier();
   const long long first = (static_cast<long long>(Tokens<kShape.tokens>(dims)) - 1) * kShape.width;
   const GridShare share = ShareOfGrid();
   for (long long i = share.begin; i < kShape.width / 4; i += share.step) {

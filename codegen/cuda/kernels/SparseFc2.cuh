@@ -128,7 +128,7 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
       if (stores) {
         sum = 0;
         for (int s = 0; s < splits; ++s) {
-          sum += LoadFromOtherBlock(partial + static_cast<long long>(s) * kShape.width + mine);
+          sum += LoadCoherent(partial + static_cast<long long>(s) * kShape.width + mine);
         }
       }
     }

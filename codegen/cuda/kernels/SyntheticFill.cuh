@@ -18,8 +18,8 @@ struct SyntheticFillArgs {
   int period;  // of the pattern; 0 for a grid
   int parts;   // how many seeds a grid has
   int transposed;
-  int dtype;  // 0 f32, 1 f16, 2 bf16, 3 i8
-  int unused;
+  int dtype;   // 0 f32, 1 f16, 2 bf16, 3 i8
+  int choice;  // whether seeds are the multiplier, the offset and the number of a choice
 };
 
 /// A multiple of the grid's step, from -127 to 127: SyntheticGridValue().
@@ -41,13 +41,18 @@ __device__ inline float GridElement(const SyntheticFillArgs& args, long long row
   return j == 0 ? 127 * args.step : GridValue(args.seeds[i / part_height], index) * args.step;
 }
 
+__device__ inline float ChoiceElement(const SyntheticFillArgs& args, unsigned long long at, unsigned long long count) {
+  return args.pattern[(at * args.seeds[0] + args.seeds[1]) % count < args.seeds[2] ? 0 : 1];
+}
+
 /// Grids are exact in every dtype; patterns of f16 and bf16 hold numbers that are exact there.
 __device__ inline void SyntheticFill(const SyntheticFillArgs& args) {
   const long long count = args.rows * args.columns;
   const GridShare share = ShareOfGrid();
   for (long long at = share.begin; at < count; at += share.step) {
-    const float value =
-        args.period > 0 ? args.pattern[at % args.period] : GridElement(args, at / args.columns, at % args.columns);
+    const float value = args.choice != 0  ? ChoiceElement(args, at, count)
+                        : args.period > 0 ? args.pattern[at % args.period]
+                                          : GridElement(args, at / args.columns, at % args.columns);
     if (args.dtype == 0) {
       static_cast<float*>(args.out)[at] = value;
     } else if (args.dtype == 1) {

@@ -65,6 +65,14 @@ TEST(ManifestTest, WrongSyntheticTensorsNameTheField) {
   EXPECT_THAT(message([](auto& t) { t.erase("seeds"); }), HasSubstr("seeds"));
   EXPECT_THAT(message([](auto& t) { t["pattern"] = {nullptr}; }),
               HasSubstr("'synthetic.grid.pattern' must be a number"));
+  const auto i8 = [](const char* key, const nlohmann::json& value) {
+    return [=](auto& t) {
+      t["dtype"] = "i8";
+      t[key] = value;
+    };
+  };
+  EXPECT_THAT(message(i8("step", 1e30)), HasSubstr("'synthetic.grid.step' of an i8 must be 1, but is 1e+30"));
+  EXPECT_THAT(message(i8("pattern", {0, 128})), HasSubstr("'synthetic.grid.pattern' of an i8 must hold numbers from"));
   EXPECT_THAT(message([](auto& t) { t = 3; }), HasSubstr("synthetic.grid"));
 }
 

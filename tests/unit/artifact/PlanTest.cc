@@ -57,6 +57,10 @@ TEST(PlanTest, ArenaOffsetsStayInsideTheArena) {
               HasSubstr("field 'functions.decode.logits': 96 bytes at arena offset"));
   EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["prefill"]["tokens"] = {{"weight", 0}}; }),
               HasSubstr("tokens and logits must be in the arena"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["functions"]["decode"]["choice"] = {{"weight", 0}}; }),
+              HasSubstr("field 'functions.decode.choice' must be in the arena"));
+  EXPECT_THAT(MessageAfter([&](auto& json) { json["functions"]["decode"]["choice"]["arena"] = arena; }),
+              HasSubstr("field 'functions.decode.choice': 4 bytes at arena offset"));
 }
 
 TEST(PlanTest, WeightAndCacheNumbersExist) {
@@ -87,37 +91,40 @@ TEST(PlanTest, BuiltinsAreChecked) {
 
 TEST(PlanTest, GridsRoundTripAndAreChecked) {
   Plan plan = toy::MakePlan();
-  plan.functions["decode"].launches[0].grid = LaunchGrid{.blocks = 1, .threads = 32};
-  plan.functions["decode"].launches[1].grid =
-      LaunchGrid{.blocks = 4096, .per_sm = 2, .threads = 256, .shared = 65536, .scratch = 1 << 20, .early = true};
+  plan.functions["decode"].launches[0].grids["sm_80"] = LaunchGrid{.blocks = 1, .threads = 32};
+  plan.functions["decode"].launches[1].grids = {
+      {"sm_80", LaunchGrid{.blocks = 8, .threads = 64}},
+      {"sm_90",
+       LaunchGrid{.blocks = 4096, .per_sm = 2, .threads = 256, .shared = 65536, .scratch = 1 << 20, .early = true}}};
   const nlohmann::json json = PlanToJson(plan);
-  EXPECT_FALSE(json["functions"]["decode"]["launches"][2].contains("grid"));
+  EXPECT_FALSE(json["functions"]["decode"]["launches"][2].contains("grids"));
   const auto parsed = ParsePlan(json.dump(), toy::kVocab);
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(PlanToJson(*parsed), json);
-  const LaunchGrid& grid = *parsed->FindFunction("decode")->launches[1].grid;
+  const LaunchGrid& grid = parsed->FindFunction("decode")->launches[1].grids.at("sm_90");
   EXPECT_EQ(grid.per_sm, 2);
   EXPECT_TRUE(grid.early);
 
   const auto with = [](const char* key, const nlohmann::json& value) {
     return MessageAfter([&](auto& changed) {
-      Launch(changed, 0)["grid"] = {{"blocks", 1}, {"threads", 32}};
-      Launch(changed, 0)["grid"][key] = value;
+      Launch(changed, 0)["grids"]["sm_80"] = {{"blocks", 1}, {"threads", 32}};
+      Launch(changed, 0)["grids"]["sm_80"][key] = value;
     });
   };
   EXPECT_EQ(with("blocks", 7), "");
-  EXPECT_THAT(with("blocks", 0), HasSubstr("launches[0].grid.blocks' must be from 1 to 2147483647"));
-  EXPECT_THAT(with("threads", 1025), HasSubstr("grid.threads' must be from 1 to 1024"));
-  EXPECT_THAT(with("per_sm", -1), HasSubstr("grid.per_sm' must be from 0 to 32"));
-  EXPECT_THAT(with("shared", 1 << 20), HasSubstr("grid.shared' must be from 0 to 232448"));
-  EXPECT_THAT(with("scratch", -64), HasSubstr("grid.scratch' must be from 0"));
-  EXPECT_THAT(with("scratch", 64), HasSubstr("grid.scratch' must be 0 or at least 16384, but is 64"));
-  EXPECT_THAT(with("early", 1), HasSubstr("grid.early' must be true or false"));
-  EXPECT_THAT(MessageAfter([](auto& changed) { Launch(changed, 0)["grid"] = nullptr; }),
+  EXPECT_THAT(with("blocks", 0), HasSubstr("launches[0].grids.sm_80.blocks' must be from 1 to 2147483647"));
+  EXPECT_THAT(with("threads", 1025), HasSubstr("grids.sm_80.threads' must be from 1 to 1024"));
+  EXPECT_THAT(with("per_sm", -1), HasSubstr("grids.sm_80.per_sm' must be from 0 to 32"));
+  EXPECT_THAT(with("shared", 1 << 20), HasSubstr("grids.sm_80.shared' must be from 0 to 232448"));
+  EXPECT_THAT(with("scratch", -64), HasSubstr("grids.sm_80.scratch' must be from 0"));
+  EXPECT_THAT(with("scratch", 64), HasSubstr("grids.sm_80.scratch' must be 0 or at least 16384, but is 64"));
+  EXPECT_THAT(with("early", 1), HasSubstr("grids.sm_80.early' must be true or false"));
+  EXPECT_THAT(MessageAfter([](auto& changed) { Launch(changed, 0)["grids"] = nullptr; }),
               HasSubstr("must be an object"));
-  EXPECT_THAT(
-      MessageAfter([](auto& changed) { Launch(changed, 2, "prefill")["grid"] = {{"blocks", 1}, {"threads", 32}}; }),
-      HasSubstr("does not belong to a builtin"));
+  EXPECT_THAT(MessageAfter([](auto& changed) { Launch(changed, 2, "prefill")["grids"]["sm_80"] = {}; }),
+              HasSubstr("do not belong to a builtin"));
+  EXPECT_THAT(MessageAfter([](auto& changed) { Launch(changed, 0)["grids"]["sm_80"] = 3; }),
+              HasSubstr("launches[0].grids.sm_80' must be an object"));
 }
 
 TEST(PlanTest, CostsReferToArguments) {

@@ -72,6 +72,29 @@ TEST_F(ReaderTest, ReadsWhatWasWritten) {
   }
 }
 
+TEST_F(ReaderTest, SyntheticTensorsAreCheckedBeforeAnyIsMade) {
+  const auto message = [&](const std::function<void(nlohmann::json&)>& change) {
+    EditManifest([&](nlohmann::json& json) {
+      json["synthetic"] = nlohmann::json::object();
+      for (const auto& [name, tensor] : toy::SyntheticTensors()) {
+        json["synthetic"][name] = SyntheticTensorToJson(tensor);
+      }
+      change(json["synthetic"]);
+    });
+    return LoadMessage();
+  };
+  EXPECT_EQ(message([](auto&) {}), "");
+  EXPECT_EQ(message([](auto& tensors) { tensors.erase("fc2"); }),
+            File(kManifestFile) + ": field 'synthetic' has no tensor 'fc2'");
+  // Each tensor's bytes can be counted, their sum is more than a file may have.
+  EXPECT_THAT(message([](auto& tensors) {
+                for (auto& tensor : tensors) {
+                  tensor["rows"] = tensor["columns"] = 1 << 24;
+                }
+              }),
+              HasSubstr("field 'synthetic': the tensors up to 'fc1' have more than 1125899906842624 bytes"));
+}
+
 TEST_F(ReaderTest, WhatIsNoArtifactSaysSo) {
   EXPECT_THAT(ArtifactReader::Open(folder_.path() + "/none").status().message(), HasSubstr("no such artifact"));
   EXPECT_THAT(ArtifactReader::Open(folder_.path()).status().message(), HasSubstr("is not an artifact"));

@@ -91,10 +91,10 @@ TEST_F(CudaErrorsTest, KernelsThatTheCodeLacksAreNamed) {
 
 TEST_F(CudaErrorsTest, PlansThatNoGpuRunsAreNamed) {
   Plan plan = toy::MakeCudaPlan();
-  plan.functions["decode"].launches[2].grid.reset();
+  plan.functions["decode"].launches[2].grids.erase("sm_90");
   Write(plan);
   EXPECT_THAT(LoadMessage(), AllOf(StartsWith(path() + "/plan-cuda.json: field 'functions.decode.launches[2]'"),
-                                   HasSubstr("has no 'grid'")));
+                                   HasSubstr("has no grid for sm_90")));
 }
 
 TEST_F(CudaErrorsTest, ArgumentsThatAKernelDoesNotTakeAreAnError) {
@@ -193,6 +193,35 @@ TEST_F(CudaErrorsTest, AFaultOfAnUnwatchedTokenComesWithTheNext) {
   EXPECT_EQ(session->Decode(3).status(), status);
 }
 
+TEST_F(CudaErrorsTest, AFaultWhileTheDeviceIsAheadEndsTheSession) {
+  const auto session = NewSession(WriteAndLoad());
+  Fake().fault_at = Fake().kernels + 20;
+  int64_t seen = 0;
+  const absl::Status status = session->DecodeGreedily(1, 20, [&](int32_t) { return ++seen < 20; });
+  EXPECT_THAT(std::string(status.message()), HasSubstr("CUDA_ERROR_ILLEGAL_ADDRESS"));
+  EXPECT_LT(seen, 20);
+  EXPECT_EQ(session->Decode(3).status(), status);
+}
+
+TEST_F(CudaErrorsTest, LogitsWithoutAChoiceAreTheUsersErrorAndTheSessionLives) {
+  Write();
+  for (const bool statistics : {false, true}) {
+    // Weights that are not numbers, with their hashes unchecked.
+    const auto weights = path() + "/weights.safetensors";
+    std::string bytes = ReadTextFile(weights).value();
+    std::fill(bytes.end() - 40, bytes.end() - 36, '\xFF');  // of fc2's bias
+    ASSERT_TRUE(WriteFileAtomically(weights, bytes).ok());
+    const auto model = Model::Load(path(), {.device = "cuda", .weights = {.verify_hashes = false}});
+    ASSERT_TRUE(model.ok()) << model.status();
+    const auto session = NewSession(*model, statistics);
+    const absl::Status status = session->DecodeGreedily(1, 5, [](int32_t) { return true; });
+    EXPECT_EQ(ExitCode(status), 1);
+    EXPECT_THAT(std::string(status.message()), StartsWith("the logits after token 1 give no choice"));
+    EXPECT_EQ(session->position(), 1);
+    EXPECT_TRUE(session->Decode(1).ok());
+  }
+}
+
 TEST_F(CudaErrorsTest, WrongArgumentsDoNotEndASession) {
   const auto session = NewSession(WriteAndLoad());
   EXPECT_FALSE(session->Decode(24).ok());
@@ -207,6 +236,10 @@ absl::Status DoEverything(const std::string& path) {
   RETURN_IF_ERROR(session->Prefill(std::vector<int32_t>{1, 2}).status());
   session->CollectStatistics(true);
   RETURN_IF_ERROR(session->Decode(3).status());
+  RETURN_IF_ERROR(session->DecodeGreedily(4, 2, [](int32_t) { return true; }));
+  session->CollectStatistics(false);
+  RETURN_IF_ERROR(session->DecodeGreedily(4, 7, [](int32_t) { return true; }));
+  RETURN_IF_ERROR(session->Trace(5).status());
   ASSIGN_OR_RETURN(const auto meter, model->device().NewMemoryMeter(1, 1));
   return meter->Copy().status();
 }

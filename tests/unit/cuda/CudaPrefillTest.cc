@@ -135,9 +135,9 @@ TEST_F(CudaPrefillTest, MemoryForTheLibraryIsCounted) {
 
 TEST_F(CudaPrefillTest, PlansThatNoGpuRunsAreNamed) {
   Plan plan = toy::MakeCudaPrefillPlan();
-  plan.functions["prefill"].launches[0].grid.reset();
+  plan.functions["prefill"].launches[0].grids.clear();
   ASSERT_TRUE(toy::WriteCudaArtifact(path(), plan).ok());
-  EXPECT_THAT(LoadMessage(), HasSubstr("'functions.prefill.launches[0]': kernel 'embed' has no 'grid'"));
+  EXPECT_THAT(LoadMessage(), HasSubstr("'functions.prefill.launches[0]': kernel 'embed' has no grid for sm_90"));
   plan = toy::MakeCudaPrefillPlan();
   plan.functions["prefill"].launches[3].gemm->relu = true;
   ASSERT_TRUE(toy::WriteCudaArtifact(path(), plan).ok());

@@ -80,14 +80,16 @@ TEST_F(CudaSessionTest, OneGraphServesEveryToken) {
   EXPECT_EQ(graph.launches, 13);
   EXPECT_EQ(Fake().calls_of["cuLaunchKernel"], 0);
   EXPECT_EQ(Fake().calls_of["cuMemcpyHtoDAsync_v2"], 1) << "the weights; a token's input is in the graph";
-  ASSERT_EQ(graph.nodes.size(), 8);
+  ASSERT_EQ(graph.nodes.size(), 9);
   EXPECT_EQ(graph.nodes[0].kind, fake::NodeKind::kCopy);
   EXPECT_EQ(graph.nodes[1].symbol, "cuda_toy_embed");
   EXPECT_EQ(graph.nodes[1].blocks, 6) << "two for each multiprocessor";
   EXPECT_EQ(graph.nodes[1].threads, 64);
   EXPECT_EQ(graph.nodes[7].blocks, 8) << "exactly as the plan says";
   EXPECT_EQ(graph.nodes[7].shared_bytes, 64 * 1024);
-  EXPECT_EQ(Fake().calls_of["cuFuncSetAttribute"], 1) << "for the kernel with more shared memory than is given freely";
+  EXPECT_EQ(Fake().calls_of["cuFuncSetAttribute"], 8 + 1 + 1)
+      << "once for each kernel of the plan and for advance, and for the one with more shared memory than is given "
+         "freely";
 }
 
 std::vector<bool> Programmatic(const fake::GraphInfo& graph) {
@@ -101,8 +103,8 @@ std::vector<bool> Programmatic(const fake::GraphInfo& graph) {
 
 TEST_F(CudaSessionTest, KernelsStartEarlyWhereBothCan) {
   const auto session = NewSession(WriteAndLoad());
-  // copy, embed, mix (not early), test, compact, fc1, fc2, head
-  EXPECT_THAT(Programmatic(Fake().graphs.back()), ElementsAre(false, false, false, true, true, true, true));
+  // copy, embed, mix (not early), test, compact, fc1, fc2, head, argmax
+  EXPECT_THAT(Programmatic(Fake().graphs.back()), ElementsAre(false, false, false, true, true, true, true, true));
 }
 
 TEST_F(CudaSessionTest, NothingStartsEarlyOnADeviceThatCannot) {
@@ -129,6 +131,118 @@ TEST_F(CudaSessionTest, StreamsAndWaitsKeepTheOrder) {
   }
 }
 
+class GreedyTest : public CudaSessionTest {
+ protected:
+  /// What the host chooses after token 7 and each choice.
+  std::vector<int32_t> Expected(int64_t count) const {
+    std::vector<int32_t> tokens = {7};
+    while (static_cast<int64_t>(tokens.size()) <= count) {
+      tokens.push_back(LikeliestToken(toy::Reference(weights_, tokens)));
+    }
+    return {tokens.begin() + 1, tokens.end()};
+  }
+
+  /// What `session` chooses after `token`, until there are `most` or it has decoded `count`.
+  static std::vector<int32_t> Choices(Session& session, int32_t token, int64_t count, size_t most) {
+    std::vector<int32_t> choices;
+    const absl::Status status = session.DecodeGreedily(token, count, [&](int32_t choice) {
+      choices.push_back(choice);
+      return choices.size() < most;
+    });
+    EXPECT_TRUE(status.ok()) << status;
+    return choices;
+  }
+};
+
+TEST_F(GreedyTest, TheDeviceChoosesAndGoesOnByItself) {
+  const auto session = NewSession(WriteAndLoad());
+  EXPECT_EQ(Choices(*session, 7, 20, 20), Expected(20));
+  EXPECT_EQ(session->position(), 20);
+  ASSERT_EQ(Fake().graphs.size(), 2);
+  const fake::GraphInfo& graph = Fake().graphs[1];
+  EXPECT_EQ(graph.launches, 20);
+  EXPECT_EQ(graph.nodes.front().symbol, "cuda_toy_embed") << "no copy from the host";
+  EXPECT_EQ(graph.nodes.back().symbol, "advance");
+  EXPECT_EQ(Fake().calls_of["cuMemcpyDtoHAsync_v2"], 0) << "neither logits nor choices are fetched";
+  EXPECT_EQ(Fake().calls_of["cuMemcpyHtoDAsync_v2"], 2) << "the weights, and the first token";
+}
+
+TEST_F(GreedyTest, TokensBeyondTheLastThatTheHostTookAreForgotten) {
+  const auto session = NewSession(WriteAndLoad());
+  const std::vector<int32_t> expected = Expected(12);
+  EXPECT_EQ(Choices(*session, 7, 20, 5), std::vector<int32_t>(expected.begin(), expected.begin() + 5));
+  EXPECT_EQ(session->position(), 5);
+  EXPECT_GT(Fake().graphs[1].launches, 5) << "the device was ahead";
+  EXPECT_LT(Fake().graphs[1].launches, 12);
+  std::vector<int32_t> tokens = {7};
+  tokens.insert(tokens.end(), expected.begin(), expected.begin() + 5);
+  EXPECT_THAT(Copy(session->Decode(expected[4])), Pointwise(FloatNear(1e-4F), toy::Reference(weights_, tokens)));
+  EXPECT_EQ(Choices(*session, expected[5], 6, 6), std::vector<int32_t>(expected.begin() + 6, expected.end()));
+}
+
+TEST_F(GreedyTest, NothingIsDecodedBeyondThePositions) {
+  const auto session = NewSession(WriteAndLoad());
+  EXPECT_EQ(Choices(*session, 7, toy::kPositions, 100), Expected(toy::kPositions));
+  EXPECT_EQ(Fake().graphs[1].launches, toy::kPositions);
+  EXPECT_FALSE(session->Decode(1).ok());
+}
+
+TEST_F(GreedyTest, StatisticsAreOfTheSameTokens) {
+  const auto session = NewSession(WriteAndLoad(), /*statistics=*/true);
+  EXPECT_EQ(Choices(*session, 7, 10, 10), Expected(10));
+  EXPECT_EQ(session->statistics().tokens(), 10);
+}
+
+TEST_F(GreedyTest, PlansAndCodeWithoutAChoiceDecodeTheSame) {
+  Plan plan = toy::MakeCudaPlan();
+  plan.functions["decode"].choice = {};
+  plan.functions["decode"].launches.pop_back();
+  const auto session = NewSession(WriteAndLoad(plan));
+  EXPECT_EQ(Choices(*session, 7, 10, 10), Expected(10));
+  EXPECT_EQ(Fake().graphs.size(), 1);
+}
+
+TEST_F(GreedyTest, StreamsEndBeforeTheNextToken) {
+  Plan plan = toy::MakeCudaPlan();
+  std::vector<Launch>& launches = plan.functions["decode"].launches;
+  launches[2].stream = 1;  // test
+  launches[2].waits = {1};
+  launches[3].stream = 1;  // compact
+  launches[4].waits = {3};
+  const auto model = WriteAndLoad(plan);
+  for (int round = 0; round < 10; ++round) {
+    EXPECT_EQ(Choices(*NewSession(model), 7, 10, 10), Expected(10));
+  }
+}
+
+TEST_F(CudaSessionTest, ATraceKeepsStreamsBesideEachOther) {
+  Plan plan = toy::MakeCudaPlan();
+  std::vector<Launch>& launches = plan.functions["decode"].launches;
+  launches[2].stream = 1;  // test
+  launches[2].waits = {1};
+  launches[3].stream = 1;  // compact
+  launches[4].waits = {3};
+  const auto session = NewSession(WriteAndLoad(plan));
+  ASSERT_TRUE(session->Advance(kTokens[0]).ok());
+  const auto spans = session->Trace(kTokens[1]);
+  ASSERT_TRUE(spans.ok()) << spans.status();
+  ASSERT_EQ(spans->size(), 8);
+  for (size_t i = 0; i < spans->size(); ++i) {
+    EXPECT_GE((*spans)[i].end - (*spans)[i].begin, 10000) << i;
+    // Each of these waits for the one before, whose end may be noted late.
+    EXPECT_TRUE(i == 0 || (*spans)[i].begin >= (*spans)[i - 1].begin + 10000) << i;
+  }
+  EXPECT_EQ(session->position(), 2);
+  EXPECT_THAT(Copy(session->Decode(kTokens[2])), Pointwise(FloatNear(1e-4F), Reference(3)));
+  // No kernel follows another at once: the clocks stand between them.
+  const fake::GraphInfo& graph = Fake().graphs.back();
+  EXPECT_EQ(graph.nodes.size(), 2 + 3 * 8);
+  for (const fake::EdgeInfo& edge : graph.edges) {
+    EXPECT_FALSE(graph.nodes[edge.from].kind == fake::NodeKind::kKernel &&
+                 graph.nodes[edge.to].kind == fake::NodeKind::kKernel);
+  }
+}
+
 TEST_F(CudaSessionTest, StatisticsCountActiveNeuronsBytesAndTime) {
   std::vector<int64_t> active;
   (void)toy::Reference(weights_, kTokens, &active);
@@ -144,7 +258,7 @@ TEST_F(CudaSessionTest, StatisticsCountActiveNeuronsBytesAndTime) {
   const auto count = static_cast<double>(kTokens.size());
   ASSERT_EQ(statistics.tokens(), 13) << "the prompt's tokens don't count";
   EXPECT_DOUBLE_EQ(statistics.MeanMlpDensity(), static_cast<double>(sum) / (toy::kNeurons * count));
-  const double other = 64 + 64 + 32 * 7.0 + 516 + 32 + 96 + 800 + 40 * static_cast<double>(sum) / count;
+  const double other = 64 + 64 + 32 * 7.0 + 516 + 32 + 96 + 800 + 100 + 40 * static_cast<double>(sum) / count;
   EXPECT_GT(statistics.BytesPerToken(), other);
   EXPECT_LE(statistics.BytesPerToken(), other + 32 * static_cast<double>(sum) / count);
   for (const LaunchTotals& totals : statistics.launches()) {
@@ -201,7 +315,8 @@ Launch Planned(int64_t stream, std::vector<int64_t> waits, bool early) {
   Launch launch;
   launch.stream = stream;
   launch.waits = std::move(waits);
-  launch.grid = LaunchGrid{.early = early};
+  launch.grids["sm_90"] = LaunchGrid{.early = early};
+  launch.grids["sm_80"] = LaunchGrid{.early = false};
   return launch;
 }
 
@@ -211,10 +326,13 @@ TEST(LaunchOrderTest, StreamsFollowAndWaitsJoin) {
                                         Planned(2, {5}, true)};
   using Edge = LaunchEdge;
   EXPECT_THAT(
-      LaunchEdges(launches, true),
+      LaunchEdges(launches, "sm_90", true),
       ElementsAre(Edge{-1, 0, false}, Edge{-1, 1, false}, Edge{0, 2, true}, Edge{0, 3, false}, Edge{1, 3, false},
                   Edge{1, 4, false}, Edge{2, 4, false}, Edge{3, 4, false}, Edge{4, 5, false}, Edge{5, 6, false}));
-  for (const Edge& edge : LaunchEdges(launches, false)) {
+  for (const Edge& edge : LaunchEdges(launches, "sm_90", false)) {
+    EXPECT_FALSE(edge.early);
+  }
+  for (const Edge& edge : LaunchEdges(launches, "sm_80", true)) {
     EXPECT_FALSE(edge.early);
   }
 }

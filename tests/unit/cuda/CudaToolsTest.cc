@@ -58,6 +58,16 @@ TEST_F(CudaToolsTest, RunGeneratesText) {
   EXPECT_GT(result["bytes_per_token"], 0);
 }
 
+TEST_F(CudaToolsTest, TheDeviceChoosesTheTokensThatTheHostWould) {
+  const std::string flags = "--prompt=cab --max-new-tokens=20";
+  // The likeliest of one token is the host's choice.
+  const ToolOutput device = RunOnFake("dejavu-run", flags);
+  const ToolOutput host = RunOnFake("dejavu-run", flags + " --temperature=1 --top-k=1");
+  ASSERT_EQ(device.code, 0) << device.err;
+  EXPECT_GT(device.out.size(), 2);
+  EXPECT_EQ(device.out, host.out);
+}
+
 TEST_F(CudaToolsTest, EvalScores) {
   const std::string path = folder_.path() + "/text.txt";
   ASSERT_TRUE(WriteFileAtomically(path, std::string(70, 'c')).ok());
@@ -81,12 +91,31 @@ TEST_F(CudaToolsTest, BenchListsTheKernels) {
   EXPECT_EQ(result["target"], "sm_90");
   EXPECT_GT(result["copy_gb_per_s"], 0);
   EXPECT_EQ(result["read_gb_per_s"], nullptr);
-  ASSERT_EQ(result["kernels"].size(), 7);
+  ASSERT_EQ(result["kernels"].size(), 8);
   for (const auto& kernel : result["kernels"]) {
     EXPECT_EQ(kernel["launches"], 1);
     EXPECT_NEAR(kernel["us"].get<double>(), 10, 0.01);
     EXPECT_TRUE(kernel.contains("of_copy"));
   }
+}
+
+TEST_F(CudaToolsTest, BenchWritesATimeline) {
+  const std::string path = folder_.path() + "/trace.json";
+  const ToolOutput output = RunOnFake("dejavu-bench", "--prompt-tokens=4 --new-tokens=4 --repeats=1 --trace=" + path);
+  ASSERT_EQ(output.code, 0) << output.err;
+  const nlohmann::json trace = nlohmann::json::parse(ReadTextFile(path).value());
+  int64_t launches = 0;
+  for (const auto& event : trace["traceEvents"]) {
+    if (event["ph"] == "X") {
+      ++launches;
+      EXPECT_GE(event["dur"].get<double>(), 10);
+      EXPECT_GE(event["ts"].get<double>(), 0);
+      EXPECT_GT(event["args"]["bytes"].get<double>(), 0);
+      EXPECT_EQ(event["tid"], 0);
+    }
+  }
+  EXPECT_EQ(launches, 8);
+  EXPECT_EQ(trace["traceEvents"][0]["args"]["name"], "toy on Fake GPU");
 }
 
 TEST_F(CudaToolsTest, WithoutADriverTheMessageSaysSo) {

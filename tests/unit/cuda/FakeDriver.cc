@@ -9,246 +9,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <memory>
-#include <mutex>
-#include <random>
 
-namespace dejavu::cuda {
+#include "tests/unit/cuda/FakeDevice.h"
 
-struct ContextTag {};
-
-struct FunctionTag {
-  std::string symbol;
-  void* code = nullptr;
-  size_t params = 0;
-};
-
-struct ModuleTag {
-  int file = -1;
-  void* handle = nullptr;
-  std::map<std::string, std::unique_ptr<FunctionTag>> functions;
-};
-
-struct EventTag {
-  bool recorded = false;
-  int64_t time = 0;  // of the fake's clock, in nanoseconds
-};
-
-struct StreamTag {
-  std::vector<std::function<void()>> pending;
-};
-
-struct NodeTag {
-  fake::NodeInfo info;
-  std::function<void()> run;
-  std::vector<std::pair<NodeTag*, bool>> before;  // with whether the edge is programmatic
-};
-
-struct GraphTag {
-  std::vector<std::unique_ptr<NodeTag>> nodes;
-};
-
-struct GraphExecTag {
-  GraphTag graph;
-  size_t number = 0;
-};
-
-namespace fake {
+namespace dejavu::cuda::fake {
 namespace {
 
 constexpr Result kInvalidValue = 1;
 constexpr Result kInvalidImage = 200;
 constexpr Result kInvalidHandle = 400;
-constexpr int64_t kKernelNanoseconds = 10000;
-constexpr int64_t kCopyNanoseconds = 1000;
 constexpr size_t kAlignment = 256;
-
-struct Device {
-  std::recursive_mutex mutex;
-  State state;
-  std::map<std::byte*, size_t> memory;  // allocations on the "device"
-  std::map<std::byte*, size_t> pinned;
-  size_t used_bytes = 0;
-  ContextTag context;
-  int retained = 0;
-  int64_t clock = 0;
-  Result fault = 0;
-  std::vector<StreamTag*> streams;
-  std::mt19937 random{7};
-};
-
-Device& device() {
-  static auto* instance = new Device;
-  return *instance;
-}
-
-thread_local int context_depth = 0;
-
-void Violate(const std::string& what) { device().state.violations.push_back(what); }
-
-/// Counts a call; what it shall fail with, or 0.
-Result Enter(const char* function) {
-  State& state = device().state;
-  ++state.calls;
-  const int64_t count = ++state.calls_of[function];
-  const int64_t matching = state.fail_function.empty() ? state.calls : count;
-  const bool matches = state.fail_function.empty() || state.fail_function == function;
-  const bool hit = state.fail_at > 0 && matches && matching == state.fail_at;
-  if (hit) {
-    state.failed = function;
-    device().fault = state.lost ? state.fail_result : device().fault;
-  }
-  return hit ? state.fail_result : device().fault;
-}
-
-Result EnterInContext(const char* function) {
-  if (context_depth == 0) {
-    Violate(std::string(function) + " without a current context");
-  }
-  return Enter(function);
-}
-
-bool Contains(const std::map<std::byte*, size_t>& blocks, const void* start, size_t bytes) {
-  auto* address = static_cast<std::byte*>(const_cast<void*>(start));
-  auto next = blocks.upper_bound(address);
-  if (next == blocks.begin()) {
-    return false;
-  }
-  --next;
-  return address + bytes <= next->first + next->second;
-}
-
-void* Pointer(DevicePointer address) { return reinterpret_cast<void*>(address); }
-
-void CheckDevice(DevicePointer address, size_t bytes, const char* function) {
-  if (!Contains(device().memory, Pointer(address), bytes)) {
-    Violate(std::string(function) + ": " + std::to_string(bytes) + " bytes are outside the device's memory");
-  }
-}
-
-void CheckPinned(const void* address, size_t bytes, const char* function) {
-  if (!Contains(device().pinned, address, bytes)) {
-    Violate(std::string(function) + ": " + std::to_string(bytes) + " bytes are not pinned");
-  }
-}
-
-// Work waits until somebody waits for it: a host that goes on too early sees what a slow device shows.
-void Drain(StreamTag& stream) {
-  std::vector<std::function<void()>> pending;
-  pending.swap(stream.pending);
-  for (const auto& work : pending) {
-    if (device().fault == 0) {
-      work();
-    }
-  }
-}
-
-void CopyBytes(void* to, const void* from, size_t bytes) {
-  std::memcpy(to, from, bytes);
-  device().clock += kCopyNanoseconds;
-}
-
-void CallKernel(const FunctionTag& function, const std::vector<void*>& p) {
-  State& state = device().state;
-  if (++state.kernels == state.fault_at) {
-    device().fault = state.fault_result;
-    return;
-  }
-  using V = void*;
-  void* code = function.code;
-  switch (p.size()) {
-    case 3:
-      reinterpret_cast<void (*)(V, V, V)>(code)(p[0], p[1], p[2]);
-      break;
-    case 4:
-      reinterpret_cast<void (*)(V, V, V, V)>(code)(p[0], p[1], p[2], p[3]);
-      break;
-    case 5:
-      reinterpret_cast<void (*)(V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4]);
-      break;
-    case 6:
-      reinterpret_cast<void (*)(V, V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4], p[5]);
-      break;
-    case 7:
-      reinterpret_cast<void (*)(V, V, V, V, V, V, V)>(code)(p[0], p[1], p[2], p[3], p[4], p[5], p[6]);
-      break;
-    default:
-      Violate(function.symbol + ": the fake has no call with " + std::to_string(p.size()) + " parameters");
-  }
-  device().clock += kKernelNanoseconds;
-}
-
-/// The parameters of KernelNodeParams::extra, or nothing where they aren't what the kernel takes.
-bool ReadParams(const FunctionTag& function, void** extra, std::vector<void*>& params) {
-  const void* buffer = nullptr;
-  size_t bytes = 0;
-  for (; extra != nullptr && *extra != nullptr; extra += 2) {
-    if (reinterpret_cast<uintptr_t>(*extra) == kLaunchParamBuffer) {
-      buffer = extra[1];
-    } else if (reinterpret_cast<uintptr_t>(*extra) == kLaunchParamBufferSize) {
-      bytes = *static_cast<size_t*>(extra[1]);
-    }
-  }
-  if (buffer == nullptr || bytes != function.params * sizeof(void*)) {
-    return false;
-  }
-  params.resize(function.params);
-  std::memcpy(params.data(), buffer, bytes);
-  return true;
-}
-
-// The nodes in an order that keeps the edges and is otherwise left to chance.
-void RunGraph(const GraphTag& graph) {
-  std::vector<NodeTag*> waiting;
-  for (const auto& node : graph.nodes) {
-    waiting.push_back(node.get());
-  }
-  while (!waiting.empty()) {
-    std::vector<size_t> ready;
-    for (size_t i = 0; i < waiting.size(); ++i) {
-      const auto is_waiting = [&](const auto& edge) {
-        return std::find(waiting.begin(), waiting.end(), edge.first) != waiting.end();
-      };
-      if (std::none_of(waiting[i]->before.begin(), waiting[i]->before.end(), is_waiting)) {
-        ready.push_back(i);
-      }
-    }
-    const size_t next = ready[device().random() % ready.size()];
-    NodeTag* node = waiting[next];
-    waiting.erase(waiting.begin() + static_cast<std::ptrdiff_t>(next));
-    if (device().fault == 0) {
-      node->run();
-    }
-  }
-}
-
-Result AddNode(GraphTag* graph, NodeInfo info, std::function<void()> run, NodeTag** node) {
-  graph->nodes.push_back(std::make_unique<NodeTag>());
-  *node = graph->nodes.back().get();
-  (*node)->info = std::move(info);
-  (*node)->run = std::move(run);
-  return kSuccess;
-}
-
-GraphInfo Describe(const GraphTag& graph) {
-  GraphInfo info;
-  std::map<const NodeTag*, size_t> numbers;
-  for (const auto& node : graph.nodes) {
-    numbers[node.get()] = info.nodes.size();
-    info.nodes.push_back(node->info);
-  }
-  for (const auto& node : graph.nodes) {
-    for (const auto& [before, programmatic] : node->before) {
-      info.edges.push_back({numbers.at(before), numbers.at(node.get()), programmatic});
-      const bool kernels = before->info.kind == NodeKind::kKernel && node->info.kind == NodeKind::kKernel;
-      if (programmatic && !kernels) {
-        Violate("a programmatic edge at a node that is no kernel");
-      }
-    }
-  }
-  return info;
-}
 
 // A shared object ends with its section headers.
 size_t ImageBytes(const void* image) {
@@ -267,8 +37,7 @@ void Release(const char* kind, T* object) {
 }
 
 }  // namespace
-}  // namespace fake
-}  // namespace dejavu::cuda
+}  // namespace dejavu::cuda::fake
 
 using namespace dejavu::cuda;        // NOLINT(google-build-using-namespace): the whole file is the fake
 using namespace dejavu::cuda::fake;  // NOLINT(google-build-using-namespace)
@@ -358,14 +127,14 @@ Result cuCtxPushCurrent_v2(ContextHandle context) {
   if (context != &device().context) {
     Violate("cuCtxPushCurrent of no context");
   }
-  context_depth += entered == kSuccess ? 1 : 0;
+  ContextDepth() += entered == kSuccess ? 1 : 0;
   return entered;
 }
 
 Result cuCtxPopCurrent_v2(ContextHandle* context) {
   FAKE_ENTER(EnterInContext, "cuCtxPopCurrent_v2");
   *context = &device().context;
-  --context_depth;
+  --ContextDepth();
   return entered;
 }
 
@@ -495,12 +264,16 @@ Result cuModuleUnload(ModuleHandle module) {
 Result cuModuleGetFunction(FunctionHandle* function, ModuleHandle module, const char* name) {
   FAKE_CALL("cuModuleGetFunction");
   void* code = dlsym(module->handle, name);
-  const auto* params = static_cast<const int*>(dlsym(module->handle, (std::string(name) + "_params").c_str()));
-  if (code == nullptr || params == nullptr) {
+  const auto number = [&](const char* suffix) {
+    const void* value = dlsym(module->handle, (std::string(name) + suffix).c_str());
+    return value == nullptr ? size_t{0} : static_cast<size_t>(*static_cast<const int*>(value));
+  };
+  const FunctionTag found = {name, code, number("_params"), number("_struct")};
+  if (code == nullptr || found.params + found.struct_bytes == 0) {
     return kErrorNotFound;
   }
   auto& entry = module->functions[name];
-  entry = std::make_unique<FunctionTag>(FunctionTag{name, code, static_cast<size_t>(*params)});
+  entry = std::make_unique<FunctionTag>(found);
   *function = entry.get();
   return kSuccess;
 }
@@ -511,8 +284,14 @@ Result cuFuncSetAttribute(FunctionHandle, int32_t, int32_t) {
 }
 
 Result cuLaunchKernel(FunctionHandle function, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t,
-                      StreamHandle stream, void**, void** extra) {
+                      StreamHandle stream, void** kernel_params, void** extra) {
   FAKE_CALL("cuLaunchKernel");
+  if (function->struct_bytes > 0 && kernel_params != nullptr && extra == nullptr) {
+    const auto* value = static_cast<const std::byte*>(kernel_params[0]);
+    std::vector<std::byte> copy(value, value + function->struct_bytes);
+    stream->pending.emplace_back([function, copy]() mutable { CallKernel(*function, {copy.data()}); });
+    return kSuccess;
+  }
   std::vector<void*> params;
   if (!ReadParams(*function, extra, params)) {
     return kInvalidValue;

@@ -1,12 +1,13 @@
 // The toy model's kernels in the form of CUDA kernels, for the fake driver: one parameter per argument, then the dims,
-// then the scratch memory where the launch has some. NAME_params says how many there are.
+// then the scratch memory where the launch has some. NAME_params says how many there are; a kernel whose only parameter
+// is a struct has NAME_struct with its size instead, and gets its address.
 #include "tests/unit/runtime/ToyKernels.c"
 
-#define KERNEL3(name)                                         \
-  const int cuda_##name##_params = 3;                         \
-  void cuda_##name(void* a, void* b, const int64_t* dims) {   \
-    void* const args[] = {a, b};                              \
-    name(args, dims, 0, 1);                                   \
+#define KERNEL3(name)                                          \
+  const int cuda_##name##_params = 3;                          \
+  void cuda_##name(void* a, void* b, const int64_t* dims) {    \
+    void* const args[] = {a, b};                               \
+    name(args, dims, 0, 1);                                    \
   }
 #define KERNEL4(name)                                                    \
   const int cuda_##name##_params = 4;                                    \
@@ -40,6 +41,19 @@ KERNEL5(toy_test)
 KERNEL6(toy_fc1)
 KERNEL7(toy_fc2)
 KERNEL4(toy_head)
+KERNEL3(toy_argmax)
+
+// As codegen/cuda/kernels/Advance.cuh.
+struct Control {
+  int64_t dims[2];
+  int32_t token;
+};
+const int advance_params = 3;
+void advance(const int32_t* choice, struct Control* control, int32_t* choices) {
+  choices[control->dims[1]] = *choice;
+  control->token = *choice < 0 ? 0 : *choice;
+  control->dims[1] += 1;
+}
 
 // With scratch memory: its counters must be zero, and are left so; the rest is overwritten.
 const int cuda_toy_compact_params = 4;
@@ -53,6 +67,53 @@ void cuda_toy_compact(void* flags, void* active, const int64_t* dims, void* scra
     }
   }
   memset((char*)scratch + 16384, 0x55, 64);
+}
+
+// As codegen/cuda/kernels/SyntheticFill.cuh, one element after the other.
+struct FillArgs {
+  void* out;
+  int64_t rows;
+  int64_t columns;
+  uint64_t seeds[4];
+  float pattern[4];
+  float step;
+  int32_t period;
+  int32_t parts;
+  int32_t transposed;
+  int32_t dtype;
+  int32_t unused;
+};
+
+static float GridElement(const struct FillArgs* args, int64_t i, int64_t j) {
+  const int64_t part = (args->transposed ? args->columns : args->rows) / args->parts;
+  const int64_t width = args->transposed ? args->rows : args->columns;
+  uint64_t z = args->seeds[i / part] + ((uint64_t)(i % part * width + j) + 1) * 0x9E3779B97F4A7C15U;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  z ^= z >> 31;
+  return args->step * (j == 0 ? 127 : (int32_t)(((z >> 32) * 255) >> 32) - 127);
+}
+
+const int synthetic_fill_struct = sizeof(struct FillArgs);
+void synthetic_fill(const struct FillArgs* args) {
+  for (int64_t at = 0; at < args->rows * args->columns; ++at) {
+    const int64_t row = at / args->columns;
+    const int64_t column = at % args->columns;
+    const float value = args->period > 0   ? args->pattern[at % args->period]
+                        : args->transposed ? GridElement(args, column, row)
+                                           : GridElement(args, row, column);
+    if (args->dtype == 0) {
+      ((float*)args->out)[at] = value;
+    } else if (args->dtype == 1) {
+      ((_Float16*)args->out)[at] = (_Float16)value;
+    } else if (args->dtype == 2) {
+      uint32_t bits = 0;
+      memcpy(&bits, &value, sizeof(bits));
+      ((uint16_t*)args->out)[at] = (uint16_t)(bits >> 16);
+    } else {
+      ((int8_t*)args->out)[at] = (int8_t)value;
+    }
+  }
 }
 
 // For the tests of the conformance suite's guards: y f32<4> = x f32<4>, with and without a fault.

@@ -16,14 +16,19 @@ Plan MakeCudaPrefillPlan() {
         continue;
       }
       launch.symbol = "cuda_" + launch.symbol;
-      launch.grid = LaunchGrid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
+      LaunchGrid grid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
       if (launch.kernel == "compact") {
-        launch.grid->scratch = kScratchCounterBytes + 64;
+        grid.scratch = kScratchCounterBytes + 64;
       }
       if (launch.kernel == "head") {
-        launch.grid->per_sm = 0;
-        launch.grid->shared = 64 * 1024;
+        grid.per_sm = 0;
+        grid.shared = 64 * 1024;
       }
+      launch.grids["sm_90"] = grid;
+      // Other devices need not have the same.
+      grid.blocks = 4;
+      grid.threads = 32;
+      launch.grids["sm_80"] = grid;
     }
   }
   return plan;
@@ -45,6 +50,18 @@ absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan, const 
     files[isa + ".cubin"] = code;
     manifest.targets[0].code.push_back({isa, isa + ".cubin"});
   }
+  return WriteArtifact(path, 1, manifest, files);
+}
+
+absl::Status WriteSyntheticArtifact(const std::string& path) {
+  Manifest manifest = MakeManifest();
+  manifest.synthetic = SyntheticTensors();
+  manifest.targets.push_back({"cuda", "plan-cuda.json", {{"sm_90", "sm_90.cubin"}}});
+  std::map<std::string, std::string> files = TokenizerFiles();
+  files["plan-cpu.json"] = PrintJson(PlanToJson(MakePlan()));
+  files["plan-cuda.json"] = PrintJson(PlanToJson(MakeCudaPlan()));
+  ASSIGN_OR_RETURN(files["sm_90.cubin"], ReadTextFile(DEJAVU_TOY_CUDA_KERNELS));
+  ASSIGN_OR_RETURN(files[manifest.targets[0].code[0].file], ReadTextFile(DEJAVU_TOY_KERNELS));
   return WriteArtifact(path, 1, manifest, files);
 }
 

@@ -10,8 +10,8 @@
 
 namespace dejavu::toy {
 
-/// The toy model's plan with grids, for decoding only; its launches are embed, mix, test, compact, fc1, fc2 and head.
-/// Every kernel but `mix` may start early; `compact` has scratch memory.
+/// The toy model's plan with grids, for decoding only; its launches are embed, mix, test, compact, fc1, fc2, head and
+/// argmax. Every kernel but `mix` may start early; `compact` has scratch memory.
 [[nodiscard]] Plan MakeCudaPlan();
 /// The same with "prefill": embed, mix, three products, and last_row in front of the third.
 [[nodiscard]] Plan MakeCudaPrefillPlan();
@@ -19,6 +19,9 @@ namespace dejavu::toy {
 /// Writes the artifact `path` for the target cuda, with the code for all of `isas`.
 [[nodiscard]] absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan = MakeCudaPlan(),
                                              const std::vector<std::string>& isas = {"sm_80", "sm_90"});
+
+/// The same for the targets cpu and cuda, with the weights of toy::SyntheticTensors().
+[[nodiscard]] absl::Status WriteSyntheticArtifact(const std::string& path);
 
 }  // namespace dejavu::toy
 

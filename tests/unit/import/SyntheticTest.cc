@@ -46,7 +46,8 @@ class SyntheticFills : public testing::TestWithParam<std::string> {};
 TEST_P(SyntheticFills, AreTheBytesOfTheWeights) {
   const auto module = ReadSynthetic("opt-125m:layers=1");
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto text = PipelineBetween(**module, "sched", GetParam());
+  const Budgets budgets = GetParam() == "predicted" ? Budgets{0.1, 0.42} : Budgets{};
+  const auto text = PipelineBetween(**module, "sched", GetParam(), budgets);
   ASSERT_TRUE(text.ok()) << text.status();
   WeightStore store;
   ASSERT_TRUE(RunPipeline(**module, store, *ParsePipeline(*text), {}, std::cerr).ok());
@@ -77,7 +78,7 @@ TEST_P(SyntheticFills, AreTheBytesOfTheWeights) {
   EXPECT_GT(transforms, 5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Sparsity, SyntheticFills, testing::Values("none", "exact"),
+INSTANTIATE_TEST_SUITE_P(Sparsity, SyntheticFills, testing::Values("none", "exact", "predicted"),
                          [](const auto& test) { return test.param; });
 
 TEST(FillSyntheticTest, RowsCanBeFilledInParts) {
@@ -87,6 +88,54 @@ TEST(FillSyntheticTest, RowsCanBeFilledInParts) {
   std::vector<std::byte> part(size_t{2} * 8 * 2);
   FillSynthetic(fill, DType::kF16, 6, 8, 2, 2, part.data());
   EXPECT_EQ(std::memcmp(part.data(), whole.data() + 2 * 8 * 2, part.size()), 0);
+}
+
+/// What the biases of `file`'s predictors of `tensor` choose.
+std::vector<size_t> ChosenOf(const std::string& file, const std::string& tensor) {
+  const auto source = OpenSyntheticSource(file);
+  EXPECT_TRUE(source.ok()) << source.status();
+  const auto data = (*source)->Read(tensor);
+  EXPECT_TRUE(data.ok()) << data.status();
+  std::vector<size_t> chosen;
+  for (size_t i = 0; i < data->bytes / sizeof(float); ++i) {
+    float bias = 0;
+    std::memcpy(&bias, data->data + i * sizeof(float), sizeof(float));
+    EXPECT_GT(std::abs(bias), 1e15F);
+    if (bias > 0) {
+      chosen.push_back(i);
+    }
+  }
+  return chosen;
+}
+
+TEST(SyntheticPredictorsTest, ChooseExactlyTheirBudgetScattered) {
+  for (const std::string shape : {"opt-125m", "opt-6.7b", "opt-66b"}) {
+    const OptConfig config = *SyntheticConfig(shape);
+    const int64_t neurons = config.ffn / 10;
+    const std::string file = SyntheticPredictorFile("synthetic:" + shape, {1000, neurons, config.heads / 3});
+    const std::vector<size_t> chosen = ChosenOf(file, "layers.3.mlp.predictor.bias");
+    EXPECT_EQ(chosen.size(), static_cast<size_t>(neurons));
+    EXPECT_NE(chosen, ChosenOf(file, "layers.4.mlp.predictor.bias"));
+    for (size_t i = 1; i < chosen.size(); ++i) {
+      EXPECT_GE(chosen[i] - chosen[i - 1], 5U) << shape;
+      EXPECT_LE(chosen[i] - chosen[i - 1], 21U) << shape;
+    }
+    EXPECT_EQ(ChosenOf(file, "layers.3.heads.predictor.bias").size(), static_cast<size_t>(config.heads / 3));
+  }
+}
+
+TEST(SyntheticPredictorsTest, RefuseOtherFiles) {
+  for (const char* file :
+       {"synthetic:opt-125m:rank=0:neurons=1:heads=1", "synthetic:opt-125m:rank=8:neurons=1",
+        "synthetic:opt-125m:rank=8", "synthetic:opt-125m:rank=8:neurons=9999:heads=1",
+        "synthetic:opt-125m:rank=8:neurons=1:heads=-1", "synthetic:opt-125m:rank=x:neurons=1:heads=1",
+        "synthetic:opt-1t:rank=8:neurons=1:heads=1"}) {
+    EXPECT_FALSE(OpenSyntheticSource(file).ok()) << file;
+  }
+  const auto source = OpenSyntheticSource("synthetic:opt-125m:rank=8:neurons=1:heads=1");
+  ASSERT_TRUE(source.ok());
+  EXPECT_FALSE((*source)->Read("layers.0.fc1.weight").ok());
+  EXPECT_FALSE((*source)->Read("layers.0.mlp.predictor.norm").ok());
 }
 
 TEST(FillSyntheticTest, NumbersSpreadEvenly) {

@@ -1,7 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <thread>
 
 #include "runtime/engine/Session.h"
@@ -115,9 +117,85 @@ TEST_F(SessionTest, StatisticsCountActiveNeuronsAndBytes) {
   EXPECT_DOUBLE_EQ(statistics.MeanHeadDensity(), 1.0);
   EXPECT_DOUBLE_EQ(statistics.PredictorBytesPerToken(), 516 + 4 * static_cast<double>(sum) / count);
   // Everything but fc2's rows, of which only those of positive neurons are read.
-  const double other = 64 + 64 + 32 * 7.0 + 516 + 32 + 96 + 800 + 40 * static_cast<double>(sum) / count;
+  const double other = 64 + 64 + 32 * 7.0 + 516 + 32 + 96 + 800 + 100 + 40 * static_cast<double>(sum) / count;
   EXPECT_GT(statistics.BytesPerToken(), other);
   EXPECT_LE(statistics.BytesPerToken(), other + 32 * static_cast<double>(sum) / count);
+}
+
+/// What the host chooses after `token` and each choice, from the logits.
+std::vector<int32_t> ChooseByHost(Session& session, int32_t token, int64_t count) {
+  std::vector<int32_t> choices;
+  for (int64_t i = 0; i < count; ++i) {
+    const auto logits = session.Decode(token);
+    EXPECT_TRUE(logits.ok()) << logits.status();
+    token = LikeliestToken(*logits);
+    choices.push_back(token);
+  }
+  return choices;
+}
+
+TEST_F(SessionTest, GreedyDecodingTakesTheTokensThatTheHostWouldTake) {
+  const std::vector<int32_t> expected = ChooseByHost(*MakeSession(1), 7, 20);
+  for (const bool statistics : {false, true}) {
+    const auto session = MakeSession(2, statistics);
+    std::vector<int32_t> choices;
+    const absl::Status status = session->DecodeGreedily(7, 20, [&](int32_t choice) {
+      choices.push_back(choice);
+      return true;
+    });
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_EQ(choices, expected);
+    EXPECT_EQ(session->position(), 20);
+    EXPECT_EQ(session->statistics().tokens(), statistics ? 20 : 0);
+  }
+}
+
+TEST_F(SessionTest, GreedyDecodingStopsWhenToldAndGoesOnLater) {
+  const std::vector<int32_t> expected = ChooseByHost(*MakeSession(1), 7, 9);
+  const auto session = MakeSession(1);
+  std::vector<int32_t> choices;
+  const auto take = [&](int32_t choice) {
+    choices.push_back(choice);
+    return choices.size() % 3 != 0;
+  };
+  for (const int32_t token : {7, expected[2], expected[5]}) {
+    ASSERT_TRUE(session->DecodeGreedily(token, 10, take).ok());
+  }
+  EXPECT_EQ(choices, expected);
+  EXPECT_EQ(session->position(), 9);
+}
+
+TEST_F(SessionTest, GreedyDecodingChecksItsArguments) {
+  const auto session = MakeSession(1);
+  const auto go_on = [](int32_t) { return true; };
+  EXPECT_THAT(session->DecodeGreedily(24, 1, go_on).message(), HasSubstr("token id 24"));
+  EXPECT_THAT(session->DecodeGreedily(1, 33, go_on).message(), HasSubstr("33 tokens long"));
+  EXPECT_EQ(session->position(), 0);
+  EXPECT_TRUE(session->DecodeGreedily(1, 32, go_on).ok());
+}
+
+TEST_F(SessionTest, ATraceHasASpanForEachLaunch) {
+  const auto session = MakeSession(2);
+  ASSERT_TRUE(session->Decode(tokens_[0]).ok());
+  const auto spans = session->Trace(tokens_[1]);
+  ASSERT_TRUE(spans.ok()) << spans.status();
+  ASSERT_EQ(spans->size(), model_->plan().FindFunction("decode")->launches.size());
+  for (size_t i = 1; i < spans->size(); ++i) {
+    EXPECT_EQ((*spans)[i].begin, (*spans)[i - 1].end);
+    EXPECT_LE((*spans)[i].begin, (*spans)[i].end);
+  }
+  EXPECT_THAT(Copy(session->Decode(tokens_[2])),
+              Pointwise(FloatNear(1e-4F), toy::Reference(weights_, std::span(tokens_).first(3))));
+  EXPECT_FALSE(session->Trace(24).ok());
+}
+
+TEST(LikeliestTokenTest, IsTheFirstOfTheLargestFiniteLogits) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(LikeliestToken(std::vector<float>{1, 3, 2, 3}), 1);
+  EXPECT_EQ(LikeliestToken(std::vector<float>{-kInfinity, -3, -kInfinity}), 1);
+  EXPECT_EQ(LikeliestToken(std::vector<float>{-kInfinity, -kInfinity}), -1);
+  EXPECT_EQ(LikeliestToken(std::vector<float>{1, kInfinity}), -1);
+  EXPECT_EQ(LikeliestToken(std::vector<float>{1, std::nanf("")}), -1);
 }
 
 TEST_F(SessionTest, EmptyPromptIsAnError) {

@@ -88,6 +88,29 @@ TEST_F(ToolsTest, WhatNoTokenWasDecodedForIsNull) {
   }
 }
 
+TEST_F(ToolsTest, GreedyTokensAreThoseOfAChoiceAmongOne) {
+  for (const std::string max : {"0", "1", "2", "12", "60"}) {
+    const std::string flags = "--tokens=2,5 --json --max-new-tokens=" + max;
+    const ToolOutput greedy = RunOnToy("dejavu-run", flags);
+    const ToolOutput drawn = RunOnToy("dejavu-run", flags + " --temperature=1 --top-k=1");
+    ASSERT_EQ(greedy.code, 0) << greedy.err;
+    for (const char* key : {"tokens", "text", "finish_reason", "bytes_per_token"}) {
+      EXPECT_EQ(nlohmann::json::parse(greedy.out)[key], nlohmann::json::parse(drawn.out)[key]) << max << " " << key;
+    }
+  }
+}
+
+TEST_F(ToolsTest, BenchWritesATimeline) {
+  const std::string path = folder_.path() + "/trace.json";
+  const std::string flags = "--prompt-tokens=8 --new-tokens=8 --repeats=1 --trace=";
+  const ToolOutput output = RunOnToy("dejavu-bench", flags + path);
+  ASSERT_EQ(output.code, 0) << output.err;
+  const nlohmann::json trace = nlohmann::json::parse(ReadTextFile(path).value());
+  ASSERT_EQ(trace["traceEvents"].size(), 2 + 8) << "two names and the launches";
+  EXPECT_EQ(trace["traceEvents"].back()["name"], "toy_argmax");
+  ExpectError(RunOnToy("dejavu-bench", flags + folder_.path() + "/none/trace.json"), 1, "--trace");
+}
+
 TEST_F(ToolsTest, RunIsReproducibleForASeed) {
   const std::string flags = "--tokens=2,5 --max-new-tokens=20 --temperature=2 --top-k=20 --top-p=0.9 --json --seed=";
   const auto tokens = [&](const std::string& seed) {

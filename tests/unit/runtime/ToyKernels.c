@@ -100,6 +100,25 @@ void toy_last_row(void* const* args, const int64_t* dims, int32_t thread, int32_
   }
 }
 
+// logits f32<1,V> -> choice i32<1>
+void toy_argmax(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  (void)dims;
+  (void)threads;
+  const float* logits = args[0];
+  int32_t best = 0;
+  for (int32_t v = 1; v < kVocab; ++v) {
+    best = logits[v] > logits[best] ? v : best;
+  }
+  if (thread == 0) {
+    // A sum of all is a number only if each is.
+    float sum = 0;
+    for (int32_t v = 0; v < kVocab; ++v) {
+      sum += logits[v];
+    }
+    *(int32_t*)args[1] = sum - sum == 0 ? best : -1;
+  }
+}
+
 // x f32<1,8>, table f32<V,8> -> logits f32<1,V>
 void toy_head(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
   (void)dims;

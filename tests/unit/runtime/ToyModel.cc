@@ -26,7 +26,7 @@ const std::vector<TensorSpec>& Specs() {
 enum WeightNumber { kEmbed, kFc1, kFc1Bias, kFc2, kFc2Bias };
 
 // The arena: one slot of 1 KB per value, enough for kMaxTokens rows of the widest.
-enum Slot { kTokens, kX, kMixed, kFlags, kActive, kH, kY, kLast, kLogits, kSlots };
+enum Slot { kTokens, kX, kMixed, kFlags, kActive, kH, kY, kLast, kLogits, kChoice, kSlots };
 constexpr int64_t kSlotBytes = 1024;
 
 BufferRef At(Slot slot) { return {Kind::kArena, slot * kSlotBytes, 0}; }
@@ -58,7 +58,7 @@ std::vector<Launch> Front() {
 }
 
 PlanFunction DecodeFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), Front()};
+  PlanFunction function = {At(kTokens), At(kLogits), At(kChoice), Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Call("test", {At(kMixed), Of(kFc1), Of(kFc1Bias), At(kFlags)}, 500));
   launches.back().predictor = true;
@@ -74,11 +74,13 @@ PlanFunction DecodeFunction() {
   launches.back().per_positive = PerPositive{0, 1, 32};
   launches.push_back(Call("head", {At(kY), Of(kEmbed), At(kLogits)}, 800));
   launches.back().layer = -1;
+  launches.push_back(Call("argmax", {At(kLogits), At(kChoice)}, 100));
+  launches.back().layer = -1;
   return function;
 }
 
 PlanFunction PrefillFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), Front()};
+  PlanFunction function = {At(kTokens), At(kLogits), {}, Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Gemm({At(kMixed), Of(kFc1), Of(kFc1Bias), {}, At(kH)},
                           {.n = kNeurons, .k = kHidden, .relu = true, .bias = true}));
@@ -192,6 +194,15 @@ std::map<std::string, std::string> TokenizerFiles() {
   return {{"tokenizer/vocab.json", PrintJson(vocab)}, {"tokenizer/merges.txt", "#version: 0.2\n"}};
 }
 
+std::map<std::string, SyntheticTensor> SyntheticTensors() {
+  constexpr float kStep = 0x1p-8F;
+  return {{"embed", {DType::kF32, kVocab, kHidden, {.step = kStep, .seeds = {11, 12}}}},
+          {"fc1", {DType::kF32, kNeurons, kHidden, {.step = kStep, .seeds = {13}}}},
+          {"fc1.bias", {DType::kF32, kNeurons, 1, {.pattern = {0.5F, -0.25F, 0}}}},
+          {"fc2", {DType::kF32, kNeurons, kHidden, {.step = kStep, .seeds = {14}, .transposed = true}}},
+          {"fc2.bias", {DType::kF32, kHidden, 1, {.pattern = {0}}}}};
+}
+
 absl::Status WriteArtifact(const std::string& path, uint32_t seed, const std::map<std::string, std::string>& extra) {
   ASSIGN_OR_RETURN(const std::string code, ReadTextFile(DEJAVU_TOY_KERNELS));
   std::map<std::string, std::string> files = extra;
@@ -206,6 +217,9 @@ absl::Status WriteArtifact(const std::string& path, uint32_t seed, const Manifes
   RETURN_IF_ERROR(writer.AddFile("module.dv", "// the toy model has no IR\n"));
   for (const auto& [name, contents] : files) {
     RETURN_IF_ERROR(writer.AddFile(name, contents));
+  }
+  if (!manifest.synthetic.empty()) {
+    return writer.Commit(manifest);
   }
   RETURN_IF_ERROR(writer.BeginTensors(Specs()));
   const ToyWeights weights = MakeWeights(seed);

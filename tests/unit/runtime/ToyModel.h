@@ -36,11 +36,14 @@ using ToyWeights = std::map<std::string, std::vector<float>>;
 /// vocabulary.
 [[nodiscard]] std::map<std::string, std::string> TokenizerFiles();
 
+/// Made-up weights for a synthetic toy model.
+[[nodiscard]] std::map<std::string, SyntheticTensor> SyntheticTensors();
+
 /// Writes the toy model as the artifact `path`. Files of `extra`, such as a tokenizer's, are added by name.
 [[nodiscard]] absl::Status WriteArtifact(const std::string& path, uint32_t seed = 1,
                                          const std::map<std::string, std::string>& extra = {});
 
-/// The same for other targets: `files` are all but the weights and the module.
+/// The same for other targets: `files` are all but the weights, which a synthetic manifest has none of, and the module.
 [[nodiscard]] absl::Status WriteArtifact(const std::string& path, uint32_t seed, const Manifest& manifest,
                                          const std::map<std::string, std::string>& files);
 

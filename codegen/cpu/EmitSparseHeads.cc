@@ -1,0 +1,114 @@
+// sparse_qkv and sparse_out: the projections around an attention of chosen heads. Of q whole rows are left out, of the
+// output layer columns, head by head: it keeps the form that the prompt's matrix product reads too.
+#include "codegen/cpu/CpuKernels.h"
+#include "codegen/cpu/IndexList.h"
+#include "codegen/cpu/KernelBuilder.h"
+#include "codegen/cpu/LayerNormRow.h"
+#include "codegen/cpu/VectorOps.h"
+#include "codegen/target/KernelShapes.h"
+#include "llvm/IR/Intrinsics.h"
+
+namespace dejavu {
+namespace {
+
+using llvm::Value;
+
+// Rows of one block: as many as are added up across lanes together.
+constexpr int64_t kRows = 4;
+// How far ahead of the row in work lines are asked for, in bytes.
+constexpr int64_t kPrefetchBytes = 4096;
+static_assert(kWidthMultiple % kRows == 0, "a block would reach into the next head");
+
+}  // namespace
+
+void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
+  const SparseQkvShape shape = MatchSparseQkv(spec).value();
+  KernelBuilder b(context, CpuSymbol(spec));
+  llvm::IRBuilder<>& ir = b.ir();
+  Value* w = b.Arg(1);
+  Value* bias = b.Arg(2);
+  Value* heads = b.Arg(3);
+  Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.width, shape.norm);
+  Value* y = b.Arg(6);
+  const RowLayout layout{shape.width, shape.dtype};
+  const auto blocks_of_head = b.I64(shape.head_dim() / kRows);
+  Value* blocks_of_q = ir.CreateMul(LoadI32(b, heads, b.I64(0)), blocks_of_head);
+  // First those of q, then those of k and v.
+  const Range blocks = b.Share(ir.CreateAdd(blocks_of_q, b.I64(2 * shape.width / kRows)));
+  b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
+    Value* is_q = ir.CreateICmpSLT(block, blocks_of_q);
+    // Of k and v the entry is not used; the list's count stands in for it.
+    Value* entry = ir.CreateSelect(is_q, ir.CreateUDiv(block, blocks_of_head), b.I64(-(kNumbersOffset / 4)));
+    Value* head = LoadI32(b, b.At(heads, kNumbersOffset), entry);
+    Value* in_head = ir.CreateURem(block, blocks_of_head);
+    Value* of_q = ir.CreateAdd(ir.CreateMul(head, blocks_of_head), in_head);
+    Value* of_others = ir.CreateAdd(ir.CreateSub(block, blocks_of_q), b.I64(shape.width / kRows));
+    Value* first = ir.CreateMul(ir.CreateSelect(is_q, of_q, of_others), b.I64(kRows));
+    Values rows;
+    for (int64_t r = 0; r < kRows; ++r) {
+      rows.push_back(b.At(w, ir.CreateAdd(first, b.I64(r)), layout.bytes()));
+    }
+    const auto prefetch = [&](int r, Value* offset) {
+      return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
+    };
+    Value* sums = DotFourRows(b, rows, x, layout, prefetch);
+    if (shape.bias) {
+      sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
+    }
+    StoreFloats(b, sums, b.At(y, first, 4), kRows);
+  });
+  b.Finish();
+}
+
+void EmitSparseOut(EmitContext& context, const KernelSpec& spec) {
+  const SparseOutShape shape = MatchSparseOut(spec).value();
+  KernelBuilder b(context, CpuSymbol(spec));
+  llvm::IRBuilder<>& ir = b.ir();
+  Value* x = b.Arg(0);
+  Value* w = b.Arg(1);
+  Value* bias = b.Arg(2);
+  Value* residual = b.Arg(3);
+  Value* heads = b.Arg(4);
+  Value* y = b.Arg(5);
+  const RowLayout layout{shape.head_dim(), shape.dtype};  // of a head's part of a row
+  const int64_t row_bytes = shape.k * layout.element_bytes();
+  Value* count = LoadI32(b, heads, b.I64(0));
+  const Range blocks = b.Share(b.I64((shape.n + kRows - 1) / kRows));
+  b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
+    Values numbers;
+    for (int64_t r = 0; r < kRows; ++r) {
+      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(kRows)), b.I64(r));
+      if (shape.n % kRows != 0) {
+        number = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, number, b.I64(shape.n - 1));
+      }
+      numbers.push_back(number);
+    }
+    const Values zero = {ZeroVector(b, kRows)};
+    const Values sums = b.For(b.I64(0), count, 1, zero, [&](Value* entry, const Values& carried) {
+      Value* head = LoadI32(b, b.At(heads, kNumbersOffset), entry);
+      Values rows;
+      for (Value* number : numbers) {
+        rows.push_back(b.At(b.At(w, number, row_bytes), head, layout.bytes()));
+      }
+      // The same head's part of the next block.
+      const auto prefetch = [&](int r, Value* offset) {
+        return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kRows * row_bytes);
+      };
+      Value* part = DotFourRows(b, rows, b.At(x, head, 4 * shape.head_dim()), layout, prefetch);
+      return Values{ir.CreateFAdd(carried[0], part)};
+    });
+    for (size_t r = 0; r < numbers.size(); ++r) {
+      Value* sum = ir.CreateExtractElement(sums[0], r);
+      if (shape.bias) {
+        sum = ir.CreateFAdd(sum, b.LoadFloat(bias, numbers[r]));
+      }
+      if (shape.residual) {
+        sum = ir.CreateFAdd(sum, b.LoadFloat(residual, numbers[r]));
+      }
+      b.StoreFloat(sum, y, numbers[r]);
+    }
+  });
+  b.Finish();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,29 @@
+// Predictors and what they choose. Predictors are computed in floats, step by step as the kernels do it, so that a
+// choice is the same everywhere; see SparseOps.h.
+#ifndef DEJAVU_IR_INTERP_PREDICTORMATH_H_
+#define DEJAVU_IR_INTERP_PREDICTORMATH_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "ir/interp/ModelMath.h"
+#include "ir/interp/Tensor.h"
+
+namespace dejavu {
+
+/// x (1, K), q8 (N, K), scales (N); bias (N) may be null.
+[[nodiscard]] Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias);
+
+/// The numbers of the scores (1, N) that are positive or NaN, or of the `k` largest.
+[[nodiscard]] Tensor Select(const Tensor& scores, std::optional<int64_t> k);
+
+/// q, k and v of one token, x (1, K) and w (3K, K); q is NaN for heads of `all` that `heads` does not list.
+[[nodiscard]] Tensor SparseQkv(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor& heads, int64_t all,
+                               const EvalOptions& options);
+
+/// w x + bias + residual over the columns of the listed heads of `all`; bias and residual may be null.
+[[nodiscard]] Tensor SparseOut(const LinearArgs& args, const Tensor& heads, int64_t all, const EvalOptions& options);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_IR_INTERP_PREDICTORMATH_H_

@@ -1,0 +1,114 @@
+// OverlapPredictors.cc: lets predictors run beside launches that don't need them, on a stream of their own.
+//
+// What waits for what follows from the operands, so only streams are set here; see StreamOrder.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "ir/verify/StreamOrder.h"
+#include "passes/schedule/SchedulePasses.h"
+
+namespace dejavu {
+namespace {
+
+constexpr int64_t kPredictorStream = 1;
+
+class Overlapping {
+ public:
+  explicit Overlapping(const Function& function) {
+    for (const auto& op : function.ops()) {
+      numbers_.emplace(op.get(), ops_.size());
+      ops_.push_back(op.get());
+    }
+  }
+
+  /// Moves each chain of predictors that has something to run beside; returns how many launches moved.
+  int64_t Run() {
+    int64_t moved = 0;
+    std::set<const Operation*> done;
+    for (Operation* op : ops_) {
+      if (!IsPredictorLaunch(*op) || done.contains(op)) {
+        continue;
+      }
+      std::set<Operation*> chain;
+      Collect(op, chain);
+      done.insert(chain.begin(), chain.end());
+      for (Operation* link : chain) {
+        if (RunsBeside(chain)) {
+          link->SetAttribute("stream", kPredictorStream);
+          ++moved;
+        }
+      }
+    }
+    return moved;
+  }
+
+ private:
+  /// Adds `op` and the predictors that are linked to it by their results.
+  void Collect(Operation* op, std::set<Operation*>& chain) {  // NOLINT(misc-no-recursion): chains are short
+    if (op == nullptr || !IsPredictorLaunch(*op) || !chain.insert(op).second) {
+      return;
+    }
+    for (const Value* operand : op->operands()) {
+      if (operand != nullptr) {
+        Collect(operand->producer(), chain);
+      }
+    }
+    for (size_t i = 0; i < op->num_results(); ++i) {
+      for (const Use& use : op->result(i)->uses()) {
+        Collect(use.user, chain);
+      }
+    }
+  }
+
+  /// Whether another launch stands between what the chain reads and what reads the chain.
+  bool RunsBeside(const std::set<Operation*>& chain) const {
+    size_t begin = 0;
+    size_t end = ops_.size();
+    for (Operation* op : chain) {
+      for (const Value* operand : op->operands()) {
+        Operation* producer = operand == nullptr ? nullptr : operand->producer();
+        if (producer != nullptr && !chain.contains(producer)) {
+          begin = std::max(begin, numbers_.at(producer) + 1);
+        }
+      }
+      for (size_t i = 0; i < op->num_results(); ++i) {
+        for (const Use& use : op->result(i)->uses()) {
+          end = chain.contains(use.user) ? end : std::min(end, numbers_.at(use.user));
+        }
+      }
+    }
+    for (size_t i = begin; i < end; ++i) {
+      if (!IsPredictorLaunch(*ops_[i])) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  std::vector<Operation*> ops_;
+  std::map<const Operation*, size_t> numbers_;
+};
+
+absl::Status OverlapPredictors(Module& module, PassContext& context) {
+  for (const auto& function : module.functions()) {
+    context.Count("launches moved", Overlapping(*function).Run());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+const PassInfo kOverlapPredictorsPass = {
+    .name = "overlap-predictors",
+    .summary = "Puts predictors that something can run beside on a stream of their own.",
+    .example =
+        R"(before  %f = sched.launch @certified_test(%n, @q, @r) on stream0   %y = sched.launch @linear(%n, @w) on stream0
+        %h = sched.launch @sparse_fc1(%y, @f, @b, %active) on stream0
+after   %f = sched.launch @certified_test(%n, @q, @r) on stream1   %y = sched.launch @linear(%n, @w) on stream0
+        %h = sched.launch @sparse_fc1(%y, @f, @b, %active) on stream0)",
+    .promise = Promise::kBits,
+    .options = {},
+    .run = OverlapPredictors};
+
+}  // namespace dejavu

@@ -1,0 +1,176 @@
+#include "passes/sparsity/LowRankPredictors.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <vector>
+
+#include "ir/core/Builder.h"
+#include "ir/import/SyntheticWeights.h"
+#include "ir/ops/SparseOps.h"
+
+namespace dejavu {
+namespace {
+
+constexpr int64_t kMaxRank = 1 << 16;
+
+absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, std::string_view name) {
+  const std::string& text = context.Option(name);
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  char* end = nullptr;
+  const double density = std::strtod(text.c_str(), &end);
+  if (*end != '\0' || !(density > 0 && density <= 1)) {
+    return UsageError("insert-predictors: option '", std::string(name), "' must be above 0 and at most 1, but is '",
+                      text, "'");
+  }
+  return density;
+}
+
+/// Some of the neurons or heads of a layer.
+struct Choice {
+  const char* owner;   // in the weights' names
+  const char* symbol;  // of the list's type
+  int64_t count;       // how many there are
+  int64_t chosen;      // the budget
+};
+
+Choice ChoiceOf(const char* owner, const char* symbol, int64_t count, const std::optional<double>& density) {
+  // At least one: a list that is always empty would be no predictor.
+  const int64_t chosen = std::clamp<int64_t>(std::llround(density.value_or(0) * static_cast<double>(count)), 1, count);
+  return {owner, symbol, count, density ? chosen : 0};
+}
+
+struct Block {
+  Operation* attention = nullptr;
+  Operation* mlp = nullptr;
+};
+
+absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode) {
+  std::vector<Block> blocks;
+  Block block;
+  for (const auto& op : decode.ops()) {
+    block.attention = op->Is("model.attention") ? op.get() : block.attention;
+    if (op->Is("model.mlp")) {
+      block.mlp = op.get();
+      if (block.attention == nullptr) {
+        return UserError(op->Describe(), " has no attention before it, from whose input its neurons are predicted");
+      }
+      blocks.push_back(block);
+      block = {};
+    }
+  }
+  return blocks;
+}
+
+class Inserter {
+ public:
+  Inserter(Module& module, Function& decode, const LowRankOptions& options, PassContext& context)
+      : module_(module), decode_(decode), options_(options), context_(context) {}
+
+  absl::Status Run() {
+    ASSIGN_OR_RETURN(const std::vector<Block> blocks, FindBlocks(decode_));
+    const auto layers = static_cast<int64_t>(blocks.size());
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      const Block& block = blocks[static_cast<size_t>(layer)];
+      const Weight* fc1 = block.mlp->operand("fc1")->weight();
+      const Choice neurons = ChoiceOf("mlp", "active", fc1->type.shape[0].size(), options_.mlp_density);
+      const Choice heads =
+          ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
+      file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen});
+      if (options_.mlp_density) {
+        const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
+        RETURN_IF_ERROR(Insert(*at, layer, neurons));
+      }
+      // Nothing comes before the first block that could tell its heads.
+      const int64_t from = layer - options_.lookahead;
+      if (options_.head_density && from >= 0) {
+        RETURN_IF_ERROR(Insert(*blocks[static_cast<size_t>(from)].attention, layer, heads));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  /// Before `at`, from its input, what chooses among the neurons or heads of layer `layer`.
+  absl::Status Insert(const Operation& at, int64_t layer, const Choice& choice) {
+    Builder builder(&decode_, &at);
+    const std::string prefix = absl::StrCat("layers.", layer, ".", choice.owner, ".predictor.");
+    const int64_t count = choice.count;
+    Value* x = at.operand("x");
+    const int64_t width = x->type().shape[1].size();
+    Value* down = Add(prefix + "down", {DType::kI8, {options_.rank, width}});
+    Value* down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
+    Value* up = Add(prefix + "up", {DType::kI8, {count, options_.rank}});
+    Value* up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
+    Value* bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
+    ASSIGN_OR_RETURN(const Operation* hidden,
+                     builder.TryCreate(kQuantizedLinear, {x, down, down_scales, nullptr}, {}, at));
+    ASSIGN_OR_RETURN(const Operation* scores,
+                     builder.TryCreate(kQuantizedLinear, {hidden->result(), up, up_scales, bias}, {}, at));
+    AttributeMap attributes = {{"layer", layer}};
+    if (options_.largest) {
+      attributes["k"] = choice.chosen;
+    }
+    const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, std::move(attributes),
+                                                {{DType::kIndex, {Dim(choice.symbol)}}}, at.location());
+    list->result()->set_name(choice.symbol);
+    context_.Count("predictors inserted");
+    return absl::OkStatus();
+  }
+
+  Value* Add(const std::string& name, Type type) {
+    Weight weight;
+    weight.name = name;
+    weight.type = std::move(type);
+    weight.file = file_;
+    weight.tensor = name;
+    return module_.AddWeight(std::move(weight))->value;
+  }
+
+  Module& module_;
+  Function& decode_;
+  const LowRankOptions& options_;
+  PassContext& context_;
+  std::string file_;  // of the layer's predictors
+};
+
+}  // namespace
+
+absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
+  LowRankOptions options;
+  ASSIGN_OR_RETURN(options.rank, context.IntOption("rank"));
+  ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
+  ASSIGN_OR_RETURN(options.mlp_density, ReadDensity(context, "mlp-density"));
+  ASSIGN_OR_RETURN(options.head_density, ReadDensity(context, "head-density"));
+  if (options.rank < 1 || options.rank > kMaxRank) {
+    return UsageError("insert-predictors: option 'rank' must be from 1 to ", kMaxRank, ", but is ", options.rank);
+  }
+  const std::string& choose = context.Option("choose");
+  options.largest = choose == "largest";
+  if (choose != "largest" && choose != "positive") {
+    return UsageError("insert-predictors: option 'choose' must be positive or largest, but is '", choose, "'");
+  }
+  if (options.lookahead != 0 && options.lookahead != 1) {
+    return UsageError("insert-predictors: option 'lookahead' must be 0 or 1, but is ", options.lookahead);
+  }
+  return options;
+}
+
+absl::Status InsertLowRankPredictors(Module& module, Function& decode, const LowRankOptions& options,
+                                     PassContext& context) {
+  if (!IsSynthetic(module) || !(options.mlp_density || options.head_density)) {
+    return UsageError(
+        "--sparsity=predicted needs --profile=DIR, or --mlp-density/--head-density on a --synthetic shape");
+  }
+  for (const auto& [name, density] :
+       {std::pair("mlp_density", options.mlp_density), std::pair("head_density", options.head_density)}) {
+    if (density) {
+      module.SetAttribute(name, *density);
+    }
+  }
+  return Inserter(module, decode, options, context).Run();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,39 @@
+// Models compiled in process, for tests of the whole way from a file to logits.
+#ifndef DEJAVU_TESTS_E2E_COMPILED_H_
+#define DEJAVU_TESTS_E2E_COMPILED_H_
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "runtime/engine/Session.h"
+
+namespace dejavu {
+
+/// A session on a freshly compiled artifact, which goes away with it; null after a failure, which fails the test.
+class Compiled {
+ public:
+  /// `input` is a .onnx file, a Hugging Face directory or the shape of a synthetic model, such as "opt-125m:layers=1".
+  Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
+           int threads = 2);
+  ~Compiled();
+  Compiled(const Compiled&) = delete;
+  Compiled& operator=(const Compiled&) = delete;
+
+  [[nodiscard]] Session* session() const { return session_.get(); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  std::unique_ptr<Session> session_;
+};
+
+/// The best instruction set of this CPU.
+[[nodiscard]] std::string BestIsa();
+
+/// ||actual - expected|| / ||expected||.
+[[nodiscard]] double RelativeError(std::span<const float> actual, const double* expected);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TESTS_E2E_COMPILED_H_

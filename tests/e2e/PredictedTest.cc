@@ -1,0 +1,155 @@
+// Predicted sparsity from a synthetic shape to logits: the compiled kernels against the interpreter, token by token.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "codegen/cpu/CpuTarget.h"
+#include "ir/import/SyntheticReader.h"
+#include "ir/interp/Interpreter.h"
+#include "passes/Pipelines.h"
+#include "passes/lift/Probe.h"
+#include "passes/manager/Equivalence.h"
+#include "passes/manager/PassManager.h"
+#include "runtime/engine/Session.h"
+#include "tools/driver/Compile.h"
+
+namespace dejavu {
+namespace {
+
+/// Runs @decode on one token after the other.
+class InterpretedDecoder {
+ public:
+  InterpretedDecoder(const Module& module, WeightStore& store)
+      : decode_(*module.FindFunction("decode")), interpreter_(module, &store, EvalOptions{.round = false}) {
+    interpreter_.set_observer([this](const Operation& op, const std::vector<Tensor>& results) {
+      if (op.Is("sched.launch @select")) {
+        lists_.insert(results[0].ints);
+      }
+    });
+  }
+
+  absl::StatusOr<std::vector<double>> Decode(int64_t token) {
+    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, ArgumentsFor(decode_, {token}));
+    for (size_t i = 0; i < decode_.num_arguments(); ++i) {
+      const std::string& name = decode_.argument(i)->name();
+      if (name == "past") {
+        arguments[i] = Tensor::Scalar(past_);
+      }
+      for (size_t r = 0; r < state_.size(); ++r) {
+        arguments[i] = decode_.return_names()[r] == name ? state_[r] : arguments[i];
+      }
+    }
+    ASSIGN_OR_RETURN(state_, interpreter_.Run(decode_, std::move(arguments)));
+    ++past_;
+    return state_[0].floats;
+  }
+
+  /// All different lists that were chosen.
+  [[nodiscard]] const std::set<std::vector<int64_t>>& lists() const { return lists_; }
+
+ private:
+  const Function& decode_;
+  Interpreter interpreter_;
+  int64_t past_ = 0;
+  std::vector<Tensor> state_;
+  std::set<std::vector<int64_t>> lists_;
+};
+
+struct Case {
+  std::string name;
+  Budgets budgets;
+  bool biased = true;  // without biases each token has other neurons and heads
+  int64_t k = 0;       // how many of 12 heads have the largest scores; 0: those with positive ones
+};
+
+absl::StatusOr<std::unique_ptr<Module>> MakeModule(const Case& test_case, WeightStore& store) {
+  ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadSynthetic("opt-125m:layers=2"));
+  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", "predicted", test_case.budgets));
+  ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+  std::ostringstream log;
+  RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
+  for (const auto& op : module->FindFunction("decode")->ops()) {
+    if (op->Is("sched.launch @quantized_linear") && !test_case.biased) {
+      op->SetOperand(static_cast<size_t>(op->schema().OperandIndex("bias")), nullptr);
+    }
+    if (op->Is("sched.launch @select") && test_case.k > 0) {
+      op->SetAttribute("k", test_case.k);
+    }
+  }
+  return module;
+}
+
+/// A session on the module's artifact, which is gone from the disk already.
+absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store) {
+  ArtifactOptions options;
+  options.path = absl::StrCat(testing::TempDir(), "/predicted-", getpid(), ".dejavu");
+  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
+  RETURN_IF_ERROR(WriteArtifact(module, store, options));
+  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
+  std::filesystem::remove_all(options.path);
+  RETURN_IF_ERROR(model.status());
+  return Session::Create(*model, {.threads = 2, .statistics = true});
+}
+
+class Predicted : public testing::TestWithParam<Case> {};
+
+TEST_P(Predicted, LogitsAreTheInterpreters) {
+  WeightStore store;
+  const auto module = MakeModule(GetParam(), store);
+  ASSERT_TRUE(module.ok()) << module.status();
+  const auto session = Load(**module, store);
+  ASSERT_TRUE(session.ok()) << session.status();
+  InterpretedDecoder interpreter(**module, store);
+  for (const int32_t token : {2, 17, 40000, 4, 9999, 31}) {
+    const auto expected = interpreter.Decode(token);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    const auto actual = (*session)->Decode(token);
+    ASSERT_TRUE(actual.ok()) << actual.status();
+    EXPECT_LT(RelativeError({actual->begin(), actual->end()}, *expected), 1e-5) << "token " << token;
+  }
+  const Budgets& budgets = GetParam().budgets;
+  const Statistics& statistics = (*session)->statistics();
+  if (!GetParam().biased) {
+    // Some heads sleep and wake again: among 12 heads, six tokens choose as many lists.
+    EXPECT_GT(interpreter.lists().size(), 3U);
+    for (const std::vector<int64_t>& list : interpreter.lists()) {
+      EXPECT_TRUE(GetParam().k == 0 || list.size() == static_cast<size_t>(GetParam().k));
+    }
+    return;
+  }
+  const double neurons = budgets.mlp_density ? std::round(3072 * *budgets.mlp_density) / 3072 : 1;
+  const double heads = budgets.head_density ? std::round(12 * *budgets.head_density) / 12 : 1;
+  EXPECT_EQ(statistics.MlpDensity(), (std::vector<double>{neurons, neurons}));
+  EXPECT_EQ(statistics.HeadDensity(), (std::vector<double>{1, heads}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Budgets, Predicted,
+                         testing::Values(Case{"neurons", {0.1, std::nullopt}}, Case{"heads", {std::nullopt, 0.42}},
+                                         Case{"both", {0.1, 0.42}}, Case{"all", {1.0, 1.0}},
+                                         Case{"waking_heads", {std::nullopt, 0.42}, false},
+                                         Case{"largest_heads", {std::nullopt, 0.42}, false, 5}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST(PredictedPrefill, IsDense) {
+  WeightStore store;
+  const auto module = MakeModule({"both", {0.1, 0.42}}, store);
+  ASSERT_TRUE(module.ok()) << module.status();
+  const auto session = Load(**module, store);
+  ASSERT_TRUE(session.ok()) << session.status();
+  const std::vector<int64_t> tokens = {2, 17, 40000, 4};
+  const auto expected = InterpretLogits(**module, store, tokens);  // of @prefill alone, and of @decode after it
+  ASSERT_TRUE(expected.ok()) << expected.status();
+  const auto prefilled = (*session)->Prefill(std::vector<int32_t>(tokens.begin(), tokens.end()));
+  ASSERT_TRUE(prefilled.ok()) << prefilled.status();
+  EXPECT_LT(RelativeError({prefilled->begin(), prefilled->end()}, expected->front()), 1e-5);
+  EXPECT_GT(RelativeError({prefilled->begin(), prefilled->end()}, expected->back()), 1e-3) << "nothing was left out";
+}
+
+}  // namespace
+}  // namespace dejavu
