@@ -72,6 +72,7 @@ void PrintStats(const RunResult& result) {
     std::cerr << absl::StreamFormat("%-18s%s\n", name, value);
   };
   std::cerr << "\n";
+  line("device", result.device);
   line("prompt", absl::StrFormat("%d tokens in %.1f ms", result.prompt.size(), result.prefill_ms));
   const std::optional<double> ms = result.generation.ms_per_token;
   line("new", absl::StrFormat("%d tokens%s", result.generation.tokens.size(),

@@ -40,8 +40,9 @@ class CudaBackendImpl final : public Target {
     return Run(specs, isa, CudaOutput::kPtx);
   }
 
-  // Prompts are decoded token by token.
-  [[nodiscard]] bool Runs(std::string_view function) const override { return function == "decode"; }
+  [[nodiscard]] bool Runs(std::string_view function) const override {
+    return function == "decode" || function == "prefill";
+  }
 
  private:
   absl::StatusOr<std::string> Source(absl::Span<const KernelSpec> specs, std::string_view isa) const {

@@ -22,6 +22,8 @@ constexpr int64_t kThreadsPerSm = 1024;
 constexpr int64_t kThreadsBesideRing = 512;
 // Blocks of kernels whose work depends on the call alone.
 constexpr int64_t kMaxBlocksOfRows = 1024;
+// The widest head whose tiles of K and V fit shared memory, also that of devices of sm_86.
+constexpr int64_t kMaxTiledHeadDim = 128;
 // The widest head whose part of K, V and y fits the registers of a warp.
 constexpr int64_t kMaxHeadDim = 1024;
 
@@ -273,11 +275,35 @@ CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
+/// For a number of tokens that the call says.
+CudaKernel PrefillAttention(const AttentionShape& s) {
+  constexpr int64_t kQueries = 32;
+  constexpr int64_t kKeys = 64;
+  LaunchGrid grid{.blocks = kMaxBlocksOfRows, .per_sm = 2, .threads = 256, .early = true};
+  // Queries and K with four floats between rows, V, scores with as many, and one number for each query.
+  grid.shared = 4 * ((kQueries + kKeys) * (s.head_dim + 4) + kKeys * s.head_dim + kQueries * (kKeys + 4) + kQueries);
+  return {"PrefillAttention.cuh",
+          "PrefillAttention",
+          {"qkv", "cache", "heads", "y", "new_cache"},
+          ShapeText("PrefillAttentionShape")
+              .Int("heads", s.heads)
+              .Int("head_dim", s.head_dim)
+              .Int("positions", s.positions)
+              .Float("scale", s.scale)
+              .Int("threads", grid.threads)
+              .Int("queries", kQueries)
+              .Int("keys", kKeys),
+          grid};
+}
+
 CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
   constexpr int64_t kLeastContext = 64;  // positions that are worth a block
   constexpr int64_t kMaxSplits = 32;
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
+  if (tokens == 0 && !s.listed && s.head_dim <= kMaxTiledHeadDim) {
+    return PrefillAttention(s);
+  }
   int64_t splits = 1;
   if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
     splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / s.heads));
@@ -363,6 +389,27 @@ void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
                                             "  SyntheticFill(args);\n}\n");
 }
 
+/// What the runtime calls around its matrix products.
+void EmitGemm(EmitContext& context, const KernelSpec& /*spec*/) {
+  static_cast<CudaSource&>(context).AddText(
+      "Gemm.cuh",
+      "extern \"C\" __global__ void round_to_f16(const void* x, void* y, long long count) {\n"
+      "  RoundTo<DType::kF16>(x, y, count);\n}\n"
+      "extern \"C\" __global__ void round_to_bf16(const void* x, void* y, long long count) {\n"
+      "  RoundTo<DType::kBF16>(x, y, count);\n}\n"
+      "extern \"C\" __global__ void finish_product(const void* bias, void* y, long long n, long long count,\n"
+      "                                          long long relu) {\n"
+      "  FinishProduct(bias, y, n, count, relu);\n}\n");
+}
+
+absl::Status GemmLimits(const KernelSpec& spec) {
+  const LinearShape s = MatchLinear(spec).value();
+  RETURN_IF_ERROR(SizeLimits(spec));
+  // The library adds the residual before it applies the ReLU.
+  return s.relu && s.residual ? absl::UnimplementedError("kernel 'gemm': relu and a residual can't be together on cuda")
+                              : absl::OkStatus();
+}
+
 void EmitAdvance(EmitContext& context, const KernelSpec& /*spec*/) {
   static_cast<CudaSource&>(context).AddText(
       "Advance.cuh",
@@ -387,6 +434,7 @@ const KernelTable& CudaKernels() {
                                           Emitter<EmbedPositions>("embed_positions"),
                                           Emitter<LayerNorm>("layer_norm"),
                                           Emitter<Linear>("linear"),
+                                          {"gemm", &EmitGemm, nullptr, &GemmLimits},
                                           Emitter<Add>("add"),
                                           Emitter<LastRow>("last_row"),
                                           Emitter<Attention>("attention"),

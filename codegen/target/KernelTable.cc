@@ -1,16 +1,17 @@
 #include "codegen/target/KernelTable.h"
 
+#include <algorithm>
+
 namespace dejavu {
 
 KernelTable::KernelTable(std::string_view target, const std::vector<KernelEmitter>& emitters) : target_(target) {
   for (const KernelDefinition& definition : KernelDefinitions()) {
-    if (definition.builtin) {
+    const auto emitter = std::find_if(emitters.begin(), emitters.end(),
+                                      [&](const KernelEmitter& e) { return e.kernel == definition.name; });
+    if (emitter != emitters.end()) {
+      entries_.push_back({&definition, *emitter});
+    } else if (definition.builtin) {
       entries_.push_back({&definition, {}});
-    }
-    for (const KernelEmitter& emitter : emitters) {
-      if (emitter.kernel == definition.name) {
-        entries_.push_back({&definition, emitter});
-      }
     }
   }
 }
@@ -53,7 +54,7 @@ absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& sp
 absl::Status KernelTable::Emit(EmitContext& context, const KernelSpec& spec) const {
   RETURN_IF_ERROR(Supports(spec));
   const KernelEntry* entry = Find(spec.kernel);
-  if (!entry->builtin()) {
+  if (entry->emitter.emit != nullptr) {
     entry->emitter.emit(context, spec);
   }
   return absl::OkStatus();

@@ -23,7 +23,7 @@ class EmitContext {
 /// What all targets share about a kernel. `symbol` and `cost` take a spec that `supports` accepts.
 struct KernelDefinition {
   std::string_view name;
-  /// The runtime brings this kernel itself: nothing is emitted and the symbol is empty.
+  /// The runtime brings this kernel itself and the symbol is empty. A target may emit what its runtime calls beside it.
   bool builtin;
   /// OK, or an Unimplemented error that says which operand or attribute is outside the kernel's signature.
   absl::Status (*supports)(const KernelSpec&);
@@ -47,14 +47,14 @@ inline constexpr char kAdvanceKernel[] = "advance";
 /// What a target has for one kernel. `emit` and `grid` take a spec that the definition and `limits` accept.
 struct KernelEmitter {
   std::string_view kernel;
-  void (*emit)(EmitContext& context, const KernelSpec& spec);
+  void (*emit)(EmitContext& context, const KernelSpec& spec) = nullptr;
   /// How a launch is spread over a device of an instruction set; null for a CPU, whose threads share any launch.
   LaunchGrid (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
   /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
   absl::Status (*limits)(const KernelSpec& spec) = nullptr;
 };
 
-/// A definition with a target's emitter, which is empty for a builtin.
+/// A definition with a target's emitter, which may be empty for a builtin.
 struct KernelEntry {
   const KernelDefinition* definition;
   KernelEmitter emitter;
@@ -66,7 +66,7 @@ struct KernelEntry {
 /// Immutable after construction, so threads may share it.
 class KernelTable {
  public:
-  /// Entries for the builtins and for each kernel that has an emitter.
+  /// Entries for the builtins, with or without an emitter, and for each kernel that has one.
   KernelTable(std::string_view target, const std::vector<KernelEmitter>& emitters);
 
   [[nodiscard]] const std::vector<KernelEntry>& entries() const { return entries_; }
@@ -79,7 +79,7 @@ class KernelTable {
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
   /// Nothing for a builtin, and on targets without grids.
   [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec, std::string_view isa) const;
-  /// Emits nothing for a builtin.
+  /// Emits, for a builtin, what the runtime calls beside it, if anything.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;
 
  private:

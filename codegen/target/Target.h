@@ -31,7 +31,8 @@ class Target {
   [[nodiscard]] virtual std::vector<std::string> isas() const = 0;
   /// The best instruction set of this machine; an error if it is none of isas(), or if that cannot be known.
   [[nodiscard]] virtual absl::StatusOr<std::string> HostIsa() const = 0;
-  /// Code that defines the symbol of each spec; builtins and repeated specs are skipped. Equal input gives equal bytes.
+  /// Code that defines the symbol of each spec, repeated ones once, and what the runtime calls beside its builtins.
+  /// Equal input gives equal bytes.
   [[nodiscard]] virtual absl::StatusOr<CompiledCode> Compile(absl::Span<const KernelSpec> specs,
                                                              std::string_view isa) const = 0;
   /// The forms in which EmitText prints code, as --emit= names them.

@@ -16,18 +16,19 @@ namespace {
 // What a kernel surely gets without asking: 48 KiB, less what it declares itself.
 constexpr int64_t kPlainSharedBytes = 32 * 1024;
 
-/// What a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
-absl::Status CheckPlan(const Plan& plan, const std::string& isa, const CudaDevice& device) {
-  if (plan.FindFunction("prefill") != nullptr) {
-    return UserError("field 'functions.prefill': this runtime runs only 'decode' on a GPU");
+/// What a function of a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
+absl::Status CheckFunction(const PlanFunction& function, const std::string& name, const std::string& isa,
+                           const CudaDevice& device) {
+  if (function.tokens.value != 0) {
+    return UserError("field 'functions.", name, ".tokens' must be at the arena's start");
   }
-  const PlanFunction& decode = *plan.FindFunction("decode");
-  if (decode.tokens.value != 0) {
-    return UserError("field 'functions.decode.tokens' must be at the arena's start");
-  }
-  for (size_t i = 0; i < decode.launches.size(); ++i) {
-    const Launch& launch = decode.launches[i];
-    const std::string path = absl::StrCat("field 'functions.decode.launches[", i, "]'");
+  for (size_t i = 0; i < function.launches.size(); ++i) {
+    const Launch& launch = function.launches[i];
+    const std::string path = absl::StrCat("field 'functions.", name, ".launches[", i, "]'");
+    if (launch.gemm.has_value() && name != "decode") {
+      RETURN_IF_ERROR(WithContext(CheckCudaGemm(*launch.gemm), path));
+      continue;
+    }
     const auto grid = launch.grids.find(isa);
     if (grid == launch.grids.end()) {
       return UserError(path, ": kernel '", launch.kernel, "' has no grid for ", isa);
@@ -38,6 +39,11 @@ absl::Status CheckPlan(const Plan& plan, const std::string& isa, const CudaDevic
     }
   }
   return absl::OkStatus();
+}
+
+/// The functions that are run.
+std::vector<std::string> Functions(const CudaModel& model) {
+  return model.CanPrefill() ? std::vector<std::string>{"decode", "prefill"} : std::vector<std::string>{"decode"};
 }
 
 std::string PlanPath(const ArtifactReader& artifact, const Plan& plan) {
@@ -53,10 +59,23 @@ absl::StatusOr<std::unique_ptr<DeviceModel>> CudaModel::Load(const ArtifactReade
   std::unique_ptr<CudaModel> model(new CudaModel(std::move(device), artifact.manifest().model.vocab));
   const CudaDevice::Scope scope(model->device());
   RETURN_IF_ERROR(scope.status());
+  model->OpenBlas(plan);
   RETURN_IF_ERROR(model->LoadKernels(artifact, plan));
   RETURN_IF_ERROR(artifact.is_synthetic() ? model->MakeWeights(artifact, plan)
                                           : model->LoadWeights(artifact, plan, options));
   return model;
+}
+
+void CudaModel::OpenBlas(const Plan& plan) {
+  if (plan.FindFunction("prefill") == nullptr) {
+    return;
+  }
+  absl::StatusOr<std::unique_ptr<const Blas>> blas = Blas::Create(*device_);
+  if (blas.ok()) {
+    blas_ = *std::move(blas);
+  } else {
+    no_blas_ = std::string(blas.status().message());
+  }
 }
 
 absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& plan) {
@@ -68,23 +87,36 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
                            .isas = isas,
                            .advice = absl::StrCat("build the artifact again with --target=cuda:", isas.front())}));
   isa_ = code.isa;
-  RETURN_IF_ERROR(WithContext(CheckPlan(plan, isa_, *device_), PlanPath(artifact, plan)));
+  for (const std::string& name : Functions(*this)) {
+    RETURN_IF_ERROR(
+        WithContext(CheckFunction(*plan.FindFunction(name), name, isa_, *device_), PlanPath(artifact, plan)));
+  }
   const std::string path = artifact.FilePath(code.file);
   ASSIGN_OR_RETURN(const MappedFile file, MappedFile::Open(path));
   ModuleHandle module = nullptr;
   RETURN_IF_ERROR(WithContext(device_->driver().ModuleLoadData(&module, file.data()), path));
   module_ = Module(*device_, module);
+  return FindKernels(plan, path);
+}
+
+absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
   std::map<std::string, int64_t> shared;  // the most that any launch of the symbol asks for
-  for (const Launch& launch : plan.FindFunction("decode")->launches) {
-    shared[launch.symbol] = std::max(shared[launch.symbol], launch.grids.at(isa_).shared);
+  bool has_gemm = false;
+  for (const std::string& name : Functions(*this)) {
+    for (const Launch& launch : plan.FindFunction(name)->launches) {
+      has_gemm = has_gemm || launch.gemm.has_value();
+      if (!launch.gemm.has_value()) {
+        shared[launch.symbol] = std::max(shared[launch.symbol], launch.grids.at(isa_).shared);
+      }
+    }
+  }
+  if (has_gemm) {
+    ASSIGN_OR_RETURN(gemm_kernels_.round_to_f16, FindKernel(kRoundToF16Symbol, path));
+    ASSIGN_OR_RETURN(gemm_kernels_.round_to_bf16, FindKernel(kRoundToBF16Symbol, path));
+    ASSIGN_OR_RETURN(gemm_kernels_.finish_product, FindKernel(kFinishProductSymbol, path));
   }
   for (const auto& [symbol, bytes] : shared) {
-    FunctionHandle function = nullptr;
-    const absl::Status found = device_->driver().ModuleGetFunction(&function, module, symbol.c_str());
-    if (absl::IsNotFound(found)) {
-      return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
-    }
-    RETURN_IF_ERROR(WithContext(found, path));
+    ASSIGN_OR_RETURN(FunctionHandle function, FindKernel(symbol, path));
     // A multiprocessor divides its memory between cache and shared memory anew only when nothing runs on it. Where all
     // kernels ask for the same, launches can overlap.
     RETURN_IF_ERROR(WithContext(device_->driver().FuncSetAttribute(function, kSharedCarveout, 100), symbol));
@@ -97,12 +129,22 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
   if (plan.FindFunction("decode")->choice.kind == BufferRef::Kind::kAbsent) {
     return absl::OkStatus();
   }
-  const absl::Status found = device_->driver().ModuleGetFunction(&advance_, module, kAdvanceSymbol);
+  const absl::Status found = device_->driver().ModuleGetFunction(&advance_, module_.get(), kAdvanceSymbol);
   if (absl::IsNotFound(found)) {
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(WithContext(found, path));
   return WithContext(device_->driver().FuncSetAttribute(advance_, kSharedCarveout, 100), kAdvanceSymbol);
+}
+
+absl::StatusOr<FunctionHandle> CudaModel::FindKernel(const std::string& symbol, const std::string& path) const {
+  FunctionHandle function = nullptr;
+  const absl::Status found = device_->driver().ModuleGetFunction(&function, module_.get(), symbol.c_str());
+  if (absl::IsNotFound(found)) {
+    return UserError(path, ": has no kernel '", symbol, "', which the plan launches");
+  }
+  RETURN_IF_ERROR(WithContext(found, path));
+  return function;
 }
 
 absl::Status CudaModel::LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options) {
@@ -131,7 +173,7 @@ absl::Status CudaModel::MakeWeights(const ArtifactReader& artifact, const Plan& 
 absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Plan& plan,
                                         const std::vector<int64_t>& sizes) {
   layout_ = LayOutWeights(sizes);
-  const SessionLayout session = LayOutSession(plan);
+  const SessionLayout session = LayOutSession(plan, CanPrefill());
   ASSIGN_OR_RETURN(const CudaDevice::Memory memory, device_->QueryMemory());
   const MemoryNeed need = NeedOf(plan, sizes, artifact.manifest().model.layers, layout_, session);
   RETURN_IF_ERROR(WithContext(CheckFits(need, memory.free, memory.total, device_->name()), artifact.path()));
@@ -139,13 +181,19 @@ absl::Status CudaModel::AllocateWeights(const ArtifactReader& artifact, const Pl
   return absl::OkStatus();
 }
 
-std::string CudaModel::DeviceName(int /*threads*/) const { return device_->name(); }
+std::string CudaModel::DeviceName(int /*threads*/) const {
+  return no_blas_.empty() ? device_->name()
+                          : absl::StrCat(device_->name(), " (prompts token by token: ", no_blas_, ")");
+}
 
 BoundLaunch CudaModel::Bind(const Launch& launch) const {
-  const LaunchGrid& grid = launch.grids.at(isa_);
-  const int64_t most = grid.per_sm * device_->multiprocessors();
   BoundLaunch bound;
   bound.launch = &launch;
+  if (launch.gemm.has_value()) {
+    return bound;
+  }
+  const LaunchGrid& grid = launch.grids.at(isa_);
+  const int64_t most = grid.per_sm * device_->multiprocessors();
   bound.function = functions_.at(launch.symbol);
   bound.blocks = static_cast<uint32_t>(grid.per_sm == 0 ? grid.blocks : std::min(grid.blocks, most));
   bound.threads = static_cast<uint32_t>(grid.threads);

@@ -1,17 +1,23 @@
 #include "runtime/cuda/CudaSession.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
 #include <new>
 
 #include "ir/base/Status.h"
+#include "runtime/cuda/KernelLaunch.h"
 
 namespace dejavu::cuda {
 namespace {
 
-// Pinned memory: the control block and a choice, the logits from a cache line of their own, the choices of the greedy
-// loop.
-constexpr int64_t kChoiceOffset = 32;
-constexpr int64_t kLogitsOffset = 64;
-static_assert(sizeof(Control) <= kChoiceOffset);
+/// Pinned memory: the control block and the tokens of a prompt, on cache lines of their own a choice, then the logits
+/// and the choices of the greedy loop.
+int64_t ChoiceOffset(const Plan& plan) {
+  const auto tokens_end = static_cast<int64_t>(offsetof(Control, token) + sizeof(int32_t) * plan.max_tokens);
+  return (std::max(tokens_end, static_cast<int64_t>(sizeof(Control))) + 63) / 64 * 64;
+}
+int64_t LogitsOffset(const Plan& plan) { return ChoiceOffset(plan) + 64; }
 
 }  // namespace
 
@@ -34,20 +40,25 @@ CudaSession::~CudaSession() {
 absl::Status CudaSession::Init() {
   const Driver& driver = device_.driver();
   ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes, "the KV caches and buffers of a session"));
-  const int64_t choices_offset = kLogitsOffset + model_.vocab() * static_cast<int64_t>(sizeof(float));
+  const int64_t choices_offset = LogitsOffset(plan_) + model_.vocab() * static_cast<int64_t>(sizeof(float));
   ASSIGN_OR_RETURN(pinned_,
                    AllocatePinned(device_, choices_offset + plan_.positions * static_cast<int64_t>(sizeof(int32_t))));
   auto* pinned = static_cast<std::byte*>(pinned_.get());
   control_ = new (pinned) Control;
-  choice_ = reinterpret_cast<int32_t*>(pinned + kChoiceOffset);
-  logits_ = reinterpret_cast<float*>(pinned + kLogitsOffset);
+  choice_ = reinterpret_cast<int32_t*>(pinned + ChoiceOffset(plan_));
+  logits_ = reinterpret_cast<float*>(pinned + LogitsOffset(plan_));
   choices_ = reinterpret_cast<int32_t*>(pinned + choices_offset);
   ASSIGN_OR_RETURN(stream_, NewStream(device_));
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
                                        stream_.get()));
   running_ = true;
-  BindLaunches();
+  launches_ = BindLaunches("decode");
+  if (model_.CanPrefill()) {
+    prefill_ = BindLaunches("prefill");
+    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), ProductMemory());
+  }
+  last_logits_ = plan_.FindFunction("decode")->logits;
   const std::vector<LaunchEdge> edges =
       LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), device_.has_early_launch());
   const Input input = ControlInput();
@@ -55,18 +66,29 @@ absl::Status CudaSession::Init() {
   return Synchronize();
 }
 
-void CudaSession::BindLaunches() {
-  for (const Launch& launch : plan_.FindFunction("decode")->launches) {
+std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) const {
+  std::vector<BoundLaunch> launches;
+  for (const Launch& launch : plan_.FindFunction(function)->launches) {
     BoundLaunch bound = model_.Bind(launch);
     for (const BufferRef& ref : launch.args) {
       bound.params.push_back(Address(ref));
+    }
+    if (launch.gemm.has_value()) {
+      launches.push_back(std::move(bound));
+      continue;
     }
     bound.params.push_back(ControlInput().to);
     if (launch.grids.at(model_.isa()).scratch > 0) {
       bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
     }
-    launches_.push_back(std::move(bound));
+    launches.push_back(std::move(bound));
   }
+  return launches;
+}
+
+GemmMemory CudaSession::ProductMemory() const {
+  return {memory_.get() + static_cast<DevicePointer>(layout_.rounded),
+          memory_.get() + static_cast<DevicePointer>(layout_.workspace), layout_.workspace_bytes};
 }
 
 DevicePointer CudaSession::Address(const BufferRef& ref) const {
@@ -88,8 +110,34 @@ Input CudaSession::ControlInput() const {
   return {control_, arena - sizeof(Control::dims), kControlBytes};
 }
 
-absl::Status CudaSession::Prefill(std::span<const int32_t> /*tokens*/, int64_t /*past*/) {
-  return BugError("a CUDA plan with a prefill function was loaded");
+absl::Status CudaSession::Prefill(std::span<const int32_t> tokens, int64_t past) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  // What was started before reads the same control block.
+  RETURN_IF_ERROR(Synchronize());
+  *control_ = {.dims = {static_cast<int64_t>(tokens.size()), past}};
+  std::memcpy(static_cast<std::byte*>(pinned_.get()) + offsetof(Control, token), tokens.data(), tokens.size_bytes());
+  const Input input = ControlInput();
+  running_ = true;
+  last_logits_ = plan_.FindFunction("prefill")->logits;
+  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from),
+                                                   offsetof(Control, token) + tokens.size_bytes(), stream_.get()));
+  for (const BoundLaunch& bound : prefill_) {
+    RETURN_IF_ERROR(bound.launch->gemm.has_value() ? RunGemm(bound, static_cast<int64_t>(tokens.size()))
+                                                   : LaunchOnStream(device_, bound, stream_.get()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CudaSession::RunGemm(const BoundLaunch& bound, int64_t tokens) {
+  const GemmSpec& spec = *bound.launch->gemm;
+  const CudaGemmCall call = {.x = bound.params[0],
+                             .w = bound.params[1],
+                             .bias = bound.params[2],
+                             .residual = bound.params[3],
+                             .y = bound.params[4],
+                             .tokens = spec.tokens != 0 ? spec.tokens : tokens};
+  return gemm_->Run(spec, call, stream_.get());
 }
 
 absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
@@ -98,6 +146,7 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
   // The graph before this one reads the same control block.
   RETURN_IF_ERROR(Synchronize());
   *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
   if (observe && observed_ == nullptr) {
     ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, stream_.get()));
   }
@@ -114,7 +163,7 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   const auto vocab = static_cast<size_t>(model_.vocab());
-  RETURN_IF_ERROR(Fetch(plan_.FindFunction("decode")->logits, logits_, vocab * sizeof(float)));
+  RETURN_IF_ERROR(Fetch(last_logits_, logits_, vocab * sizeof(float)));
   return std::span<const float>(logits_, vocab);
 }
 
@@ -128,6 +177,7 @@ absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_
     ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), launches_, edges, stream_.get()));
   }
   *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
   running_ = true;
   RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
   RETURN_IF_ERROR(Synchronize());
@@ -161,6 +211,7 @@ absl::Status CudaSession::DecodeGreedily(int32_t token, int64_t past, int64_t co
   RETURN_IF_ERROR(Synchronize());
   RETURN_IF_ERROR(MakeGreedyLoop());
   *control_ = {.dims = {1, past}, .token = token};
+  last_logits_ = plan_.FindFunction("decode")->logits;
   running_ = true;
   const Input input = ControlInput();
   RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, input.from, input.bytes, stream_.get()));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
@@ -16,7 +17,8 @@
 
 namespace dejavu::cuda {
 
-/// One allocation on the device, one of pinned memory, a stream, and a graph that decodes a token.
+/// One allocation on the device, one of pinned memory, a stream, and a graph that decodes a token. Prompts are launched
+/// kernel by kernel.
 class CudaSession final : public DeviceSession {
  public:
   /// Model and plan must outlive the session.
@@ -34,9 +36,11 @@ class CudaSession final : public DeviceSession {
 
  private:
   CudaSession(const CudaModel& model, const Plan& plan)
-      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan)) {}
+      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan, model.CanPrefill())) {}
   absl::Status Init();
-  void BindLaunches();
+  [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const std::string& function) const;
+  [[nodiscard]] GemmMemory ProductMemory() const;
+  absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
   absl::Status MakeGreedyLoop();
   absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
   [[nodiscard]] DevicePointer Address(const BufferRef& ref) const;
@@ -49,13 +53,16 @@ class CudaSession final : public DeviceSession {
   SessionLayout layout_;
   DeviceMemory memory_;
   PinnedMemory pinned_;
-  Control* control_ = nullptr;  // this and what follows are in pinned_
+  Control* control_ = nullptr;  // this and what follows are in pinned_; a prompt's other tokens come after the first
   int32_t* choice_ = nullptr;   // of Choice()
   float* logits_ = nullptr;
   int32_t* choices_ = nullptr;  // of the greedy loop, by position
   Stream stream_;
   std::vector<BoundLaunch> launches_;
   GraphExec graph_;
+  std::vector<BoundLaunch> prefill_;  // empty where the model can't
+  std::unique_ptr<CudaGemm> gemm_;    // of prefill
+  BufferRef last_logits_;             // that the last call left
   // Made when first asked for.
   std::unique_ptr<ObservedGraph> observed_;
   std::unique_ptr<GreedyLoop> greedy_;

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "ir/base/Status.h"
+#include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaObjects.h"
 
 namespace dejavu::cuda {
@@ -13,6 +14,8 @@ namespace {
 constexpr int64_t kAlignment = 256;
 // What the driver takes beside our allocations: graphs, code, and the rounding of allocations.
 constexpr int64_t kReserve = int64_t{64} << 20;
+// And for the code of the products that cuBLASLt loads.
+constexpr int64_t kBlasReserve = int64_t{64} << 20;
 
 static_assert(offsetof(Control, token) == kControlBytes - sizeof(int32_t));
 
@@ -31,6 +34,32 @@ class Placer {
  private:
   int64_t bytes_ = 0;
 };
+
+/// The most that launches of each stream need with any instruction set's code.
+void AddScratch(const PlanFunction& function, std::map<int64_t, int64_t>& scratch) {
+  for (const Launch& launch : function.launches) {
+    for (const auto& [isa, grid] : launch.grids) {
+      if (grid.scratch > 0) {
+        scratch[launch.stream] = std::max({scratch[launch.stream], grid.scratch, kScratchCounterBytes});
+      }
+    }
+  }
+}
+
+/// Places what the products of `prefill` need.
+void PlaceProducts(const PlanFunction& prefill, int64_t max_tokens, Placer& placer, SessionLayout& layout) {
+  int64_t rounded = 0;
+  for (const Launch& launch : prefill.launches) {
+    if (launch.gemm.has_value()) {
+      rounded = std::max(rounded, RoundedBytes(*launch.gemm, max_tokens));
+      layout.workspace_bytes = std::max(layout.workspace_bytes, WorkspaceBytes(*launch.gemm, max_tokens));
+    }
+  }
+  layout.rounded = placer.Place(rounded);
+  layout.workspace = placer.Place(layout.workspace_bytes);
+}
+
+int64_t Reserve(const SessionLayout& session) { return kReserve + (session.workspace_bytes > 0 ? kBlasReserve : 0); }
 
 /// The weights that launches of some layer use.
 std::vector<bool> LayerWeights(const Plan& plan) {
@@ -57,7 +86,7 @@ WeightLayout LayOutWeights(const std::vector<int64_t>& tensor_bytes) {
   return layout;
 }
 
-SessionLayout LayOutSession(const Plan& plan) {
+SessionLayout LayOutSession(const Plan& plan, bool prefill) {
   SessionLayout layout;
   Placer placer;
   for (const CacheInfo& cache : plan.caches) {
@@ -65,18 +94,17 @@ SessionLayout LayOutSession(const Plan& plan) {
   }
   layout.cache_bytes = placer.bytes();
   std::map<int64_t, int64_t> scratch;
-  for (const Launch& launch : plan.FindFunction("decode")->launches) {
-    // The most that any instruction set asks for.
-    for (const auto& [isa, grid] : launch.grids) {
-      if (grid.scratch > 0) {
-        scratch[launch.stream] = std::max({scratch[launch.stream], grid.scratch, kScratchCounterBytes});
-      }
-    }
+  AddScratch(*plan.FindFunction("decode"), scratch);
+  if (prefill) {
+    AddScratch(*plan.FindFunction("prefill"), scratch);
   }
   for (const auto& [stream, bytes] : scratch) {
     layout.scratch[stream] = placer.Place(bytes);
   }
   layout.scratch_bytes = placer.bytes() - layout.cache_bytes;
+  if (prefill) {
+    PlaceProducts(*plan.FindFunction("prefill"), plan.max_tokens, placer, layout);
+  }
   // The place in front of the arena ends with the control block's numbers.
   (void)placer.Place(kAlignment);
   layout.arena = placer.Place(plan.arena_bytes);
@@ -98,15 +126,16 @@ MemoryNeed NeedOf(const Plan& plan, const std::vector<int64_t>& tensor_bytes, in
 
 absl::Status CheckFits(const MemoryNeed& need, int64_t free, int64_t total, const std::string& device) {
   const int64_t bytes = need.weights->bytes + need.session->bytes;
-  if (bytes + kReserve <= free) {
+  const int64_t reserve = Reserve(*need.session);
+  if (bytes + reserve <= free) {
     return absl::OkStatus();
   }
   std::string message = absl::StrCat(
-      "not enough memory on ", device, ": ", BytesText(bytes + kReserve), " are needed (",
+      "not enough memory on ", device, ": ", BytesText(bytes + reserve), " are needed (",
       BytesText(need.weights->bytes), " for weights, ", BytesText(need.session->cache_bytes), " for KV caches, ",
-      BytesText(need.session->bytes - need.session->cache_bytes), " for activations and scratch, ", BytesText(kReserve),
+      BytesText(need.session->bytes - need.session->cache_bytes), " for activations and scratch, ", BytesText(reserve),
       " for the driver), but ", BytesText(free), " of ", BytesText(total), " are free; ");
-  const int64_t others = bytes + kReserve - need.layers * need.layer_bytes;
+  const int64_t others = bytes + reserve - need.layers * need.layer_bytes;
   const int64_t fitting = need.layer_bytes > 0 && free > others ? (free - others) / need.layer_bytes : 0;
   if (fitting > 0) {
     absl::StrAppend(&message, "of the model's ", need.layers, " layers, ", fitting,

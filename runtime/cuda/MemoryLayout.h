@@ -29,7 +29,7 @@ struct Control {
 };
 inline constexpr int64_t kControlBytes = 20;  // without what the compiler adds at the end
 
-/// Where a session's caches, scratch and arena lie.
+/// Where a session's caches, scratch, memory of prefill's products and arena lie.
 struct SessionLayout {
   std::vector<int64_t> caches;         ///< By the plan's numbers.
   std::map<int64_t, int64_t> scratch;  ///< By stream: its launches follow each other, so they share.
@@ -37,8 +37,12 @@ struct SessionLayout {
   int64_t bytes = 0;
   int64_t cache_bytes = 0;
   int64_t scratch_bytes = 0;
+  int64_t rounded = 0;  ///< Prefill's activations in the weights' type.
+  int64_t workspace = 0;
+  int64_t workspace_bytes = 0;  ///< 0: the session decodes only.
 };
-[[nodiscard]] SessionLayout LayOutSession(const Plan& plan);
+/// `prefill`: whether the session runs the plan's "prefill".
+[[nodiscard]] SessionLayout LayOutSession(const Plan& plan, bool prefill);
 
 /// What a model needs on a device that has too little memory.
 struct MemoryNeed {

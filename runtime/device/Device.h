@@ -46,7 +46,7 @@ class DeviceSession {
   virtual ~DeviceSession() = default;
 
   /// Takes `tokens`, at most Plan::max_tokens of them, through the plan's "prefill", which it must have; `past` tokens
-  /// are in the caches.
+  /// are in the caches. May return early, as Decode().
   [[nodiscard]] virtual absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) = 0;
   /// Takes one token through the plan's "decode". `observe` fills records(). May return while the device still works;
   /// then the next call says what went wrong.
@@ -92,6 +92,8 @@ class DeviceModel {
   [[nodiscard]] virtual const std::string& isa() const = 0;
   /// The device for people, such as "AMD EPYC 9555, 2 threads" or "NVIDIA H200".
   [[nodiscard]] virtual std::string DeviceName(int threads) const = 0;
+  /// Whether sessions run a plan's "prefill". Where not, prompts are decoded token by token.
+  [[nodiscard]] virtual bool CanPrefill() const { return true; }
   /// `plan` is the one that the model was loaded with; model and plan must outlive the session. `threads` are those of
   /// the CPU, at least 1.
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan,

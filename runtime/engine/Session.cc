@@ -36,8 +36,8 @@ absl::StatusOr<std::span<const float>> Session::Prefill(std::span<const int32_t>
     return UserError("the prompt is empty; give at least one token");
   }
   RETURN_IF_ERROR(CheckTokens(tokens));
-  // Without a prefill function, the decode kernels take its tokens one by one.
-  const bool has_prefill = model_->plan().FindFunction("prefill") != nullptr;
+  // Otherwise the decode kernels take its tokens one by one.
+  const bool has_prefill = model_->plan().FindFunction("prefill") != nullptr && model_->device().CanPrefill();
   const auto chunk_size = has_prefill ? static_cast<size_t>(model_->plan().max_tokens) : 1;
   while (!tokens.empty()) {
     const std::span<const int32_t> chunk = tokens.first(std::min(chunk_size, tokens.size()));

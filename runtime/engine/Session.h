@@ -27,8 +27,9 @@ class Session {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                                        const SessionOptions& options);
 
-  /// Appends `tokens` by the prefill kernels and returns the logits that follow the last one: f32<vocab>, valid until
-  /// the next call. No tokens, ids outside the vocabulary and more tokens than positions left are user errors.
+  /// Appends `tokens` by the prefill kernels, or one by one where there are none, and returns the logits that follow
+  /// the last one: f32<vocab>, valid until the next call. No tokens, ids outside the vocabulary and more tokens than
+  /// positions left are user errors.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Prefill(std::span<const int32_t> tokens);
   /// Appends one token by the decode kernels and returns the logits that follow it; as Prefill() otherwise.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Decode(int32_t token);

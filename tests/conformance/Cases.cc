@@ -68,6 +68,15 @@ void AddAttentions(std::vector<Case>& cases) {
   cases.push_back({AttentionSpec("tokens", 4, 24, 9), 9, 0});
   cases.push_back({AttentionSpec("tokens", 2, 64, 80), 70, 10});
   cases.push_back({AttentionSpec("tokens", 5, 16, 40), 1, 38});
+  // Tiles of 32 queries and 64 positions: contexts that end inside, at and behind one, with and without a past.
+  cases.push_back({AttentionSpec("tokens", 2, 128, 200), 70, 0});
+  cases.push_back({AttentionSpec("tokens", 2, 128, 256), 33, 95});
+  cases.push_back({AttentionSpec("tokens", 1, 128, 300), 1, 128});
+  cases.push_back({AttentionSpec("tokens", 3, 64, 131), 65, 63});
+  cases.push_back({AttentionSpec("tokens", 3, 80, 96), 31, 64});
+  cases.push_back({AttentionSpec("tokens", 2, 80, 160), 127, 1});
+  cases.push_back({AttentionSpec("tokens", 3, 8, 70), 69, 0});
+  cases.push_back({AttentionSpec("tokens", 1, 264, 40), 9, 3});
 }
 
 void AddSparseHeads(std::vector<Case>& cases) {

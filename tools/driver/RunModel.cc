@@ -75,6 +75,7 @@ absl::StatusOr<RunResult> RunModel(const std::shared_ptr<const Model>& model, co
                    Session::Create(model, {.threads = request.threads, .statistics = request.statistics}));
   RunResult result;
   result.prompt = request.tokens;
+  result.device = model->device().DeviceName(session->threads());
   const Clock::time_point start = Clock::now();
   ASSIGN_OR_RETURN(const std::span<const float> logits, TakePrompt(*session, request, result));
   result.prefill_ms = std::chrono::duration<double, std::milli>(Clock::now() - start).count();

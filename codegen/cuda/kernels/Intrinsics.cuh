@@ -81,6 +81,13 @@ __device__ inline unsigned short NarrowToHalf(float value) {
   return bits;
 }
 
+/// The bits of the nearest bfloat16.
+__device__ inline unsigned short NarrowToBFloat16(float value) {
+  unsigned short bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+
 /// 2^x to 2 units in the last place.
 __device__ inline float Exp2(float x) {
   float value;
@@ -97,6 +104,21 @@ __device__ inline unsigned DotSigned(unsigned a, unsigned b, unsigned sum) {
 __device__ inline unsigned DotUnsigned(unsigned a, unsigned b, unsigned sum) {
   asm("dp4a.s32.u32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
   return sum;
+}
+
+/// Starts to copy 16 bytes to shared memory, or zeros where `copies` is false; the address must be one anyway. The
+/// copies that a thread started since its last CommitCopies() make a group.
+__device__ inline void CopyAsync(void* shared, const void* from, bool copies) {
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(copies ? 16 : 0) : "memory");
+}
+
+__device__ inline void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+/// Waits for all groups of this thread but the last kPending. Other threads see the copies after a barrier.
+template <int kPending>
+__device__ inline void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
 /// Synchronises the first `threads` threads of the block, whole warps; __syncthreads() is for all of them.

@@ -95,10 +95,6 @@ TEST_F(CudaErrorsTest, PlansThatNoGpuRunsAreNamed) {
   Write(plan);
   EXPECT_THAT(LoadMessage(), AllOf(StartsWith(path() + "/plan-cuda.json: field 'functions.decode.launches[2]'"),
                                    HasSubstr("has no grid for sm_90")));
-  plan = toy::MakeCudaPlan();
-  plan.functions["prefill"] = toy::MakePlan().functions["prefill"];
-  Write(plan);
-  EXPECT_THAT(LoadMessage(), HasSubstr("'functions.prefill'"));
 }
 
 TEST_F(CudaErrorsTest, ArgumentsThatAKernelDoesNotTakeAreAnError) {

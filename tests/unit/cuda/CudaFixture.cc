@@ -6,9 +6,9 @@ namespace dejavu::cuda {
 namespace {
 
 template <typename F>
-F FakeFunction(const char* name) {
-  // The test program's run path has the fake's folder in front, so this is the library that the runtime gets too.
-  static void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+F FakeFunction(const char* name, const char* file = "libcuda.so.1") {
+  // The test program's run path has the fakes' folder in front, so this is the library that the runtime gets too.
+  void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   auto function = library == nullptr ? nullptr : reinterpret_cast<F>(dlsym(library, name));
   if (function == nullptr) {
     abort();
@@ -20,13 +20,20 @@ F FakeFunction(const char* name) {
 
 fake::State& Fake() { return *FakeFunction<fake::State* (*)()>("FakeCudaState")(); }
 
-void CudaFixture::SetUp() { FakeFunction<void (*)()>("FakeCudaReset")(); }
+fake::BlasState& FakeBlas() { return *FakeFunction<fake::BlasState* (*)()>("FakeBlasState", "libcublasLt.so.13")(); }
+
+void CudaFixture::SetUp() {
+  FakeFunction<void (*)()>("FakeCudaReset")();
+  FakeFunction<void (*)()>("FakeBlasReset", "libcublasLt.so.13")();
+}
 
 void CudaFixture::TearDown() {
   for (const auto& [kind, count] : Fake().live) {
     EXPECT_EQ(count, 0) << kind;
   }
   EXPECT_THAT(Fake().violations, ::testing::IsEmpty());
+  EXPECT_THAT(FakeBlas().violations, ::testing::IsEmpty());
+  EXPECT_EQ(FakeBlas().live, 0);
 }
 
 absl::StatusOr<std::shared_ptr<const Model>> CudaFixture::Load(const std::string& device) const {

@@ -11,6 +11,7 @@
 
 #include "runtime/engine/Model.h"
 #include "runtime/engine/Session.h"
+#include "tests/unit/cuda/FakeBlas.h"
 #include "tests/unit/cuda/FakeDriver.h"
 #include "tests/unit/cuda/ToyCudaModel.h"
 #include "tests/unit/runtime/TempFolder.h"
@@ -19,6 +20,8 @@ namespace dejavu::cuda {
 
 /// The fake that this process has loaded as the driver; loads it.
 [[nodiscard]] fake::State& Fake();
+/// The same for cuBLASLt.
+[[nodiscard]] fake::BlasState& FakeBlas();
 
 /// Starts with a healthy machine; ends with nothing alive and no rule broken.
 class CudaFixture : public ::testing::Test {

@@ -61,6 +61,14 @@ void FakeCudaReset() {
   device().fault = 0;
 }
 
+void FakeCudaEnqueue(StreamHandle stream, void (*work)(void*), void* argument) {
+  stream->pending.emplace_back([=] { work(argument); });
+}
+
+void FakeCudaCheck(const void* address, size_t bytes, const char* function) {
+  CheckDevice(reinterpret_cast<DevicePointer>(address), bytes, function);
+}
+
 Result cuDriverGetVersion(int32_t* version) {
   *version = device().state.version;
   return kSuccess;

@@ -73,6 +73,10 @@ extern "C" {
 dejavu::cuda::fake::State* FakeCudaState();
 /// A healthy machine again; counts of living objects stay.
 void FakeCudaReset();
+/// For other fake libraries: `work` runs in the stream's order, unless the device has a fault then.
+void FakeCudaEnqueue(dejavu::cuda::StreamHandle stream, void (*work)(void*), void* argument);
+/// For them too: a violation unless the bytes are the device's.
+void FakeCudaCheck(const void* address, size_t bytes, const char* function);
 }
 
 #endif  // DEJAVU_TESTS_UNIT_CUDA_FAKEDRIVER_H_

@@ -34,6 +34,7 @@
     name(args, dims, 0, 1);                                                                   \
   }
 
+KERNEL3(toy_last_row)
 KERNEL4(toy_embed)
 KERNEL4(toy_mix)
 KERNEL5(toy_test)
@@ -138,4 +139,29 @@ const int cuda_copy_counting_params = 4;
 void cuda_copy_counting(void* x, void* y, const int64_t* dims, void* scratch) {
   cuda_copy(x, y, dims, scratch);
   ((int32_t*)scratch)[7] = 1;
+}
+
+// What the runtime calls around the products of prefill.
+const int round_to_f16_params = 3;
+void round_to_f16(const float* x, _Float16* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    y[i] = (_Float16)x[i];
+  }
+}
+
+const int round_to_bf16_params = 3;
+void round_to_bf16(const float* x, uint16_t* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    memcpy(&bits, x + i, sizeof(bits));
+    y[i] = (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+  }
+}
+
+const int finish_product_params = 5;
+void finish_product(const float* bias, float* y, int64_t n, int64_t count, int64_t relu) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = y[i] + (bias != 0 ? bias[i % n] : 0);
+    y[i] = relu && value < 0 ? 0 : value;
+  }
 }

@@ -7,26 +7,36 @@
 
 namespace dejavu::toy {
 
-Plan MakeCudaPlan() {
+Plan MakeCudaPrefillPlan() {
   Plan plan = MakePlan();
   plan.target = "cuda";
-  plan.functions.erase("prefill");
-  for (Launch& launch : plan.functions["decode"].launches) {
-    launch.symbol = "cuda_" + launch.symbol;
-    LaunchGrid grid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
-    if (launch.kernel == "compact") {
-      grid.scratch = kScratchCounterBytes + 64;
+  for (auto& [name, function] : plan.functions) {
+    for (Launch& launch : function.launches) {
+      if (launch.gemm.has_value()) {
+        continue;
+      }
+      launch.symbol = "cuda_" + launch.symbol;
+      LaunchGrid grid{.blocks = 8, .per_sm = 2, .threads = 64, .early = launch.kernel != "mix"};
+      if (launch.kernel == "compact") {
+        grid.scratch = kScratchCounterBytes + 64;
+      }
+      if (launch.kernel == "head") {
+        grid.per_sm = 0;
+        grid.shared = 64 * 1024;
+      }
+      launch.grids["sm_90"] = grid;
+      // Other devices need not have the same.
+      grid.blocks = 4;
+      grid.threads = 32;
+      launch.grids["sm_80"] = grid;
     }
-    if (launch.kernel == "head") {
-      grid.per_sm = 0;
-      grid.shared = 64 * 1024;
-    }
-    launch.grids["sm_90"] = grid;
-    // Other devices need not have the same.
-    grid.blocks = 4;
-    grid.threads = 32;
-    launch.grids["sm_80"] = grid;
   }
+  return plan;
+}
+
+Plan MakeCudaPlan() {
+  Plan plan = MakeCudaPrefillPlan();
+  plan.functions.erase("prefill");
   return plan;
 }
 

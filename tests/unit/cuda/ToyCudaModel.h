@@ -10,9 +10,11 @@
 
 namespace dejavu::toy {
 
-/// The toy model's plan with grids; its launches are embed, mix, test, compact, fc1, fc2, head and argmax. Every kernel
-/// but `mix` may start early; `compact` has scratch memory.
+/// The toy model's plan with grids, for decoding only; its launches are embed, mix, test, compact, fc1, fc2, head and
+/// argmax. Every kernel but `mix` may start early; `compact` has scratch memory.
 [[nodiscard]] Plan MakeCudaPlan();
+/// The same with "prefill": embed, mix, three products, and last_row in front of the third.
+[[nodiscard]] Plan MakeCudaPrefillPlan();
 
 /// Writes the artifact `path` for the target cuda, with the code for all of `isas`.
 [[nodiscard]] absl::Status WriteCudaArtifact(const std::string& path, const Plan& plan = MakeCudaPlan(),
