@@ -34,7 +34,7 @@ struct RunResult {
   std::optional<std::string> text;  ///< The new tokens' text; nothing without a tokenizer.
   std::vector<float> logits;        ///< (prompt tokens, vocab), if asked for.
   double prefill_ms = 0;
-  std::string device;  ///< For people.
+  std::string device;                     ///< For people.
   std::optional<double> bytes_per_token;  ///< With RunRequest::statistics, of the tokens decoded; none if none were.
   std::optional<double> mlp_density;
 };
