@@ -167,6 +167,7 @@ CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
           ShapeText("SparseFc1Shape")
               .Int("k", s.k)
               .Type("dtype", s.dtype)
+              .Bool("early_list", s.early_list)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
@@ -256,22 +257,33 @@ CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
-CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
+CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
-  // A warp reads 512 bytes of a row. A block is worth it for a few rows for each warp.
-  const int64_t tiles = CeilDiv(s.width, 32 * PerLoad(s.dtype));
-  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
-  grid.blocks = tiles * splits;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
-  std::vector<std::string_view> args = {"h", "active", "fc2t", "bias", "residual", "y"};
-  return {"SparseFc2.cuh", "SparseFc2", args,
+  const int64_t per_load = PerLoad(s.dtype);
+  const RowSumTiling tiling = (HasBulkCopies(isa) ? TileRowSumRing(s.n, s.width, per_load) : std::nullopt)
+                                  .value_or(TileRowSum(s.n, s.width, per_load));
+  const bool ring = tiling.slots > 0;
+  LaunchGrid grid{.blocks = CeilDiv(s.width, tiling.tile) * tiling.splits,
+                  .per_sm = ring ? 1 : 2,
+                  .threads = tiling.threads + (ring ? 32 : 0),
+                  .shared = tiling.shared,
+                  .early = true};
+  grid.scratch = tiling.splits > 1 ? kScratchCounterBytes + tiling.splits * s.width * 4 : 0;
+  return {"SparseFc2.cuh",
+          "SparseFc2",
+          {"h", "active", "fc2t", "bias", "residual", "y"},
           ShapeText("SparseFc2Shape")
               .Int("width", s.width)
               .Type("dtype", s.dtype)
               .Bool("residual", s.residual)
-              .Int("threads", grid.threads)
-              .Int("splits", splits),
+              .Bool("early_list", s.early_list)
+              .Int("threads", tiling.threads)
+              .Int("tile", tiling.tile)
+              .Int("splits", tiling.splits)
+              .Int("rows", tiling.rows)
+              .Int("slots", tiling.slots)
+              .Int("ahead", tiling.ahead)
+              .Int("shared", tiling.shared),
           grid};
 }
 
@@ -417,33 +429,42 @@ void EmitAdvance(EmitContext& context, const KernelSpec& /*spec*/) {
       "  Advance(choice, control, choices);\n}\n");
 }
 
-template <auto kDescribe>
+template <auto kDescribe, bool kLetsNextStartFirst = false>
 constexpr KernelEmitter Emitter(std::string_view kernel) {
   return {kernel,
           [](EmitContext& context, const KernelSpec& spec) {
             auto& source = static_cast<CudaSource&>(context);
-            source.Add(CudaKernels().Symbol(spec).value(), kDescribe(spec, source.isa()));
+            CudaKernel described = kDescribe(spec, source.isa());
+            described.lets_next_start_first = kLetsNextStartFirst;
+            source.Add(CudaKernels().Symbol(spec).value(), described);
           },
-          [](const KernelSpec& spec, std::string_view isa) { return kDescribe(spec, isa).grid; }, &SizeLimits};
+          [](const KernelSpec& spec, std::string_view isa) { return kDescribe(spec, isa).grid; }, &SizeLimits,
+          kLetsNextStartFirst};
+}
+
+/// For a small kernel, beside which there is room for the next.
+template <auto kDescribe>
+constexpr KernelEmitter SmallEmitter(std::string_view kernel) {
+  return Emitter<kDescribe, true>(kernel);
 }
 
 }  // namespace
 
 const KernelTable& CudaKernels() {
-  static const KernelTable table("cuda", {Emitter<EmbedTokens>("embed_tokens"),
-                                          Emitter<EmbedPositions>("embed_positions"),
-                                          Emitter<LayerNorm>("layer_norm"),
+  static const KernelTable table("cuda", {SmallEmitter<EmbedTokens>("embed_tokens"),
+                                          SmallEmitter<EmbedPositions>("embed_positions"),
+                                          SmallEmitter<LayerNorm>("layer_norm"),
                                           Emitter<Linear>("linear"),
                                           {"gemm", &EmitGemm, nullptr, &GemmLimits},
-                                          Emitter<Add>("add"),
-                                          Emitter<LastRow>("last_row"),
-                                          Emitter<Attention>("attention"),
+                                          SmallEmitter<Add>("add"),
+                                          SmallEmitter<LastRow>("last_row"),
+                                          SmallEmitter<Attention>("attention"),
                                           Emitter<CertifiedTest>("certified_test"),
-                                          Emitter<Compact>("compact"),
+                                          SmallEmitter<Compact>("compact"),
                                           Emitter<SparseQkv>("sparse_qkv"),
                                           Emitter<SparseOut>("sparse_out"),
                                           Emitter<QuantizedLinear>("quantized_linear"),
-                                          Emitter<Select>("select"),
+                                          SmallEmitter<Select>("select"),
                                           Emitter<SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
                                           Emitter<Argmax>("argmax"),

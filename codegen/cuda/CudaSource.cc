@@ -59,8 +59,9 @@ void CudaSource::Add(std::string_view symbol, const CudaKernel& kernel) {
   }
   const int64_t per_sm = std::max<int64_t>(1, kernel.grid.per_sm);
   absl::StrAppend(&kernels_, "\nextern \"C\" __global__ void __launch_bounds__(", kernel.grid.threads, ", ", per_sm,
-                  ")\n", View(symbol), "(", parameters, ") {\n  ", View(kernel.function), "<", kernel.shape.Text(),
-                  ">(\n      ", arguments, ");\n}\n");
+                  ")\n", View(symbol), "(", parameters, ") {\n",
+                  kernel.lets_next_start_first ? "  LetNextStart();\n" : "", "  ", View(kernel.function), "<",
+                  kernel.shape.Text(), ">(\n      ", arguments, ");\n}\n");
 }
 
 void CudaSource::AddText(std::string_view header, std::string_view text) {

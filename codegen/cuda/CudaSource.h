@@ -39,6 +39,7 @@ struct CudaKernel {
   std::vector<std::string_view> args;  ///< Operands, then results.
   ShapeText shape;
   LaunchGrid grid;
+  bool lets_next_start_first = false;
 };
 
 class CudaSource final : public EmitContext {

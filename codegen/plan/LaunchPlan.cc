@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "codegen/target/KernelShapes.h"
 #include "ir/verify/ScheduleVerifier.h"
 #include "ir/verify/StreamOrder.h"
 
@@ -67,6 +68,8 @@ class Planner {
 
   absl::Status AddFunction(const Function& function) {
     places_.clear();
+    ahead_.clear();
+    planned_.clear();
     max_tokens_ = function.name() == "decode" ? 1 : result_.plan.max_tokens;
     PlanFunction planned;
     for (size_t i = 0; i < function.num_arguments(); ++i) {
@@ -162,6 +165,8 @@ class Planner {
     }
     FillAttributes(op, &launch, &spec);
     RETURN_IF_ERROR(Price(op, spec, &launch));
+    planned_[&op] = ahead_.size();
+    ahead_.push_back(&op);
     result_.kernels.push_back(std::move(spec));
     return launch;
   }
@@ -192,6 +197,9 @@ class Planner {
       if (!IsPlacement(key)) {
         spec->attributes[key] = value;
       }
+    }
+    if (HasEarlyList(op)) {
+      spec->attributes[kEarlyList] = true;
     }
     if (launch->kernel == "gemm_transposed") {
       // One builtin serves both layouts.
@@ -237,6 +245,28 @@ class Planner {
     return absl::OkStatus();
   }
 
+  /// Whether `op` reads a list, and between it and the launch that wrote the list is one after which the next finds all
+  /// earlier ones ended. Launches of one stream start in their order, so when `op` starts, that one has let the next
+  /// start; then the list's had ended. The list stays until `op` has ended too: its place in the arena is taken.
+  bool HasEarlyList(const Operation& op) const {
+    const int64_t stream = op.GetAttribute<int64_t>("stream").value_or(0);
+    for (const Value* operand : op.operands()) {
+      if (operand == nullptr || operand->type().dtype != DType::kIndex) {
+        continue;
+      }
+      const auto writer = planned_.find(operand->producer());
+      if (writer == planned_.end() || ahead_[writer->second]->GetAttribute<int64_t>("stream").value_or(0) != stream) {
+        return false;
+      }
+      return std::any_of(ahead_.begin() + static_cast<ptrdiff_t>(writer->second) + 1, ahead_.end(),
+                         [&](const Operation* between) {
+                           return between->GetAttribute<int64_t>("stream").value_or(0) == stream &&
+                                  target_.kernels().NextFindsEarlierEnded(between->name().substr(kLaunchPrefix.size()));
+                         });
+    }
+    return false;
+  }
+
   static GemmSpec Gemm(const KernelSpec& spec) {
     const Type& w = *spec.operands[1];
     const bool transposed = spec.attributes.contains("transposed");
@@ -256,8 +286,10 @@ class Planner {
   LaunchPlan result_;
   std::map<std::string, int64_t> cache_numbers_;
   std::map<const Weight*, int64_t> weight_numbers_;
-  std::map<const Value*, BufferRef> places_;  // of the function being planned
-  int64_t max_tokens_ = 1;                    // of one call of that function
+  std::map<const Value*, BufferRef> places_;    // of the function being planned
+  std::vector<const Operation*> ahead_;         // of the launch being planned, in order
+  std::map<const Operation*, size_t> planned_;  // their numbers
+  int64_t max_tokens_ = 1;                      // of one call of that function
   int64_t arena_ = 0;
 };
 

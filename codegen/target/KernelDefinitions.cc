@@ -29,6 +29,8 @@ std::string FloatBits(float value) { return absl::StrCat(absl::Hex(std::bit_cast
 std::string NormSuffix(const Norm& norm) { return norm.on ? absl::StrCat("_norm", FloatBits(norm.epsilon)) : ""; }
 int64_t NormBytes(const Norm& norm, int64_t k) { return norm.on ? 8 * k : 0; }
 
+std::string ListSuffix(bool early) { return early ? "_early" : ""; }
+
 std::string EmbedTokensSymbol(const KernelSpec& spec) {
   const EmbedTokensShape s = MatchEmbedTokens(spec).value();
   return absl::StrCat(Head(spec, s.dtype, s.tokens), "_v", s.vocab, "_e", s.width);
@@ -176,7 +178,8 @@ KernelCost SelectCost(const KernelSpec& spec) {
 
 std::string SparseFc1Symbol(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, NormSuffix(s.norm));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, NormSuffix(s.norm),
+                      ListSuffix(s.early_list));
 }
 
 // An entry costs its row, its bias, its number and its result.
@@ -188,7 +191,8 @@ KernelCost SparseFc1Cost(const KernelSpec& spec) {
 
 std::string SparseFc2Symbol(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual),
+                      ListSuffix(s.early_list));
 }
 
 KernelCost SparseFc2Cost(const KernelSpec& spec) {

@@ -237,8 +237,8 @@ absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec) {
 absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec) {
   SpecMatcher match(spec, 6, 1);
   const Type fc1 = match.Operand(1, "fc1", kMatrix, 2);
-  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype,
-                       Norm{}};
+  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype, Norm{},
+                       match.Attribute<bool>(kEarlyList, false)};
   shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
   match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "bias", kF32, 1), {shape.n}, "bias");
@@ -252,7 +252,7 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
   const Type fc2t = match.Operand(2, "fc2t", kMatrix, 2);
   const std::optional<Type> residual = match.Optional(4, "residual", kF32, 2);
   SparseFc2Shape shape{match.Size(fc2t, 0, "the number of neurons"), match.Width(fc2t, 1, "the width"), fc2t.dtype,
-                       residual.has_value()};
+                       residual.has_value(), match.Attribute<bool>(kEarlyList, false)};
   match.ExpectShape(match.Operand(0, "h", kF32, 1), match.Operand(1, "active", kIndexList, 1).shape, "h");
   match.ExpectShape(match.Operand(3, "bias", kF32, 1), {shape.width}, "bias");
   if (residual.has_value()) {

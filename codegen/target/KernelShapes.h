@@ -47,6 +47,10 @@ struct Norm {
   float epsilon;
 };
 
+/// An attribute that the plan gives to a launch that reads a list: whoever wrote the list has ended before this launch
+/// starts, even where it starts before those ahead of it end.
+inline constexpr char kEarlyList[] = "early_list";
+
 /// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
 struct LinearShape {
   Dim tokens;
@@ -141,6 +145,7 @@ struct SparseFc1Shape {
   int64_t k;
   DType dtype;
   Norm norm;
+  bool early_list;
 };
 [[nodiscard]] absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec);
 
@@ -150,6 +155,7 @@ struct SparseFc2Shape {
   int64_t width;
   DType dtype;
   bool residual;
+  bool early_list;
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
 

@@ -51,6 +51,11 @@ absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& sp
   return entry->emitter.grid == nullptr ? std::nullopt : std::optional(entry->emitter.grid(spec, isa));
 }
 
+bool KernelTable::NextFindsEarlierEnded(std::string_view kernel) const {
+  const KernelEntry* entry = Find(kernel);
+  return entry != nullptr && entry->emitter.grid != nullptr && !entry->emitter.lets_next_start_first;
+}
+
 absl::Status KernelTable::Emit(EmitContext& context, const KernelSpec& spec) const {
   RETURN_IF_ERROR(Supports(spec));
   const KernelEntry* entry = Find(spec.kernel);

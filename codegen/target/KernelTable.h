@@ -52,6 +52,9 @@ struct KernelEmitter {
   LaunchGrid (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
   /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
   absl::Status (*limits)(const KernelSpec& spec) = nullptr;
+  /// On devices that start a launch before those ahead of it end: this kernel lets the next one start at once. All
+  /// others do when they have waited for those ahead of them.
+  bool lets_next_start_first = false;
 };
 
 /// A definition with a target's emitter, which may be empty for a builtin.
@@ -79,6 +82,9 @@ class KernelTable {
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
   /// Nothing for a builtin, and on targets without grids.
   [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec, std::string_view isa) const;
+  /// Whether a launch after one of `kernel` starts only when all that came before that one has ended: so it is where
+  /// grids are launched, except after kernels that let it start first.
+  [[nodiscard]] bool NextFindsEarlierEnded(std::string_view kernel) const;
   /// Emits, for a builtin, what the runtime calls beside it, if anything.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;
 

@@ -17,7 +17,6 @@ struct Control {
 /// continues with token 0 until the host stops it.
 __device__ inline void Advance(const int* choice, Control* control, int* choices) {
   WaitForEarlier();
-  LetNextStart();
   if (threadIdx.x == 0) {
     const int token = *choice;
     choices[control->dims.past] = token;

@@ -50,7 +50,6 @@ __device__ inline void Argmax(const void* logits, void* choice, const Dims*) {
   static_assert(kShape.threads % 32 == 0 && kWarps <= 32);
   __shared__ Best bests[kWarps];
   WaitForEarlier();
-  LetNextStart();
   const float none = __uint_as_float(0xFF800000);
   Best best = {none, -1};
 #pragma unroll 4

@@ -115,7 +115,7 @@ class AttentionHead {
       mine[1] = total;
     }
     ForColumns([&](int column) { mine[2 + column] = SumOfGroups(maxima, max, &sums[0][0].x, column); });
-    if (IsLastBlock(static_cast<unsigned*>(scratch) + head_, splits_)) {
+    if (IsLastBlock(static_cast<unsigned*>(scratch) + head_, splits_, kShape.threads)) {
       MergeBlocks(parts, kPart);
     }
   }
@@ -325,7 +325,6 @@ __device__ inline void Attention(const void* qkv, void* cache, const void* heads
                                  const Dims* dims, void* scratch = nullptr) {
   static_cast<void>(heads);
   static_cast<void>(new_cache);
-  LetNextStart();
   const int pieces = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
   const auto past = static_cast<int>(dims->past);
   for (int piece = Block(); piece < pieces; piece += Blocks()) {

@@ -226,7 +226,6 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
       return;
     }
     WaitForEarlier();
-    LetNextStart();
     CertifiedInput input;
     const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
       const RingVector<Ring, kShape.k, Norm{}> columns({x, nullptr, nullptr});
@@ -241,7 +240,6 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
     gemv.Start(kShape.n, row_at);
     WaitForEarlier();
-    LetNextStart();
     __shared__ CertifiedInput input;
     __shared__ float sums[2][kShape.tiling.threads / 32];
     const Input<kShape.k, Norm{}, kShape.tiling.threads> all_of_x(x, nullptr, nullptr);

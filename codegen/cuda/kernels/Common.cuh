@@ -123,11 +123,26 @@ __device__ inline float SumBlock(float value, float* shared) {
   return ReduceBlock<kThreads>(value, shared, [](float a, float b) { return a + b; });
 }
 
-/// Adds one to `counter` after everything that this block wrote to device memory. True in the last of `blocks` blocks,
-/// which then sees what the others wrote, and finds the counter at zero again.
-__device__ inline bool IsLastBlock(unsigned* counter, unsigned blocks) {
+/// A slot of a ring in shared memory, and the parity of the ring's round.
+template <int kSlots>
+struct RingPlace {
+  int slot = 0;
+  unsigned parity = 0;
+
+  __device__ void Advance() {
+    if (++slot == kSlots) {
+      slot = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+/// By the first `threads` threads of the block: adds one to `counter` after everything that they wrote to device
+/// memory. True in the last of `blocks` blocks, which then sees what the others wrote, and finds the counter at zero
+/// again.
+__device__ inline bool IsLastBlock(unsigned* counter, unsigned blocks, int threads) {
   __shared__ bool is_last;
-  __syncthreads();
+  SyncFirst(threads);
   if (threadIdx.x == 0) {
     __threadfence();
     is_last = atomicAdd(counter, 1U) == blocks - 1;
@@ -136,7 +151,7 @@ __device__ inline bool IsLastBlock(unsigned* counter, unsigned blocks) {
       __threadfence();
     }
   }
-  __syncthreads();
+  SyncFirst(threads);
   return is_last;
 }
 

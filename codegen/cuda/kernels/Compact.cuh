@@ -15,7 +15,6 @@ struct CompactShape {
 template <CompactShape kShape>
 __device__ inline void Compact(const void* flags, void* active, const Dims*) {
   constexpr int kPerThread = 16;
-  LetNextStart();
   WaitForEarlier();
   const auto* bytes = static_cast<const unsigned char*>(flags);
   ListWriter<kShape.threads> writer(active);

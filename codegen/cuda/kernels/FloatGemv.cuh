@@ -31,9 +31,9 @@ struct MatrixRows {
 };
 
 /// The rows of a matrix that an index list names.
-template <int kRowBytes>
+template <int kRowBytes, bool kEarlyList>
 struct ListedRows {
-  static constexpr bool kEarly = false;
+  static constexpr bool kEarly = kEarlyList;
 
   const void* matrix;
   const int* list;
@@ -144,7 +144,6 @@ template <typename Math, int kWidth, Norm kNorm, GemvTiling kTiling, typename Ro
 __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vector, Prepare prepare, Finish finish) {
   if constexpr (!Rows::kEarly) {
     WaitForEarlier();
-    LetNextStart();
   }
   if constexpr (kTiling.slots > 0) {
     using Ring = RingGemv<Math, kWidth, kTiling>;
@@ -155,7 +154,6 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
     const RingVector<Ring, kWidth, kNorm> columns(vector);
     if constexpr (Rows::kEarly) {
       WaitForEarlier();
-      LetNextStart();
     }
     const auto read = [&](int chunk, typename Math::Operand(&operands)[Ring::kLoads]) {
       float values[Ring::kLoads][Ring::kLoad];
@@ -172,7 +170,6 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
     gemv.Start(count, rows);
     if constexpr (Rows::kEarly) {
       WaitForEarlier();
-      LetNextStart();
     }
     const Input<kWidth, kNorm, kTiling.threads> input(vector.x, vector.gamma, vector.beta);
     const auto stage = [&](int begin, int columns) {

@@ -5,22 +5,23 @@
 
 namespace dejavu {
 
-/// Waits until the launches ahead of this one have ended and what they wrote can be seen. Before it a thread touches
-/// only what no launch of a token writes: weights, Dims, and what the cache has of earlier calls. Some thread of every
-/// launch calls it, so a launch ends only after all that came before.
-__device__ inline void WaitForEarlier() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
 /// Lets the launch after this one start as soon as all blocks of this one have called it or ended, and there is room.
-/// Small kernels call it first. Those that fill their multiprocessors call it after they waited: what starts then finds
-/// room only where they end.
+/// The first call of a block counts.
 __device__ inline void LetNextStart() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
 #endif
+}
+
+/// Waits until the launches ahead of this one have ended and what they wrote can be seen. Before it a thread touches
+/// only what no launch of a token writes: weights, Dims, and what the cache has of earlier calls. Some thread of every
+/// launch calls it, so a launch ends only after all that came before. Then the next one may start, if it hasn't: what
+/// starts now finds room only where blocks end, or beside them.
+__device__ inline void WaitForEarlier() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+  LetNextStart();
 }
 
 /// Weights never change and are read once: no place in the first-level cache, and loads may move ahead of a wait.

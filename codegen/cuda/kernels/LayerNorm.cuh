@@ -94,7 +94,6 @@ __device__ inline void LayerNorm(const void* x, const void* gamma, const void* b
   constexpr float kWidth = static_cast<float>(kShape.width);
   __shared__ float sums[kShape.threads / 32];
   __shared__ float squares[kShape.threads / 32];
-  LetNextStart();
   const LayerNormAffine<kShape> affine(gamma, beta);
   const int tokens = Tokens<kShape.tokens>(dims);
   WaitForEarlier();

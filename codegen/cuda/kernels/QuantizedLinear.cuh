@@ -54,7 +54,6 @@ __device__ inline void QuantizedLinear(const void* x, const void* q8, const void
     }
     const RingVector<Ring, kShape.k, kShape.norm> columns({x, gamma, beta});
     WaitForEarlier();
-    LetNextStart();
     Rounding rounding;
     const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
       rounding = Rounding::Of(QuantizeToRegisters(columns, operands));
@@ -66,7 +65,6 @@ __device__ inline void QuantizedLinear(const void* x, const void* q8, const void
     static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
     gemv.Start(kShape.n, row_at);
     WaitForEarlier();
-    LetNextStart();
     const Input<kShape.k, kShape.norm, kShape.tiling.threads> normed(x, gamma, beta);
     const Rounding rounding = Rounding::Of(QuantizeToPlanes<kShape.k, kShape.tiling.threads>(normed));
     const auto stage = [](int, int) { __syncthreads(); };

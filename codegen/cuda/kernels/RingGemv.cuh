@@ -141,18 +141,7 @@ class RingGemv {
   }
 
  private:
-  /// A slot of the ring, and the parity of the ring's round.
-  struct Place {
-    int slot = 0;
-    unsigned parity = 0;
-
-    __device__ void Advance() {
-      if (++slot == kSlots) {
-        slot = 0;
-        parity ^= 1;
-      }
-    }
-  };
+  using Place = RingPlace<kSlots>;
 
   /// All of the block's shared memory. The slots come first, where copies are aligned best.
   struct Shared {

@@ -17,7 +17,6 @@ template <EmbedTokensShape kShape>
 __device__ inline void EmbedTokens(const void* tokens, const void* table, void* y, const Dims* dims) {
   constexpr int kLoad = PerLoad(kShape.dtype);
   static_assert(kShape.width % kLoad == 0);
-  LetNextStart();
   WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / kLoad);
   const GridShare share = ShareOfGrid();
@@ -46,7 +45,6 @@ template <EmbedPositionsShape kShape>
 __device__ inline void EmbedPositions(const void* x, const void* table, void* y, const Dims* dims) {
   constexpr int kLoad = PerLoad(kShape.dtype);
   static_assert(kShape.width % kLoad == 0);
-  LetNextStart();
   WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / kLoad);
   const long long first = (dims->past + kShape.offset) * kShape.width;
@@ -72,7 +70,6 @@ struct RowsShape {
 template <RowsShape kShape>
 __device__ inline void Add(const void* a, const void* b, void* y, const Dims* dims) {
   static_assert(kShape.width % 4 == 0);
-  LetNextStart();
   WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / 4);
   const GridShare share = ShareOfGrid();
@@ -87,7 +84,6 @@ __device__ inline void Add(const void* a, const void* b, void* y, const Dims* di
 template <RowsShape kShape>
 __device__ inline void LastRow(const void* x, void* y, const Dims* dims) {
   static_assert(kShape.width % 4 == 0);
-  LetNextStart();
   WaitForEarlier();
   const long long first = (static_cast<long long>(Tokens<kShape.tokens>(dims)) - 1) * kShape.width;
   const GridShare share = ShareOfGrid();

@@ -43,7 +43,6 @@ __device__ inline void ForScores(const float* scores, Body body) {
 /// list index<...> of the scores f32<1, n> that are positive or NaN, ascending.
 template <SelectShape kShape>
 __device__ inline void SelectPositive(const void* scores, void* list, const Dims*) {
-  LetNextStart();
   WaitForEarlier();
   ListWriter<kShape.threads> writer(list);
   ForScores<kShape>(static_cast<const float*>(scores), [&](int first, const float* values, int) {
@@ -126,7 +125,6 @@ __device__ inline unsigned ThresholdRank(const float* scores, int& ties) {
 /// list index<...> of the k largest scores, ascending; of equal ones the first.
 template <SelectShape kShape>
 __device__ inline void SelectLargest(const void* scores, void* list, const Dims*) {
-  LetNextStart();
   WaitForEarlier();
   const auto* all = static_cast<const float*>(scores);
   int ties = 0;

@@ -12,7 +12,6 @@ __device__ inline void SparseAttention(const void* qkv, void* cache, const void*
                                        const Dims* dims, void* scratch = nullptr) {
   static_assert(kShape.tokens == 1);
   static_cast<void>(new_cache);
-  LetNextStart();
   WaitForEarlier();
   const int count = LoadCoherent(static_cast<const int*>(heads));
   const int* numbers = static_cast<const int*>(heads) + kIndexEntries;

@@ -9,6 +9,7 @@ namespace dejavu {
 struct SparseFc1Shape {
   int k;
   DType dtype;
+  bool early_list;  ///< The list is there before the launches ahead have ended.
   Norm norm;
   GemvTiling tiling;
 };
@@ -17,7 +18,7 @@ struct SparseFc1Shape {
 template <SparseFc1Shape kShape>
 __device__ inline void SparseFc1(const void* x, const void* fc1, const void* bias, const void* active,
                                  const void* gamma, const void* beta, void* h, const Dims*) {
-  const ListedRows<kShape.k * Bytes(kShape.dtype)> rows = {fc1, static_cast<const int*>(active)};
+  const ListedRows<kShape.k * Bytes(kShape.dtype), kShape.early_list> rows = {fc1, static_cast<const int*>(active)};
   const auto prepare = [&](int entry) { return static_cast<const float*>(bias)[rows.Number(entry)]; };
   const auto finish = [&](int entry, float sum, float early) { static_cast<float*>(h)[entry] = Relu(sum + early); };
   MultiplyFloats<FloatMath<kShape.dtype>, kShape.k, kShape.norm, kShape.tiling>(rows, {x, gamma, beta}, prepare,

@@ -98,7 +98,6 @@ __device__ inline void SparseOut(const void* x, const void* w, const void* bias,
   using Product = ListedColumns<kShape>;
   __shared__ int listed[Product::kHeads];
   WaitForEarlier();
-  LetNextStart();
   const int count = LoadCoherent(static_cast<const int*>(heads));
   for (int i = Thread(); i < count; i += kShape.tiling.threads) {
     listed[i] = LoadCoherent(static_cast<const int*>(heads) + kIndexEntries + i);
