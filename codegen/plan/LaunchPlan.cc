@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "codegen/target/KernelShapes.h"
 #include "ir/verify/ScheduleVerifier.h"
@@ -68,8 +69,7 @@ class Planner {
 
   absl::Status AddFunction(const Function& function) {
     places_.clear();
-    ahead_.clear();
-    planned_.clear();
+    launches_.clear();
     max_tokens_ = function.name() == "decode" ? 1 : result_.plan.max_tokens;
     PlanFunction planned;
     for (size_t i = 0; i < function.num_arguments(); ++i) {
@@ -85,10 +85,11 @@ class Planner {
                          " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
     }
-    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function));
+    ASSIGN_OR_RETURN(order_, StreamOrder::Of(function));
     for (const auto& op : function.ops()) {
+      launches_.push_back(op.get());
       ASSIGN_OR_RETURN(Launch launch, AddLaunch(*op));
-      const std::vector<size_t>& waits = order.Waits(planned.launches.size());
+      const std::vector<size_t>& waits = order_->Waits(planned.launches.size());
       launch.waits.assign(waits.begin(), waits.end());
       planned.launches.push_back(std::move(launch));
     }
@@ -165,8 +166,6 @@ class Planner {
     }
     FillAttributes(op, &launch, &spec);
     RETURN_IF_ERROR(Price(op, spec, &launch));
-    planned_[&op] = ahead_.size();
-    ahead_.push_back(&op);
     result_.kernels.push_back(std::move(spec));
     return launch;
   }
@@ -245,27 +244,44 @@ class Planner {
     return absl::OkStatus();
   }
 
-  /// Whether `op` reads a list, and between it and the launch that wrote the list is one after which the next finds all
-  /// earlier ones ended. Launches of one stream start in their order, so when `op` starts, that one has let the next
-  /// start; then the list's had ended. The list stays until `op` has ended too: its place in the arena is taken.
+  /// Whether `op`, the next launch, reads a list that is there when it starts, even if it starts before those ahead of
+  /// it end. The list stays until `op` has ended: its place in the arena is taken.
   bool HasEarlyList(const Operation& op) const {
-    const int64_t stream = op.GetAttribute<int64_t>("stream").value_or(0);
     for (const Value* operand : op.operands()) {
-      if (operand == nullptr || operand->type().dtype != DType::kIndex) {
-        continue;
+      if (operand != nullptr && operand->type().dtype == DType::kIndex) {
+        const auto writer = std::find(launches_.begin(), launches_.end(), operand->producer());
+        return writer != launches_.end() && EndsEarly(static_cast<size_t>(writer - launches_.begin()), op);
       }
-      const auto writer = planned_.find(operand->producer());
-      if (writer == planned_.end() || ahead_[writer->second]->GetAttribute<int64_t>("stream").value_or(0) != stream) {
-        return false;
-      }
-      return std::any_of(ahead_.begin() + static_cast<ptrdiff_t>(writer->second) + 1, ahead_.end(),
-                         [&](const Operation* between) {
-                           return between->GetAttribute<int64_t>("stream").value_or(0) == stream &&
-                                  target_.kernels().NextFindsEarlierEnded(between->name().substr(kLaunchPrefix.size()));
-                         });
     }
     return false;
   }
+
+  /// Whether launch number `writer` is certain to have ended when `op` starts. Where several launches are right ahead
+  /// of `op`, those of other streams have ended. One of its own stream, or a single one, has let `op` start; if it had
+  /// waited for those ahead of it by then, they have ended.
+  bool EndsEarly(size_t writer, const Operation& op) const {
+    const auto number = static_cast<size_t>(std::find(launches_.begin(), launches_.end(), &op) - launches_.begin());
+    const std::vector<size_t>& waits = order_->Waits(number);
+    const auto previous = std::find_if(launches_.rend() - static_cast<ptrdiff_t>(number), launches_.rend(),
+                                       [&](const Operation* other) { return StreamOf(*other) == StreamOf(op); });
+    const bool has_previous = previous != launches_.rend();
+    if (waits.size() + (has_previous ? 1 : 0) > 1 && std::any_of(waits.begin(), waits.end(), [&](size_t wait) {
+          return wait == writer || order_->EndsBefore(writer, wait);
+        })) {
+      return true;
+    }
+    if (!has_previous && waits.empty()) {
+      return false;
+    }
+    const size_t last = has_previous ? static_cast<size_t>(launches_.rend() - previous) - 1 : waits.back();
+    const Operation& ahead = *launches_[last];
+    if (!target_.kernels().NextFindsEarlierEnded(ahead.name().substr(kLaunchPrefix.size()))) {
+      return EndsEarly(writer, ahead);
+    }
+    return order_->EndsBefore(writer, last);
+  }
+
+  static int64_t StreamOf(const Operation& op) { return op.GetAttribute<int64_t>("stream").value_or(0); }
 
   static GemmSpec Gemm(const KernelSpec& spec) {
     const Type& w = *spec.operands[1];
@@ -286,10 +302,10 @@ class Planner {
   LaunchPlan result_;
   std::map<std::string, int64_t> cache_numbers_;
   std::map<const Weight*, int64_t> weight_numbers_;
-  std::map<const Value*, BufferRef> places_;    // of the function being planned
-  std::vector<const Operation*> ahead_;         // of the launch being planned, in order
-  std::map<const Operation*, size_t> planned_;  // their numbers
-  int64_t max_tokens_ = 1;                      // of one call of that function
+  std::map<const Value*, BufferRef> places_;  // of the function being planned
+  std::vector<const Operation*> launches_;    // of that function up to the one being planned
+  std::optional<StreamOrder> order_;          // of that function
+  int64_t max_tokens_ = 1;                    // of one call of that function
   int64_t arena_ = 0;
 };
 
