@@ -257,18 +257,14 @@ CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
-CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
+CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  const int64_t per_load = PerLoad(s.dtype);
-  const RowSumTiling tiling = (HasBulkCopies(isa) ? TileRowSumRing(s.n, s.width, per_load) : std::nullopt)
-                                  .value_or(TileRowSum(s.n, s.width, per_load));
-  const bool ring = tiling.slots > 0;
-  LaunchGrid grid{.blocks = CeilDiv(s.width, tiling.tile) * tiling.splits,
-                  .per_sm = ring ? 1 : 2,
-                  .threads = tiling.threads + (ring ? 32 : 0),
-                  .shared = tiling.shared,
-                  .early = true};
-  grid.scratch = tiling.splits > 1 ? kScratchCounterBytes + tiling.splits * s.width * 4 : 0;
+  LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
+  // A warp reads 512 bytes of a row. A block is worth it for a few rows for each warp.
+  const int64_t tiles = CeilDiv(s.width, 32 * PerLoad(s.dtype));
+  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
+  grid.blocks = tiles * splits;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
   return {"SparseFc2.cuh",
           "SparseFc2",
           {"h", "active", "fc2t", "bias", "residual", "y"},
@@ -276,14 +272,8 @@ CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
               .Int("width", s.width)
               .Type("dtype", s.dtype)
               .Bool("residual", s.residual)
-              .Bool("early_list", s.early_list)
-              .Int("threads", tiling.threads)
-              .Int("tile", tiling.tile)
-              .Int("splits", tiling.splits)
-              .Int("rows", tiling.rows)
-              .Int("slots", tiling.slots)
-              .Int("ahead", tiling.ahead)
-              .Int("shared", tiling.shared),
+              .Int("threads", grid.threads)
+              .Int("splits", splits),
           grid};
 }
 

@@ -61,26 +61,6 @@ GemvTiling TileParts(int64_t row_loads, int64_t parts, int64_t per_load) {
   return ring;
 }
 
-// Multiprocessors that a ring's sum of rows aims at. All of them have to have work, and equally much: that is worth a
-// kilobyte or two less in a row's piece, or a few more sums to add up in the end.
-constexpr int64_t kMultiprocessors = 132;
-// Loads of the smallest piece of a row, and of what pieces are made of: copies are best aligned to 128 bytes.
-constexpr int64_t kLeastPieceLoads = 64;
-constexpr int64_t kPieceStep = 8;
-constexpr int64_t kMostSplits = 33;
-// A block is worth it for so many rows.
-constexpr int64_t kLeastRowsOfBlock = 64;
-constexpr int64_t kRowsOfSumSlot = 16;
-// Of a ring, to fill before it is known which rows are needed: about what comes while one launch ends and the next one
-// gets going. Some of it comes in vain.
-constexpr int64_t kAheadBytes = 80 * 1024;
-
-/// How well `tiles` tiles of `loads` loads use the multiprocessors, less what many sums of each tile cost.
-double RowSumScore(int64_t row_loads, int64_t tiles, int64_t loads, int64_t splits) {
-  const auto work = static_cast<double>(row_loads) / static_cast<double>(tiles * loads);
-  return work * static_cast<double>(tiles * splits) / kMultiprocessors - 0.003 * static_cast<double>(splits);
-}
-
 }  // namespace
 
 GemvTiling TileFloats(int64_t n, int64_t k, int64_t per_load) {
@@ -114,48 +94,6 @@ std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole) {
     }
   }
   return TileParts(row_loads, fewest, per_load);
-}
-
-RowSumTiling TileRowSum(int64_t n, int64_t width, int64_t per_load) {
-  RowSumTiling tiling;
-  tiling.threads = 512;
-  tiling.tile = kLanes * per_load;
-  tiling.splits = std::clamp<int64_t>(kManyBlocks / CeilDiv(width, tiling.tile), 1, CeilDiv(n, kLeastRowsOfBlock));
-  return tiling;
-}
-
-std::optional<RowSumTiling> TileRowSumRing(int64_t n, int64_t width, int64_t per_load) {
-  const int64_t row_loads = width / per_load;
-  if (width % per_load != 0 || row_loads < 2 * kLeastPieceLoads) {
-    return std::nullopt;
-  }
-  RowSumTiling ring;
-  int64_t piece = 0;
-  double best = 0;
-  for (int64_t loads = kLeastPieceLoads; loads <= kMostRingThreads; loads += kPieceStep) {
-    const int64_t tiles = CeilDiv(row_loads, loads);
-    const int64_t splits =
-        std::clamp<int64_t>(kMultiprocessors / tiles, 1, std::min(kMostSplits, CeilDiv(n, kLeastRowsOfBlock)));
-    const double score = RowSumScore(row_loads, tiles, loads, splits);
-    if (piece == 0 || score > best) {
-      best = score;
-      piece = loads;
-      ring.splits = splits;
-    }
-  }
-  ring.tile = piece * per_load;
-  const int64_t teams = std::min(kMostRingThreads / piece, kRowsOfSumSlot);
-  ring.threads = RoundUp(teams * piece, kLanes);
-  ring.rows = kRowsOfSumSlot;
-  const int64_t slot_bytes = ring.rows * piece * kLoadBytes;
-  ring.slots = kRingBytes / slot_bytes;
-  // Whole batches of the lanes that copy.
-  const int64_t batch = kLanes / ring.rows;
-  ring.ahead = std::max(kAheadBytes / slot_bytes / batch * batch, batch);
-  // Beside the slots: the teams' sums, and for each slot its h, their number and two barriers.
-  ring.shared =
-      RoundUp(ring.slots * (slot_bytes + 4 * ring.rows + 4 + 16) + ring.threads / piece * ring.tile * 4 + 16, 128);
-  return ring;
 }
 
 }  // namespace dejavu

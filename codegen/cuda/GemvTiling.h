@@ -1,5 +1,5 @@
 // How products of rows with one vector are cut into warps, loads and pieces of the vector: by plain loads
-// (kernels/Gemv.cuh), or through a ring of bulk copies (kernels/RingGemv.cuh). And how sums of rows are.
+// (kernels/Gemv.cuh), or through a ring of bulk copies (kernels/RingGemv.cuh).
 #ifndef DEJAVU_CODEGEN_CUDA_GEMVTILING_H_
 #define DEJAVU_CODEGEN_CUDA_GEMVTILING_H_
 
@@ -24,22 +24,6 @@ struct GemvTiling {
 /// For rows of k elements, of which a load brings `per_load`, on a device that copies in bulk. Nothing where rows are
 /// no whole loads, or too short to give enough warps work. `whole`: only if all of a row is in work at a time.
 [[nodiscard]] std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole);
-
-/// How a sum of rows, each times a number, is cut: a block has some columns of some of the rows.
-struct RowSumTiling {
-  int64_t threads = 0;  ///< Of a block, that add up. A ring's blocks have one warp more.
-  int64_t tile = 0;     ///< Columns of a block.
-  int64_t splits = 1;   ///< Blocks for each tile.
-  int64_t rows = 0;     ///< In a slot of the ring.
-  int64_t slots = 0;    ///< Of the ring; 0: there is none.
-  int64_t ahead = 0;    ///< Slots to fill before it is known which rows are needed, of those that may be.
-  int64_t shared = 0;   ///< Bytes of dynamic shared memory.
-};
-
-/// For up to n rows of `width` elements, of which a load brings `per_load`.
-[[nodiscard]] RowSumTiling TileRowSum(int64_t n, int64_t width, int64_t per_load);
-/// The same through a ring; nothing where rows are no whole loads, or too short to be cut.
-[[nodiscard]] std::optional<RowSumTiling> TileRowSumRing(int64_t n, int64_t width, int64_t per_load);
 
 }  // namespace dejavu
 

@@ -191,8 +191,7 @@ KernelCost SparseFc1Cost(const KernelSpec& spec) {
 
 std::string SparseFc2Symbol(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual),
-                      ListSuffix(s.early_list));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual));
 }
 
 KernelCost SparseFc2Cost(const KernelSpec& spec) {

@@ -155,7 +155,6 @@ struct SparseFc2Shape {
   int64_t width;
   DType dtype;
   bool residual;
-  bool early_list;
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
 

@@ -154,17 +154,12 @@ void AddSparse(std::vector<Case>& cases) {
     cases.push_back({SparseFc2Spec(130, 40, dtype, true)});
     cases.push_back({SparseFc2Spec(2000, 64, dtype, false)});
     cases.push_back({SparseFc2Spec(128, 1000, dtype, true)});
-    // Through rings where devices have them: of columns that blocks share evenly or not, with few and many entries.
+    // Wide rows, few and many of them.
     cases.push_back({SparseFc2Spec(1, 2048, dtype, false)});
     cases.push_back({SparseFc2Spec(3000, 1032, dtype, true)});
     // Lists that are there before the launches ahead have ended.
     cases.push_back({WithEarlyList(SparseFc1Spec(130, 40, dtype))});
     cases.push_back({WithEarlyList(Normed(SparseFc1Spec(1030, 2048, dtype), 1e-5))});
-    cases.push_back({WithEarlyList(SparseFc2Spec(130, 40, dtype, true))});
-    cases.push_back({WithEarlyList(SparseFc2Spec(70, 2056, dtype, true))});
-  }
-  for (const int64_t width : {2048, 2560, 4096, 5120, 7168, 9216, 12288}) {
-    cases.push_back({WithEarlyList(SparseFc2Spec(730, width, kF16, true))});
   }
 }
 

@@ -25,7 +25,6 @@ __device__ inline unsigned Narrow(float x) {
 template <DType kType>
 __device__ inline void RoundTo(const void* x, void* y, long long count) {
   WaitForEarlier();
-  LetNextStart();
   const GridShare share = ShareOfGrid();
   for (long long i = share.begin; i < count / 8; i += share.step) {
     const float4 a = LoadQuad(x, 8 * i);
@@ -39,7 +38,6 @@ __device__ inline void RoundTo(const void* x, void* y, long long count) {
 /// y f32<count / n, n> = act(y + bias): for where the library's product can't do it. `bias` may be null.
 __device__ inline void FinishProduct(const void* bias, void* y, long long n, long long count, long long relu) {
   WaitForEarlier();
-  LetNextStart();
   const GridShare share = ShareOfGrid();
   auto* values = static_cast<float*>(y);
   for (long long i = share.begin; i < count; i += share.step) {

@@ -285,7 +285,6 @@ __device__ inline void PrefillAttention(const void* qkv, void* cache, const void
   static_cast<void>(heads);  // those of all are attended
   static_cast<void>(new_cache);
   WaitForEarlier();
-  LetNextStart();
   const auto tokens = static_cast<int>(dims->tokens);
   const int tiles = CeilDiv(tokens, kShape.queries) * kShape.heads;
   for (int tile = Block(); tile < tiles; tile += Blocks()) {

@@ -1,11 +1,20 @@
-// sparse_fc2: the rows of a list, each times its h, added up: through a ring (SparseFc2Ring.cuh), or so that a warp
-// owns a tile of columns, one load wide, and the warps of a block share the rows.
+// sparse_fc2: the rows of a list, each times its h, added up. A warp owns a tile of columns, one load wide; the warps
+// of a block, and several blocks for each tile, share the rows. The last block of a tile adds up the blocks' sums in
+// their order, so the result does not depend on which block is last.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_SPARSEFC2_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_SPARSEFC2_CUH_
 
-#include "SparseFc2Ring.cuh"
+#include "Common.cuh"
 
 namespace dejavu {
+
+struct SparseFc2Shape {
+  int width;
+  DType dtype;
+  bool residual;
+  int threads;
+  int splits;  ///< Blocks for each tile at most; scratch has room for their sums.
+};
 
 /// An entry of the list whose h is not zero.
 struct PositiveEntry {
@@ -13,15 +22,15 @@ struct PositiveEntry {
   float h;
 };
 
-/// Moves the positive ones of the entries [begin, end), one of each thread, to `list`, in order; returns their number.
-template <int kThreads, typename Items>
-__device__ inline int CollectPositives(const Items& items, int begin, int end, PositiveEntry* list) {
+/// Moves this round's positive entries of [begin, end) to `list`, one per thread, in order; returns their number.
+template <int kThreads>
+__device__ inline int CollectPositives(const int* numbers, const float* h, int begin, int end, PositiveEntry* list) {
   constexpr int kWarps = kThreads / 32;
   __shared__ int counts[kWarps];
   const int i = begin + Thread();
   PositiveEntry entry = {0, 0};
   if (i < end) {
-    entry = {items.Neuron(i), items.H(i)};
+    entry = {LoadCoherent(numbers + i), LoadCoherent(h + i)};
   }
   const unsigned positives = __ballot_sync(kAllLanes, entry.h != 0);
   if (Lane() == 0) {
@@ -42,77 +51,92 @@ __device__ inline int CollectPositives(const Items& items, int begin, int end, P
   return all;
 }
 
-/// A warp's columns of the positive entries, by plain loads.
-template <SparseFc2Shape kShape>
-__device__ inline void AddRowsUp(const SparseFc2Items<kShape>& items, const typename SparseFc2Items<kShape>::Item& item,
-                                 float (&sums)[PerLoad(kShape.dtype)]) {
-  constexpr int kThreads = kShape.threads;
-  constexpr int kWarps = kThreads / 32;
-  constexpr int kLoad = PerLoad(kShape.dtype);
-  constexpr int kUnroll = 4;
-  __shared__ PositiveEntry list[kThreads];
-  const bool works = Lane() * kLoad < item.columns;
-  for (int first = item.begin; first < item.end; first += kThreads) {
-    const int positives = CollectPositives<kThreads>(items, first, item.end, list);
-    for (int i = Warp(); i < positives && works; i += kWarps * kUnroll) {
-      uint4 rows[kUnroll];
-#pragma unroll
-      for (int u = 0; u < kUnroll; ++u) {
-        if (i + u * kWarps < positives) {
-          LoadWeights(items.Row(list[i + u * kWarps].neuron, item.column + Lane() * kLoad), rows[u]);
-        }
-      }
-#pragma unroll
-      for (int u = 0; u < kUnroll; ++u) {
-        if (i + u * kWarps < positives) {
-          float values[kLoad];
-          Widen<kShape.dtype>(rows[u], values);
-#pragma unroll
-          for (int j = 0; j < kLoad; ++j) {
-            sums[j] = fmaf(list[i + u * kWarps].h, values[j], sums[j]);
-          }
-        }
-      }
-    }
-    __syncthreads();
-  }
-}
-
 /// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
 template <SparseFc2Shape kShape>
 __device__ inline void SparseFc2(const void* h, const void* active, const void* fc2t, const void* bias,
                                  const void* residual, void* y, const Dims*, void* scratch = nullptr) {
-  using Items = SparseFc2Items<kShape>;
-  const Items items(h, active, fc2t);
-  if constexpr (kShape.slots > 0) {
-    SparseFc2Ring<kShape>(items).Run(bias, residual, y, scratch);
-  } else {
-    constexpr int kWarps = kShape.threads / 32;
-    constexpr int kLoad = PerLoad(kShape.dtype);
-    static_assert(kShape.width % kLoad == 0 && kShape.threads % 32 == 0 && kShape.tile == 32 * kLoad);
-    __shared__ float4 sums_of_warps[kWarps][kShape.tile / 4];
-    WaitForEarlier();
-    const int count = items.ListCount();
-    for (int i = Block(); i < items.Count(); i += Blocks()) {
-      const typename Items::Item item = items.At(i, count);
-      float sums[kLoad] = {};
-      AddRowsUp<kShape>(items, item, sums);
+  constexpr int kThreads = kShape.threads;
+  constexpr int kWarps = kThreads / 32;
+  constexpr int kLoad = PerLoad(kShape.dtype);
+  constexpr int kTile = 32 * kLoad;
+  constexpr int kTiles = CeilDiv(kShape.width, kTile);
+  constexpr int kUnroll = 4;
+  static_assert(kShape.width % kLoad == 0 && kThreads % 32 == 0 && kTile <= kThreads);
+  static_assert(kTiles * 4 <= kScratchCounterBytes);
+  __shared__ PositiveEntry list[kThreads];
+  __shared__ float sums_of_warps[kWarps][kTile];
+  WaitForEarlier();
+  auto* counters = static_cast<unsigned*>(scratch);
+  auto* partial = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes);
+  const int count = LoadCoherent(static_cast<const int*>(active));
+  const int* numbers = static_cast<const int*>(active) + kIndexEntries;
+  const int splits = max(1, min(Blocks() / kTiles, kShape.splits));
+  for (int item = Block(); item < kTiles * splits; item += Blocks()) {
+    const int tile = item % kTiles;
+    const int split = item / kTiles;
+    const int begin = static_cast<int>(static_cast<long long>(count) * split / splits);
+    const int end = static_cast<int>(static_cast<long long>(count) * (split + 1) / splits);
+    const int column = tile * kTile + Lane() * kLoad;
+    float sums[kLoad] = {};
+    for (int first = begin; first < end; first += kThreads) {
+      const int positives = CollectPositives<kThreads>(numbers, static_cast<const float*>(h), first, end, list);
+      for (int i = Warp(); i < positives && column < kShape.width; i += kWarps * kUnroll) {
+        uint4 rows[kUnroll];
 #pragma unroll
-      for (int j = 0; j < kLoad; j += 4) {
-        sums_of_warps[Warp()][(Lane() * kLoad + j) / 4] = {sums[j], sums[j + 1], sums[j + 2], sums[j + 3]};
+        for (int u = 0; u < kUnroll; ++u) {
+          if (i + u * kWarps < positives) {
+            const long long row = list[i + u * kWarps].neuron;
+            LoadWeights(static_cast<const char*>(fc2t) + (row * kShape.width + column) * Bytes(kShape.dtype), rows[u]);
+          }
+        }
+#pragma unroll
+        for (int u = 0; u < kUnroll; ++u) {
+          if (i + u * kWarps < positives) {
+            float values[kLoad];
+            Widen<kShape.dtype>(rows[u], values);
+#pragma unroll
+            for (int j = 0; j < kLoad; ++j) {
+              sums[j] = fmaf(list[i + u * kWarps].h, values[j], sums[j]);
+            }
+          }
+        }
       }
       __syncthreads();
-      const auto sum_of_warps = [&](int column) {
-        float4 sum = sums_of_warps[0][column / 4];
-#pragma unroll
-        for (int warp = 1; warp < kWarps; ++warp) {
-          sum = Items::Plus(sum, sums_of_warps[warp][column / 4]);
-        }
-        return sum;
-      };
-      items.Finish(item, sum_of_warps, bias, residual, y, scratch);
-      __syncthreads();
     }
+#pragma unroll
+    for (int j = 0; j < kLoad; ++j) {
+      sums_of_warps[Warp()][Lane() * kLoad + j] = sums[j];
+    }
+    __syncthreads();
+    // From here on a thread has one column.
+    const int mine = tile * kTile + Thread();
+    const bool owns = threadIdx.x < kTile && mine < kShape.width;
+    float sum = 0;
+    if (owns) {
+#pragma unroll
+      for (int warp = 0; warp < kWarps; ++warp) {
+        sum += sums_of_warps[warp][threadIdx.x];
+      }
+    }
+    bool stores = owns;
+    if (kShape.splits > 1 && splits > 1) {
+      if (owns) {
+        partial[static_cast<long long>(split) * kShape.width + mine] = sum;
+      }
+      stores = IsLastBlock(counters + tile, splits, kThreads) && owns;
+      if (stores) {
+        sum = 0;
+        for (int s = 0; s < splits; ++s) {
+          sum += LoadCoherent(partial + static_cast<long long>(s) * kShape.width + mine);
+        }
+      }
+    }
+    if (stores) {
+      const float start = static_cast<const float*>(bias)[mine] +
+                          (kShape.residual ? LoadCoherent(static_cast<const float*>(residual) + mine) : 0);
+      static_cast<float*>(y)[mine] = start + sum;
+    }
+    __syncthreads();
   }
 }
 
