@@ -222,9 +222,10 @@ CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
           GridOfGemv(tiling, s.n)};
 }
 
-CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa) {
+CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) {
+  // No ring: predictors run beside the rings of attention, which leave no room for another.
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
+  const GemvTiling tiling = TileInt8(s.n, s.k);
   return {"QuantizedLinear.cuh",
           "QuantizedLinear",
           {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
