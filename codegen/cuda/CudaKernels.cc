@@ -7,17 +7,21 @@
 
 #include "codegen/cuda/CudaBackend.h"
 #include "codegen/cuda/CudaSource.h"
+#include "codegen/cuda/Describe.h"
 #include "codegen/cuda/GemvTiling.h"
 #include "codegen/target/KernelShapes.h"
 
 namespace dejavu {
 namespace {
 
+using describe::CeilDiv;
+using describe::kThreadsPerSm;
+using describe::PerLoad;
+using describe::TokensOf;
+
 // Blocks that keep a large device busy.
 constexpr int64_t kManyBlocks = 264;
 constexpr int64_t kMaxThreads = 1024;
-// Threads of a multiprocessor that kernels aim at; 64 registers each.
-constexpr int64_t kThreadsPerSm = 1024;
 // What the registers have room for beside a block of a ring.
 constexpr int64_t kThreadsBesideRing = 512;
 // Blocks of kernels whose work depends on the call alone.
@@ -27,14 +31,7 @@ constexpr int64_t kMaxTiledHeadDim = 128;
 // The widest head whose part of K, V and y fits the registers of a warp.
 constexpr int64_t kMaxHeadDim = 1024;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t WholeWarps(int64_t threads) { return std::clamp<int64_t>(CeilDiv(threads, 32) * 32, 32, kMaxThreads); }
-
-int64_t PerLoad(DType dtype) { return 16 / static_cast<int64_t>(DTypeSize(dtype)); }
-
-/// A static number of tokens, or 0: as the call says.
-int64_t TokensOf(const Dim& tokens) { return tokens.is_static() ? tokens.size() : 0; }
 
 /// A grid for `count` independent pieces of work for each token, one thread for each.
 LaunchGrid GridOfPieces(int64_t tokens, int64_t count) {
@@ -105,137 +102,6 @@ CudaKernel LayerNorm(const KernelSpec& spec, std::string_view /*isa*/) {
               .Float("epsilon", s.epsilon)
               .Int("threads", grid.threads),
           grid};
-}
-
-/// Whether devices of `isa` copy from memory to shared memory in bulk.
-bool HasBulkCopies(std::string_view isa) { return isa != "sm_80"; }
-
-/// A grid of warps that share `rows` rows, or of a ring for each multiprocessor.
-LaunchGrid GridOfGemv(const GemvTiling& tiling, int64_t rows) {
-  const int64_t rows_of_block = tiling.threads / 32 * tiling.rows;
-  LaunchGrid grid{.shared = tiling.shared, .early = true};
-  grid.blocks = tiling.slots > 0 ? rows : CeilDiv(rows, rows_of_block);
-  grid.per_sm = tiling.slots > 0 ? 1 : kThreadsPerSm / tiling.threads;
-  grid.threads = tiling.threads + (tiling.slots > 0 ? 32 : 0);
-  return grid;
-}
-
-ShapeText TilingText(const GemvTiling& tiling) {
-  return ShapeText("")
-      .Int("threads", tiling.threads)
-      .Int("rows", tiling.rows)
-      .Int("unroll", tiling.unroll)
-      .Int("chunk", tiling.chunk)
-      .Int("slots", tiling.slots)
-      .Int("shared", tiling.shared);
-}
-
-/// For a product of rows with a vector of floats, which a ring normalises only if it has all of it at once.
-GemvTiling TileFloatsFor(std::string_view isa, int64_t tokens, int64_t n, int64_t k, DType dtype, const Norm& norm) {
-  const int64_t per_load = PerLoad(dtype);
-  const bool ring = HasBulkCopies(isa) && tokens == 1;
-  return (ring ? TileRing(k, per_load, norm.on) : std::nullopt).value_or(TileFloats(n, k, per_load));
-}
-
-ShapeText NormText(const Norm& norm) { return ShapeText("").Bool("on", norm.on).Float("epsilon", norm.epsilon); }
-
-CudaKernel Linear(const KernelSpec& spec, std::string_view isa) {
-  const LinearShape s = MatchLinear(spec).value();
-  const GemvTiling tiling = TileFloatsFor(isa, TokensOf(s.tokens), s.n, s.k, s.dtype, s.norm);
-  return {"Linear.cuh",
-          "Linear",
-          {"x", "w", "bias", "residual", "gamma", "beta", "y"},
-          ShapeText("LinearShape")
-              .Int("tokens", TokensOf(s.tokens))
-              .Int("n", s.n)
-              .Int("k", s.k)
-              .Type("dtype", s.dtype)
-              .Bool("bias", s.bias)
-              .Bool("residual", s.residual)
-              .Bool("relu", s.relu)
-              .Nested("norm", NormText(s.norm))
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n)};
-}
-
-CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
-  const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  const GemvTiling tiling = TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm);
-  return {"SparseFc1.cuh",
-          "SparseFc1",
-          {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
-          ShapeText("SparseFc1Shape")
-              .Int("k", s.k)
-              .Type("dtype", s.dtype)
-              .Bool("early_list", s.early_list)
-              .Nested("norm", NormText(s.norm))
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n)};
-}
-
-/// For a product of rows of int8 with a vector that is rounded as a whole.
-GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
-  const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(k, 16, /*whole=*/true) : std::nullopt;
-  return ring.value_or(TileInt8(n, k));
-}
-
-CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
-  const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
-  return {"CertifiedTest.cuh",
-          "CertifiedTest",
-          {"x", "q8", "rows", "flags"},
-          ShapeText("CertifiedTestShape").Int("n", s.n).Int("k", s.k).Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n)};
-}
-
-CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
-  const SparseQkvShape s = MatchSparseQkv(spec).value();
-  const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
-  return {"SparseQkv.cuh",
-          "SparseQkv",
-          {"x", "w", "bias", "heads", "gamma", "beta", "y"},
-          ShapeText("SparseQkvShape")
-              .Int("width", s.width)
-              .Int("head_dim", s.head_dim())
-              .Type("dtype", s.dtype)
-              .Bool("bias", s.bias)
-              .Nested("norm", NormText(s.norm))
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, 3 * s.width)};
-}
-
-CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
-  const SparseOutShape s = MatchSparseOut(spec).value();
-  const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
-  return {"SparseOut.cuh",
-          "SparseOut",
-          {"x", "w", "bias", "residual", "heads", "y"},
-          ShapeText("SparseOutShape")
-              .Int("n", s.n)
-              .Int("k", s.k)
-              .Int("head_dim", s.head_dim())
-              .Type("dtype", s.dtype)
-              .Bool("bias", s.bias)
-              .Bool("residual", s.residual)
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n)};
-}
-
-CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) {
-  // No ring: predictors run beside the rings of attention, which leave no room for another.
-  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  const GemvTiling tiling = TileInt8(s.n, s.k);
-  return {"QuantizedLinear.cuh",
-          "QuantizedLinear",
-          {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
-          ShapeText("QuantizedLinearShape")
-              .Int("n", s.n)
-              .Int("k", s.k)
-              .Bool("bias", s.bias)
-              .Nested("norm", NormText(s.norm))
-              .Nested("tiling", TilingText(tiling)),
-          GridOfGemv(tiling, s.n)};
 }
 
 CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
@@ -445,18 +311,18 @@ const KernelTable& CudaKernels() {
   static const KernelTable table("cuda", {SmallEmitter<EmbedTokens>("embed_tokens"),
                                           SmallEmitter<EmbedPositions>("embed_positions"),
                                           SmallEmitter<LayerNorm>("layer_norm"),
-                                          Emitter<Linear>("linear"),
+                                          Emitter<describe::Linear>("linear"),
                                           {"gemm", &EmitGemm, nullptr, &GemmLimits},
                                           SmallEmitter<Add>("add"),
                                           SmallEmitter<LastRow>("last_row"),
                                           SmallEmitter<Attention>("attention"),
-                                          Emitter<CertifiedTest>("certified_test"),
+                                          Emitter<describe::CertifiedTest>("certified_test"),
                                           SmallEmitter<Compact>("compact"),
-                                          Emitter<SparseQkv>("sparse_qkv"),
-                                          Emitter<SparseOut>("sparse_out"),
-                                          Emitter<QuantizedLinear>("quantized_linear"),
+                                          Emitter<describe::SparseQkv>("sparse_qkv"),
+                                          Emitter<describe::SparseOut>("sparse_out"),
+                                          Emitter<describe::QuantizedLinear>("quantized_linear"),
                                           SmallEmitter<Select>("select"),
-                                          Emitter<SparseFc1>("sparse_fc1"),
+                                          Emitter<describe::SparseFc1>("sparse_fc1"),
                                           Emitter<SparseFc2>("sparse_fc2"),
                                           Emitter<Argmax>("argmax"),
                                           {kAdvanceKernel, &EmitAdvance},
