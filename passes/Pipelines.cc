@@ -144,6 +144,11 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
   const bool needs_phases = first == 0 || module.FindFunction("forward") != nullptr;
   const int begin = first == 0 ? 0 : (needs_phases ? 1 : first + 1);
   const int end = last == 0 ? 0 : last + 1;
+  if (has_budgets && (begin > 2 || end < 3)) {
+    return UsageError(
+        "--mlp-density and --head-density are for the way from 'model' to 'sparse', but the input is at '",
+        module.stage(), "' and --compile-to is '", std::string(to), "'");
+  }
   std::string text;
   for (int i = begin; i < end; ++i) {
     absl::StrAppend(&text, text.empty() ? "" : ",", std::string(pipelines[static_cast<size_t>(i)]));

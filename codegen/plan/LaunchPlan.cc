@@ -197,7 +197,7 @@ class Planner {
         spec->attributes[key] = value;
       }
     }
-    if (HasEarlyList(op)) {
+    if (op.Is("sched.launch @sparse_fc1") && HasEarlyList(op)) {
       spec->attributes[kEarlyList] = true;
     }
     if (launch->kernel == "gemm_transposed") {

@@ -186,7 +186,9 @@ class FunctionVerifier {
 
   static absl::Status CheckReaders(const Operation& op, const Value& heads, const char* reader) {
     for (const Use& use : op.result()->uses()) {
-      if (use.user->name() != absl::StrCat("sched.launch @", reader) || use.user->operand("active_heads") != &heads) {
+      // As the first operand: a residual, say, would be read in full.
+      if (use.user->name() != absl::StrCat("sched.launch @", reader) || use.index != 0 ||
+          use.user->operand("active_heads") != &heads) {
         return UserError(Where(op), " may only be read by a ", reader, " of the same list of heads, but is read by ",
                          use.user->Describe());
       }

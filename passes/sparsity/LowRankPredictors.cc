@@ -161,8 +161,12 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
 absl::Status InsertLowRankPredictors(Module& module, Function& decode, const LowRankOptions& options,
                                      PassContext& context) {
   if (!IsSynthetic(module) || !(options.mlp_density || options.head_density)) {
-    return UsageError(
-        "--sparsity=predicted needs --profile=DIR, or --mlp-density/--head-density on a --synthetic shape");
+    return UsageError("--sparsity=predicted needs --mlp-density or --head-density, and so far a --synthetic shape");
+  }
+  const auto layers =
+      std::count_if(decode.ops().begin(), decode.ops().end(), [](const auto& op) { return op->Is("model.attention"); });
+  if (options.head_density && layers <= options.lookahead) {
+    return UsageError("--head-density: heads are predicted from the layer before, but the model has only ", layers);
   }
   for (const auto& [name, density] :
        {std::pair("mlp_density", options.mlp_density), std::pair("head_density", options.head_density)}) {

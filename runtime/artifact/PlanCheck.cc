@@ -102,6 +102,9 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
     return UserError("field '", name, ".choice' must be in the arena");
   }
   RETURN_IF_ERROR(CheckBuffer(plan, function.choice, sizeof(int32_t), name + ".choice"));
+  if (function.choice.value % kBufferAlignment != 0 || function.logits.value % kBufferAlignment != 0) {
+    return UserError("field '", name, "': logits and choice must start at multiples of ", kBufferAlignment, " bytes");
+  }
   if (function.logits.bytes != 0 && function.logits.bytes != vocab * 4) {
     return UserError("field '", name, ".logits' has ", function.logits.bytes,
                      " bytes, but the manifest's vocabulary of ", vocab, " needs ", vocab * 4);

@@ -70,6 +70,9 @@ absl::Status Session::Advance(int32_t token) {
 
 absl::Status Session::DecodeGreedily(int32_t token, int64_t count, const OnChoice& on_choice) {
   RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  if (count < 1) {
+    return UserError("the number of tokens to decode must be at least 1, but is ", count);
+  }
   RETURN_IF_ERROR(CheckLength(count));
   absl::Status no_choice;
   const auto take = [&](int32_t choice) {

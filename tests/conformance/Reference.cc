@@ -22,6 +22,10 @@ void MakeLinear(Problem& problem, Random& random) {
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.n))};
+  if (s.n == 1) {
+    problem.args[0] = Magnitudes(problem.args[0]);
+    problem.args[1] = Magnitudes(problem.args[1]);
+  }
   const std::vector<double> x = NormedInput(problem, s.norm, 4);
   std::vector<double> y;
   for (int64_t t = 0; t < tokens; ++t) {
@@ -169,6 +173,13 @@ double Dot(const Argument& a, int64_t a_start, const Argument& b, int64_t b_star
 
 Argument F32(int64_t count, double deviation, Random& random) {
   return RandomArgument(DType::kF32, static_cast<size_t>(count), deviation, random);
+}
+
+Argument Magnitudes(const Argument& argument) {
+  std::vector<double> values =
+      Values(argument, 0, static_cast<int64_t>(argument.bytes.size() / DTypeSize(argument.dtype)));
+  std::transform(values.begin(), values.end(), values.begin(), [](double x) { return std::abs(x); });
+  return ValuesArgument(argument.dtype, values);
 }
 
 Argument Absent() { return {DType::kF32, {}, false, -1}; }

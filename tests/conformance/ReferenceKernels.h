@@ -44,6 +44,8 @@ void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers);
 void Normalise(std::vector<double>& row, const Argument& gamma, const Argument& beta, float epsilon);
 /// All of argument 0; the layer norm of it where `norm` is on, whose gamma is argument number `gamma`.
 [[nodiscard]] std::vector<double> NormedInput(const Problem& problem, const Norm& norm, size_t gamma);
+/// The argument's magnitudes: a single sum of numbers of both signs may be small beside its own rounding.
+[[nodiscard]] Argument Magnitudes(const Argument& argument);
 /// Random f32.
 [[nodiscard]] Argument F32(int64_t count, double deviation, Random& random);
 /// An optional argument that is not there.

@@ -106,6 +106,11 @@ void MakeSparseFc1(Problem& problem, Random& random) {
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+  if (s.n == 1) {
+    for (const size_t arg : {0, 1, 2}) {
+      problem.args[arg] = Magnitudes(problem.args[arg]);
+    }
+  }
   const std::vector<double> x = NormedInput(problem, s.norm, 4);
   std::vector<double> h;
   for (const int32_t i : numbers) {

@@ -92,8 +92,8 @@ class LaunchTimes {
 absl::Status CheckLength(const Model& model, const BenchOptions& options) {
   const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens + (options.trace ? 1 : 0);
   if (needed > model.info().positions) {
-    return UserError("a prompt of ", options.prompt.size(), " tokens and ", options.new_tokens,
-                     " new ones are more than the model's ", model.info().positions,
+    return UserError("a prompt of ", options.prompt.size(), " tokens and ", options.new_tokens, " new ones",
+                     options.trace ? " and one for --trace" : "", " are more than the model's ", model.info().positions,
                      " positions; lower --prompt-tokens or --new-tokens");
   }
   return absl::OkStatus();

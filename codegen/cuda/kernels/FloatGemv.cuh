@@ -1,6 +1,6 @@
-// Products of rows with a vector of floats, which may be normalised first: the inner part of linear and sparse_fc1. The
-// tiling says whether rows come through a ring or by plain loads; the rows say whether they are known before the
-// launches ahead have ended.
+// Products of rows with a vector of floats, which may be normalised first: the inner part of linear, sparse_qkv and
+// sparse_fc1. The tiling says whether rows come through a ring or by plain loads; the rows say whether they are known
+// before the launches ahead have ended.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_FLOATGEMV_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_FLOATGEMV_CUH_
 

@@ -1,5 +1,5 @@
-// Dot products of matrix rows with one vector that lies in shared memory: the inner part of linear, sparse_fc1 and
-// certified_test. A warp takes a few rows at a time and has several loads of each in flight.
+// Dot products of matrix rows with one vector that lies in shared memory: the inner part of linear and
+// of the kernels for predictors and lists. A warp takes a few rows at a time and has several loads of each in flight.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_GEMV_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_GEMV_CUH_
 

@@ -40,37 +40,20 @@ __device__ inline void QuantizedLinear(const void* x, const void* q8, const void
   const auto prepare = [&](int row) {
     return Early{static_cast<const float*>(scales)[row], kShape.bias ? static_cast<const float*>(bias)[row] : 0};
   };
-  const auto finish_with = [&](const Rounding& rounding, int row, unsigned dot, const Early& early) {
+  static_assert(kShape.tiling.slots == 0, "predictors leave the rings to attention");
+  Gemv<Math, kShape.k, kShape.tiling> gemv;
+  static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
+  gemv.Start(kShape.n, row_at);
+  WaitForEarlier();
+  const Input<kShape.k, kShape.norm, kShape.tiling.threads> normed(x, gamma, beta);
+  const Rounding rounding = Rounding::Of(QuantizeToPlanes<kShape.k, kShape.tiling.threads>(normed));
+  const auto stage = [](int, int) { __syncthreads(); };
+  const auto finish = [&](int row, unsigned dot, const Early& early) {
     const float scale = __fmul_rn(early.scale, rounding.step);
     const float scaled = __fmul_rn(__fmul_rn(scale, static_cast<float>(static_cast<int>(dot))), rounding.up);
     static_cast<float*>(y)[row] = kShape.bias ? __fadd_rn(scaled, early.bias) : scaled;
   };
-  if constexpr (kShape.tiling.slots > 0) {
-    using Ring = RingGemv<Math, kShape.k, kShape.tiling>;
-    static_assert(Ring::kChunks == 1, "registers hold all of x");
-    Ring ring;
-    if (!ring.Start(kShape.n, row_at)) {
-      return;
-    }
-    const RingVector<Ring, kShape.k, kShape.norm> columns({x, gamma, beta});
-    WaitForEarlier();
-    Rounding rounding;
-    const auto read = [&](int, typename Math::Operand(&operands)[Ring::kLoads]) {
-      rounding = Rounding::Of(QuantizeToRegisters(columns, operands));
-    };
-    const auto finish = [&](int row, unsigned dot, const Early& early) { finish_with(rounding, row, dot, early); };
-    ring.Run(read, prepare, finish);
-  } else {
-    Gemv<Math, kShape.k, kShape.tiling> gemv;
-    static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");
-    gemv.Start(kShape.n, row_at);
-    WaitForEarlier();
-    const Input<kShape.k, kShape.norm, kShape.tiling.threads> normed(x, gamma, beta);
-    const Rounding rounding = Rounding::Of(QuantizeToPlanes<kShape.k, kShape.tiling.threads>(normed));
-    const auto stage = [](int, int) { __syncthreads(); };
-    const auto finish = [&](int row, unsigned dot, const Early& early) { finish_with(rounding, row, dot, early); };
-    gemv.Run(kShape.n, row_at, stage, prepare, finish);
-  }
+  gemv.Run(kShape.n, row_at, stage, prepare, finish);
 }
 
 }  // namespace dejavu

@@ -44,7 +44,7 @@ class SyntheticFills : public testing::TestWithParam<std::string> {};
 
 /// Takes a model through its pipeline and returns the weights that its launches read, as bytes of both origins.
 TEST_P(SyntheticFills, AreTheBytesOfTheWeights) {
-  const auto module = ReadSynthetic("opt-125m:layers=1");
+  const auto module = ReadSynthetic("opt-125m:layers=2");
   ASSERT_TRUE(module.ok()) << module.status();
   const Budgets budgets = GetParam() == "predicted" ? Budgets{0.1, 0.42} : Budgets{};
   const auto text = PipelineBetween(**module, "sched", GetParam(), budgets);
