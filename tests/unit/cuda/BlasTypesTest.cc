@@ -3,24 +3,11 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include <type_traits>
-
 #include "runtime/cuda/Blas.h"
+#include "tests/unit/cuda/SameFunction.h"
 
 namespace dejavu::cuda {
 namespace {
-
-// Types that are passed alike: pointers, or numbers of one size.
-template <typename A, typename B>
-constexpr bool kSameArgument =
-    std::is_pointer_v<A> == std::is_pointer_v<B> && sizeof(A) == sizeof(B) && std::is_class_v<A> == std::is_class_v<B>;
-
-template <typename Ours, typename Theirs>
-struct SameFunction : std::false_type {};
-template <typename R, typename... A, typename S, typename... B>
-  requires(sizeof...(A) == sizeof...(B))
-struct SameFunction<R (*)(A...), S (*)(B...)>
-    : std::bool_constant<sizeof(R) == sizeof(S) && (kSameArgument<A, B> && ...)> {};
 
 #define CHECK_FUNCTION(name, symbol, ...) \
   static_assert(SameFunction<BlasResult (*)(__VA_ARGS__), decltype(&::symbol)>::value, #symbol);
