@@ -102,7 +102,26 @@ void RunGraph(const GraphTag& graph);
 Result AddNode(GraphTag* graph, NodeInfo info, std::function<void()> run, NodeTag** node);
 [[nodiscard]] GraphInfo Describe(const GraphTag& graph);
 
+/// Counts an object as gone.
+template <typename T>
+void Release(const char* kind, T* object) {
+  --device().state.live[kind];
+  delete object;
+}
+
+inline constexpr Result kInvalidValue = 1;
+inline constexpr Result kInvalidHandle = 400;
+
 }  // namespace fake
 }  // namespace dejavu::cuda
+
+// How every call of the driver begins. Destroying works even where the call reports a failure: what lives afterwards is
+// what the caller forgot.
+#define FAKE_ENTER(enter, function)                                 \
+  const std::lock_guard<std::recursive_mutex> lock(device().mutex); \
+  const Result entered = enter(function)
+#define FAKE_CALL(function)             \
+  FAKE_ENTER(EnterInContext, function); \
+  if (entered != kSuccess) return entered
 
 #endif  // DEJAVU_TESTS_UNIT_CUDA_FAKEDEVICE_H_
