@@ -166,8 +166,8 @@ __device__ inline Quantizer<kWidth> QuantizeToPlanes(const X& x) {
 }
 
 /// The same in the registers of a ring's threads.
-template <typename Ring, int kWidth, Norm kNorm>
-__device__ inline Quantizer<kWidth> QuantizeToRegisters(const RingVector<Ring, kWidth, kNorm>& x,
+template <typename Ring, int kWidth>
+__device__ inline Quantizer<kWidth> QuantizeToRegisters(const RingVector<Ring, kWidth, Norm{}>& x,
                                                         typename Ring::Operand (&operands)[Ring::kLoads]) {
   float values[Ring::kLoads][Ring::kLoad];
   x.Load(0, values);
