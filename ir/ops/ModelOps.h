@@ -43,18 +43,23 @@ inline constexpr OpSchema kLinear = DefineOp("model.linear", "y = x weight^T + b
                                         .optionalOperand("bias", "float<N>")
                                         .result("y", "f32<T, N>");
 
+/// What attention reads beside x.
+constexpr OpSchema WithProjections(const OpSchema& schema) {
+  return schema.operand("q", "float<H, H>")
+      .optionalOperand("q_bias", "float<H>")
+      .operand("k", "float<H, H>")
+      .optionalOperand("k_bias", "float<H>")
+      .operand("v", "float<H, H>")
+      .optionalOperand("v_bias", "float<H>")
+      .operand("out", "float<H, H>")
+      .optionalOperand("out_bias", "float<H>")
+      .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]");
+}
+
 inline constexpr OpSchema kAttention =
-    DefineOp("model.attention", "Causal multi-head self-attention with its four projections and a cache.")
-        .operand("x", "f32<T, H>")
-        .operand("q", "float<H, H>")
-        .optionalOperand("q_bias", "float<H>")
-        .operand("k", "float<H, H>")
-        .optionalOperand("k_bias", "float<H>")
-        .operand("v", "float<H, H>")
-        .optionalOperand("v_bias", "float<H>")
-        .operand("out", "float<H, H>")
-        .optionalOperand("out_bias", "float<H>")
-        .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]")
+    WithProjections(
+        DefineOp("model.attention", "Causal multi-head self-attention with its four projections and a cache.")
+            .operand("x", "f32<T, H>"))
         .attr("scale", AttrKind::kFloat, "multiplies every score q.k")
         .result("y", "f32<T, H>")
         .result("new_cache", "f32<2, A, context, D>", "`cache` with the keys and values of x appended")

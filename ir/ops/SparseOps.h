@@ -3,6 +3,7 @@
 #define DEJAVU_IR_OPS_SPARSEOPS_H_
 
 #include "ir/core/OpSchema.h"
+#include "ir/ops/ModelOps.h"
 
 namespace dejavu {
 
@@ -66,22 +67,11 @@ inline constexpr OpSchema kSelect =
         .result("list", "index<L>", "L is `active` for neurons, `heads` for heads [c2]")
         .verifiedBy(&VerifySelect);
 
-absl::Status VerifyAttentionHeads(const Operation& op);
-
 /// Keys and values of all heads go to the cache, so that a head that wakes finds what it slept through. Rows of q, the
 /// cache and columns of out are read for the listed heads only.
 inline constexpr OpSchema kSparseAttention =
-    DefineOp("sparse.attention", "Attention with the heads listed in `heads`; the others add nothing.")
-        .operand("x", "f32<1, H>")
-        .operand("q", "float<H, H>")
-        .optionalOperand("q_bias", "float<H>")
-        .operand("k", "float<H, H>")
-        .optionalOperand("k_bias", "float<H>")
-        .operand("v", "float<H, H>")
-        .optionalOperand("v_bias", "float<H>")
-        .operand("out", "float<H, H>")
-        .optionalOperand("out_bias", "float<H>")
-        .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]")
+    WithProjections(DefineOp("sparse.attention", "Attention with the heads listed in `heads`; the others add nothing.")
+                        .operand("x", "f32<1, H>"))
         .operand("heads", "index<heads>", "ascending, no duplicates, each below A")
         .attr("scale", AttrKind::kFloat, "multiplies every score q.k")
         .result("y", "f32<1, H>")

@@ -56,7 +56,10 @@ absl::Status CheckOutputs(const OptOptions& options) {
       }
       return UsageError(output.flag, " is INPUT and would overwrite it; choose another name");
     }
-    if (IsInside(output.path, options.input)) {
+    // An artifact that was built into a checkpoint's folder before is no part of the checkpoint.
+    const bool rebuilds = options.emit == "artifact" && !IsArtifactName(options.input) &&
+                          output.path == options.output && fs::exists(fs::path(output.path) / "manifest.json");
+    if (!rebuilds && IsInside(output.path, options.input)) {
       return UsageError(output.flag, " is a part of INPUT and would overwrite it; choose another name");
     }
     if (IsInside(options.input, output.path)) {
