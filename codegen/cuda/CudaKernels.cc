@@ -15,23 +15,17 @@ namespace dejavu {
 namespace {
 
 using describe::CeilDiv;
+using describe::kManyBlocks;
+using describe::kMaxBlocksOfRows;
 using describe::kThreadsPerSm;
 using describe::PerLoad;
 using describe::TokensOf;
+using describe::WholeWarps;
 
-// Blocks that keep a large device busy.
-constexpr int64_t kManyBlocks = 264;
-constexpr int64_t kMaxThreads = 1024;
 // What the registers have room for beside a block of a ring.
 constexpr int64_t kThreadsBesideRing = 512;
-// Blocks of kernels whose work depends on the call alone.
-constexpr int64_t kMaxBlocksOfRows = 1024;
-// The widest head whose tiles of K and V fit shared memory, also that of devices of sm_86.
-constexpr int64_t kMaxTiledHeadDim = 128;
 // The widest head whose part of K, V and y fits the registers of a warp.
 constexpr int64_t kMaxHeadDim = 1024;
-
-int64_t WholeWarps(int64_t threads) { return std::clamp<int64_t>(CeilDiv(threads, 32) * 32, 32, kMaxThreads); }
 
 /// A grid for `count` independent pieces of work for each token, one thread for each.
 LaunchGrid GridOfPieces(int64_t tokens, int64_t count) {
@@ -104,16 +98,6 @@ CudaKernel LayerNorm(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
-CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
-  const SelectShape s = MatchSelect(spec).value();
-  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 8)), .early = true};
-  return {"Select.cuh",
-          s.k > 0 ? "SelectLargest" : "SelectPositive",
-          {"scores", "list"},
-          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
-          grid};
-}
-
 CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
   const int64_t n = MatchCompact(spec).value().n;
   const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 16)), .early = true};
@@ -141,59 +125,6 @@ CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
               .Bool("residual", s.residual)
               .Int("threads", grid.threads)
               .Int("splits", splits),
-          grid};
-}
-
-/// For a number of tokens that the call says.
-CudaKernel PrefillAttention(const AttentionShape& s) {
-  constexpr int64_t kQueries = 32;
-  constexpr int64_t kKeys = 64;
-  LaunchGrid grid{.blocks = kMaxBlocksOfRows, .per_sm = 2, .threads = 256, .early = true};
-  // Queries and K with four floats between rows, V, scores with as many, and one number for each query.
-  grid.shared = 4 * ((kQueries + kKeys) * (s.head_dim + 4) + kKeys * s.head_dim + kQueries * (kKeys + 4) + kQueries);
-  return {"PrefillAttention.cuh",
-          "PrefillAttention",
-          {"qkv", "cache", "heads", "y", "new_cache"},
-          ShapeText("PrefillAttentionShape")
-              .Int("heads", s.heads)
-              .Int("head_dim", s.head_dim)
-              .Int("positions", s.positions)
-              .Float("scale", s.scale)
-              .Int("threads", grid.threads)
-              .Int("queries", kQueries)
-              .Int("keys", kKeys),
-          grid};
-}
-
-CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
-  constexpr int64_t kLeastContext = 64;  // positions that are worth a block
-  constexpr int64_t kMaxSplits = 32;
-  const AttentionShape s = MatchAttention(spec).value();
-  const int64_t tokens = TokensOf(s.tokens);
-  if (tokens == 0 && !s.listed && s.head_dim <= kMaxTiledHeadDim) {
-    return PrefillAttention(s);
-  }
-  int64_t splits = 1;
-  if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
-    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / s.heads));
-    splits = std::min(splits, kMaxSplits);
-  }
-  // Small blocks, which have room beside that of a ring. Wide heads need more registers.
-  LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
-  grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
-  return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
-          s.listed ? "SparseAttention" : "Attention",
-          {"qkv", "cache", "heads", "y", "new_cache"},
-          ShapeText("AttentionShape")
-              .Int("tokens", tokens)
-              .Int("heads", s.heads)
-              .Int("head_dim", s.head_dim)
-              .Int("positions", s.positions)
-              .Float("scale", s.scale)
-              .Int("threads", grid.threads)
-              .Int("splits", splits)
-              .Int("least_context", kLeastContext),
           grid};
 }
 
@@ -295,8 +226,8 @@ constexpr KernelEmitter Emitter(std::string_view kernel) {
             described.lets_next_start_first = kLetsNextStartFirst;
             source.Add(CudaKernels().Symbol(spec).value(), described);
           },
-          [](const KernelSpec& spec, std::string_view isa) { return kDescribe(spec, isa).grid; }, &SizeLimits,
-          kLetsNextStartFirst};
+          [](const KernelSpec& spec, std::string_view isa) { return std::optional(kDescribe(spec, isa).grid); },
+          &SizeLimits, kLetsNextStartFirst};
 }
 
 /// For a small kernel, beside which there is room for the next.
@@ -307,26 +238,46 @@ constexpr KernelEmitter SmallEmitter(std::string_view kernel) {
 
 }  // namespace
 
+namespace describe {
+
+CudaKernel SelectBy(const KernelSpec& spec, int64_t threads) {
+  const SelectShape s = MatchSelect(spec).value();
+  const LaunchGrid grid{.blocks = 1, .threads = threads, .early = true};
+  return {"Select.cuh",
+          s.k > 0 ? "SelectLargest" : "SelectPositive",
+          {"scores", "list"},
+          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
+          grid};
+}
+
+CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
+  return SelectBy(spec, WholeWarps(CeilDiv(MatchSelect(spec).value().n, 8)));
+}
+
+}  // namespace describe
+
 const KernelTable& CudaKernels() {
-  static const KernelTable table("cuda", {SmallEmitter<EmbedTokens>("embed_tokens"),
-                                          SmallEmitter<EmbedPositions>("embed_positions"),
-                                          SmallEmitter<LayerNorm>("layer_norm"),
-                                          Emitter<describe::Linear>("linear"),
-                                          {"gemm", &EmitGemm, nullptr, &GemmLimits},
-                                          SmallEmitter<Add>("add"),
-                                          SmallEmitter<LastRow>("last_row"),
-                                          SmallEmitter<Attention>("attention"),
-                                          Emitter<describe::CertifiedTest>("certified_test"),
-                                          SmallEmitter<Compact>("compact"),
-                                          Emitter<describe::SparseQkv>("sparse_qkv"),
-                                          Emitter<describe::SparseOut>("sparse_out"),
-                                          Emitter<describe::QuantizedLinear>("quantized_linear"),
-                                          SmallEmitter<Select>("select"),
-                                          Emitter<describe::SparseFc1>("sparse_fc1"),
-                                          Emitter<SparseFc2>("sparse_fc2"),
-                                          Emitter<Argmax>("argmax"),
-                                          {kAdvanceKernel, &EmitAdvance},
-                                          {kSyntheticFillKernel, &EmitSyntheticFill}});
+  static const KernelTable table("cuda",
+                                 {SmallEmitter<EmbedTokens>("embed_tokens"),
+                                  SmallEmitter<EmbedPositions>("embed_positions"),
+                                  SmallEmitter<LayerNorm>("layer_norm"),
+                                  Emitter<describe::Linear>("linear"),
+                                  {"gemm", &EmitGemm, nullptr, &GemmLimits},
+                                  SmallEmitter<Add>("add"),
+                                  SmallEmitter<LastRow>("last_row"),
+                                  SmallEmitter<describe::Attention>("attention"),
+                                  Emitter<describe::CertifiedTest>("certified_test"),
+                                  SmallEmitter<Compact>("compact"),
+                                  Emitter<describe::SparseQkv>("sparse_qkv"),
+                                  Emitter<describe::SparseOut>("sparse_out"),
+                                  Emitter<describe::QuantizedLinear>("quantized_linear"),
+                                  SmallEmitter<describe::Select>("select"),
+                                  Emitter<describe::SparseFc1>("sparse_fc1"),
+                                  Emitter<SparseFc2>("sparse_fc2"),
+                                  {kJointKernel, &describe::EmitJoint, &describe::JointGrid, &describe::JointLimits},
+                                  Emitter<Argmax>("argmax"),
+                                  {kAdvanceKernel, &EmitAdvance},
+                                  {kSyntheticFillKernel, &EmitSyntheticFill}});
   return table;
 }
 

@@ -51,17 +51,34 @@ void CudaSource::Add(std::string_view symbol, const CudaKernel& kernel) {
     absl::StrAppend(&parameters, "void* ", View(arg), ", ");
     absl::StrAppend(&arguments, View(arg), ", ");
   }
-  absl::StrAppend(&parameters, "const Dims* dims");
-  absl::StrAppend(&arguments, "dims");
-  if (kernel.grid.scratch > 0) {
-    absl::StrAppend(&parameters, ", void* scratch");
-    absl::StrAppend(&arguments, ", scratch");
+  AddFunction(symbol, kernel.grid, parameters,
+              absl::StrCat(kernel.lets_next_start_first ? "  LetNextStart();\n" : "", "  ", View(kernel.function), "<",
+                           kernel.shape.Text(), ">(\n      ", arguments, "dims",
+                           kernel.grid.scratch > 0 ? ", Grid(), scratch" : "", ");\n"));
+}
+
+void CudaSource::AddJoint(std::string_view symbol, const std::vector<CudaKernel>& parts, const LaunchGrid& grid,
+                          std::string_view header, std::string_view body) {
+  if (!symbols_.insert(std::string(symbol)).second) {
+    return;
   }
-  const int64_t per_sm = std::max<int64_t>(1, kernel.grid.per_sm);
-  absl::StrAppend(&kernels_, "\nextern \"C\" __global__ void __launch_bounds__(", kernel.grid.threads, ", ", per_sm,
-                  ")\n", View(symbol), "(", parameters, ") {\n",
-                  kernel.lets_next_start_first ? "  LetNextStart();\n" : "", "  ", View(kernel.function), "<",
-                  kernel.shape.Text(), ">(\n      ", arguments, ");\n}\n");
+  headers_.insert(std::string(header));
+  std::string parameters;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    headers_.insert(std::string(parts[i].header));
+    for (const std::string_view arg : parts[i].args) {
+      absl::StrAppend(&parameters, "void* ", View(arg), i, ", ");
+    }
+  }
+  AddFunction(symbol, grid, parameters, body);
+}
+
+void CudaSource::AddFunction(std::string_view symbol, const LaunchGrid& grid, std::string_view parameters,
+                             std::string_view body) {
+  const int64_t per_sm = std::max<int64_t>(1, grid.per_sm);
+  absl::StrAppend(&kernels_, "\nextern \"C\" __global__ void __launch_bounds__(", grid.threads, ", ", per_sm, ")\n",
+                  View(symbol), "(", View(parameters), "const Dims* dims", grid.scratch > 0 ? ", void* scratch" : "",
+                  ") {\n", View(body), "}\n");
 }
 
 void CudaSource::AddText(std::string_view header, std::string_view text) {

@@ -49,11 +49,18 @@ class CudaSource final : public EmitContext {
   [[nodiscard]] const std::string& isa() const { return isa_; }
   /// Adds the kernel under the name `symbol`, once.
   void Add(std::string_view symbol, const CudaKernel& kernel);
+  /// Adds a kernel with the arguments of all `parts`, argument `x` of part 0 being `x0`, once. `body` is what it does
+  /// with them, with `dims` and, where the grid has some, with `scratch`; `header` is one that the parts' don't
+  /// include.
+  void AddJoint(std::string_view symbol, const std::vector<CudaKernel>& parts, const LaunchGrid& grid,
+                std::string_view header, std::string_view body);
   /// Adds a kernel that the runtime calls by itself, as text.
   void AddText(std::string_view header, std::string_view text);
   [[nodiscard]] std::string Text() const;
 
  private:
+  void AddFunction(std::string_view symbol, const LaunchGrid& grid, std::string_view parameters, std::string_view body);
+
   std::string isa_;
   std::set<std::string> headers_;
   std::set<std::string> symbols_;

@@ -3,6 +3,8 @@
 #ifndef DEJAVU_CODEGEN_CUDA_DESCRIBE_H_
 #define DEJAVU_CODEGEN_CUDA_DESCRIBE_H_
 
+#include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "codegen/cuda/CudaSource.h"
@@ -13,7 +15,16 @@ namespace dejavu::describe {
 /// Threads of a multiprocessor that kernels aim at; 64 registers each.
 inline constexpr int64_t kThreadsPerSm = 1024;
 
+/// Blocks that keep a large device busy.
+inline constexpr int64_t kManyBlocks = 264;
+/// Blocks of kernels whose work depends on the call alone.
+inline constexpr int64_t kMaxBlocksOfRows = 1024;
+
 [[nodiscard]] inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+/// The threads of a block that has one for each of `count` things, if it can.
+[[nodiscard]] inline int64_t WholeWarps(int64_t count) {
+  return std::clamp<int64_t>(CeilDiv(count, 32) * 32, 32, 1024);
+}
 /// Elements of a load of 16 bytes.
 [[nodiscard]] inline int64_t PerLoad(DType dtype) { return 16 / static_cast<int64_t>(DTypeSize(dtype)); }
 /// A static number of tokens, or 0: as the call says.
@@ -26,6 +37,21 @@ inline constexpr int64_t kThreadsPerSm = 1024;
 [[nodiscard]] CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseOut(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa);
+/// Those of attention, and of choices.
+[[nodiscard]] CudaKernel Attention(const KernelSpec& spec, std::string_view isa);
+[[nodiscard]] CudaKernel Select(const KernelSpec& spec, std::string_view isa);
+
+/// By blocks of a given number of threads.
+[[nodiscard]] CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads);
+[[nodiscard]] CudaKernel SelectBy(const KernelSpec& spec, int64_t threads);
+
+/// Whether rows of a linear or sparse_qkv go through a ring on `isa`, whole and with the bytes of two rows of int8.
+[[nodiscard]] bool RingTakesPairs(const KernelSpec& spec, std::string_view isa);
+
+/// Of a joint kernel: OK, or why its parts can't be joined; its grid, nothing where `isa` can't; its text.
+[[nodiscard]] absl::Status JointLimits(const KernelSpec& spec);
+[[nodiscard]] std::optional<LaunchGrid> JointGrid(const KernelSpec& spec, std::string_view isa);
+void EmitJoint(EmitContext& context, const KernelSpec& spec);
 
 }  // namespace dejavu::describe
 

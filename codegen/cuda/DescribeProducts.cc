@@ -66,6 +66,24 @@ CudaKernel Linear(const KernelSpec& spec, std::string_view isa) {
           GridOfGemv(tiling, s.n)};
 }
 
+bool RingTakesPairs(const KernelSpec& spec, std::string_view isa) {
+  GemvTiling tiling;
+  int64_t width = 0;
+  if (spec.kernel == "sparse_qkv") {
+    const SparseQkvShape s = MatchSparseQkv(spec).value();
+    width = s.width;
+    tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  } else if (spec.kernel == "linear") {
+    const LinearShape s = MatchLinear(spec).value();
+    width = s.k;
+    tiling = TileFloatsFor(isa, TokensOf(s.tokens), s.n, s.k, s.dtype, s.norm);
+  }
+  // Before the first rows the vector goes through the memory of the sums, a byte of each column at a time.
+  const int64_t sums = 2 * (tiling.threads / 32) * std::min<int64_t>(tiling.threads, 128) * 4;
+  return tiling.slots > 0 && tiling.chunk == width && width % 16 == 0 && width <= sums &&
+         DTypeSize(spec.operands[1]->dtype) == 2;
+}
+
 CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
   const GemvTiling tiling = TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm);
@@ -103,6 +121,7 @@ CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
               .Int("head_dim", s.head_dim())
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
+              .Bool("early_list", s.early_list)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, 3 * s.width)};
@@ -121,14 +140,15 @@ CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
               .Bool("residual", s.residual)
+              .Bool("early_list", s.early_list)
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
 }
 
-CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) {
-  // No ring: predictors run beside the rings of attention, which leave no room for another.
+CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads) {
+  // No ring: alone it runs beside the rings of attention, which leave no room for another.
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  const GemvTiling tiling = TileInt8(s.n, s.k);
+  const GemvTiling tiling = TileInt8(s.n, s.k, threads);
   return {"QuantizedLinear.cuh",
           "QuantizedLinear",
           {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
@@ -140,5 +160,7 @@ CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) {
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
 }
+
+CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) { return QuantizedLinearBy(spec, 0); }
 
 }  // namespace dejavu::describe

@@ -1,17 +1,25 @@
 #include "codegen/plan/LaunchPlan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 
+#include "codegen/plan/JointLaunches.h"
 #include "codegen/target/KernelShapes.h"
 #include "ir/verify/ScheduleVerifier.h"
 #include "ir/verify/StreamOrder.h"
+#include "runtime/artifact/PlanGraph.h"
 
 namespace dejavu {
 namespace {
 
 constexpr std::string_view kLaunchPrefix = "sched.launch @";
+
+/// Kernels that gain by a list that is there before the launches ahead of them have ended.
+bool ReadsListEarly(std::string_view kernel) {
+  return kernel == "sparse_fc1" || kernel == "sparse_qkv" || kernel == "sparse_out" || kernel == "attention";
+}
 
 /// Attributes that place a launch rather than say what it computes.
 bool IsPlacement(std::string_view name) { return name == "at" || name == "stream" || name == "layer"; }
@@ -69,7 +77,7 @@ class Planner {
 
   absl::Status AddFunction(const Function& function) {
     places_.clear();
-    launches_.clear();
+    launch_numbers_.clear();
     max_tokens_ = function.name() == "decode" ? 1 : result_.plan.max_tokens;
     PlanFunction planned;
     for (size_t i = 0; i < function.num_arguments(); ++i) {
@@ -85,14 +93,28 @@ class Planner {
                          " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
     }
-    ASSIGN_OR_RETURN(order_, StreamOrder::Of(function));
+    ASSIGN_OR_RETURN(const StreamOrder order, StreamOrder::Of(function));
+    std::vector<KernelSpec> specs;
     for (const auto& op : function.ops()) {
-      launches_.push_back(op.get());
-      ASSIGN_OR_RETURN(Launch launch, AddLaunch(*op));
-      const std::vector<size_t>& waits = order_->Waits(planned.launches.size());
+      KernelSpec spec;
+      ASSIGN_OR_RETURN(Launch launch, MakeLaunch(*op, &spec));
+      const std::vector<size_t>& waits = order.Waits(planned.launches.size());
       launch.waits.assign(waits.begin(), waits.end());
+      launch_numbers_[op.get()] = planned.launches.size();
       planned.launches.push_back(std::move(launch));
+      specs.push_back(std::move(spec));
     }
+    const std::vector<JointLaunches> joints = JoinLaunches(planned.launches, specs, order, target_.kernels());
+    for (const JointLaunches& joint : joints) {
+      planned.joints.push_back({{joint.launches.begin(), joint.launches.end()}, "", {}});
+    }
+    ASSIGN_OR_RETURN(const PlanGraph graph, PlanGraph::Of(planned, ""));
+    for (const auto& op : function.ops()) {
+      const size_t number = launch_numbers_.at(op.get());
+      RETURN_IF_ERROR(FinishLaunch(*op, graph, planned, &specs[number]));
+    }
+    RETURN_IF_ERROR(FinishJoints(specs, planned));
+    std::move(specs.begin(), specs.end(), std::back_inserter(result_.kernels));
     for (size_t i = 0; i < function.returns().size(); ++i) {
       if (function.return_names()[i] == "logits") {
         planned.logits = places_.at(function.returns()[i]);
@@ -138,24 +160,24 @@ class Planner {
     return op.result()->type().dtype == DType::kIndex ? op.result()->type().shape[0].symbol() : "";
   }
 
-  absl::StatusOr<Launch> AddLaunch(const Operation& op) {
+  /// The launch with its places and attributes; its kernel's spec without what depends on other launches.
+  absl::StatusOr<Launch> MakeLaunch(const Operation& op, KernelSpec* spec) {
     const auto at = op.GetAttribute<std::vector<int64_t>>("at");
     if (!at || at->size() != op.num_results()) {
       return UserError(op.Describe(), " has no place for its results; run plan-buffers");
     }
     Launch launch;
-    KernelSpec spec;
     launch.kernel = op.name().substr(kLaunchPrefix.size());
     for (Value* operand : op.operands()) {
       if (operand != nullptr && operand->type().rank() == 0) {
         continue;  // past: every kernel knows it
       }
-      spec.operands.push_back(operand == nullptr ? std::nullopt : std::optional<Type>(SpecType(operand->type())));
+      spec->operands.push_back(operand == nullptr ? std::nullopt : std::optional<Type>(SpecType(operand->type())));
       launch.args.push_back(operand == nullptr ? BufferRef{} : Place(*operand));
     }
     for (size_t i = 0; i < op.num_results(); ++i) {
       const Value* value = op.result(i);
-      spec.results.push_back(SpecType(value->type()));
+      spec->results.push_back(SpecType(value->type()));
       if ((*at)[i] >= 0) {
         ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(op, *value, max_tokens_));
         places_[value] = Arena((*at)[i], bytes);
@@ -164,9 +186,8 @@ class Planner {
       }
       launch.args.push_back(places_[value]);
     }
-    FillAttributes(op, &launch, &spec);
-    RETURN_IF_ERROR(Price(op, spec, &launch));
-    result_.kernels.push_back(std::move(spec));
+    FillAttributes(op, &launch, spec);
+    RETURN_IF_ERROR(WithContext(target_.kernels().Supports(*spec), op.Describe()));
     return launch;
   }
 
@@ -197,30 +218,58 @@ class Planner {
         spec->attributes[key] = value;
       }
     }
-    if (op.Is("sched.launch @sparse_fc1") && HasEarlyList(op)) {
-      spec->attributes[kEarlyList] = true;
-    }
     if (launch->kernel == "gemm_transposed") {
       // One builtin serves both layouts.
       launch->kernel = "gemm";
       spec->kernel = "gemm";
       spec->attributes["transposed"] = true;
     }
-    for (const auto& [key, value] : spec->attributes) {
-      launch->params[key] = ToJson(value);
-    }
   }
 
-  absl::Status Price(const Operation& op, const KernelSpec& spec, Launch* launch) const {
-    const KernelTable& table = target_.kernels();
-    RETURN_IF_ERROR(WithContext(table.Supports(spec), op.Describe()));
-    ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
+  /// What depends on which launches have ended when the launch starts.
+  absl::Status FinishLaunch(const Operation& op, const PlanGraph& graph, PlanFunction& planned,
+                            KernelSpec* spec) const {
+    Launch& launch = planned.launches[launch_numbers_.at(&op)];
+    ASSIGN_OR_RETURN(launch.grids, Grids(*spec));
+    if (!launch.grids.empty() && ReadsListEarly(launch.kernel) && HasEarlyList(op, graph, planned)) {
+      spec->attributes[kEarlyList] = true;
+    }
+    for (const auto& [key, value] : spec->attributes) {
+      launch.params[key] = ToJson(value);
+    }
+    return Price(*spec, &launch);
+  }
+
+  absl::Status FinishJoints(const std::vector<KernelSpec>& specs, PlanFunction& planned) {
+    for (Joint& joint : planned.joints) {
+      std::vector<const Launch*> launches;
+      std::vector<const KernelSpec*> parts;
+      for (const int64_t launch : joint.launches) {
+        launches.push_back(&planned.launches[static_cast<size_t>(launch)]);
+        parts.push_back(&specs[static_cast<size_t>(launch)]);
+      }
+      KernelSpec spec = JointSpecOf(launches, parts);
+      ASSIGN_OR_RETURN(joint.symbol, target_.kernels().Symbol(spec));
+      ASSIGN_OR_RETURN(joint.grids, Grids(spec));
+      result_.kernels.push_back(std::move(spec));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::map<std::string, LaunchGrid>> Grids(const KernelSpec& spec) const {
+    std::map<std::string, LaunchGrid> grids;
     for (const std::string& isa : target_.isas()) {
-      ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, table.Grid(spec, isa));
+      ASSIGN_OR_RETURN(const std::optional<LaunchGrid> grid, target_.kernels().Grid(spec, isa));
       if (grid.has_value()) {
-        launch->grids[isa] = *grid;
+        grids[isa] = *grid;
       }
     }
+    return grids;
+  }
+
+  absl::Status Price(const KernelSpec& spec, Launch* launch) const {
+    const KernelTable& table = target_.kernels();
+    ASSIGN_OR_RETURN(launch->symbol, table.Symbol(spec));
     ASSIGN_OR_RETURN(const KernelCost cost, table.Cost(spec));
     launch->bytes = cost.bytes;
     launch->flops = cost.flops;
@@ -244,44 +293,30 @@ class Planner {
     return absl::OkStatus();
   }
 
-  /// Whether `op`, the next launch, reads a list that is there when it starts, even if it starts before those ahead of
-  /// it end. The list stays until `op` has ended: its place in the arena is taken.
-  bool HasEarlyList(const Operation& op) const {
+  /// Whether `op` reads a list that is there when it starts, even if it starts before those ahead of it end. The list
+  /// stays until `op` has ended: its place in the arena is taken.
+  bool HasEarlyList(const Operation& op, const PlanGraph& graph, const PlanFunction& planned) const {
     for (const Value* operand : op.operands()) {
-      if (operand != nullptr && operand->type().dtype == DType::kIndex) {
-        const auto writer = std::find(launches_.begin(), launches_.end(), operand->producer());
-        return writer != launches_.end() && EndsEarly(static_cast<size_t>(writer - launches_.begin()), op);
+      if (operand != nullptr && operand->type().dtype == DType::kIndex && operand->producer() != nullptr) {
+        const size_t writer = graph.NodeOf(launch_numbers_.at(operand->producer()));
+        return EndsEarly(writer, graph.NodeOf(launch_numbers_.at(&op)), graph, planned);
       }
     }
     return false;
   }
 
-  /// Whether launch number `writer` is certain to have ended when `op` starts. Where several launches are right ahead
-  /// of `op`, those of other streams have ended. One of its own stream, or a single one, has let `op` start; if it had
-  /// waited for those ahead of it by then, they have ended.
-  bool EndsEarly(size_t writer, const Operation& op) const {
-    const auto number = static_cast<size_t>(std::find(launches_.begin(), launches_.end(), &op) - launches_.begin());
-    const std::vector<size_t>& waits = order_->Waits(number);
-    const auto previous = std::find_if(launches_.rend() - static_cast<ptrdiff_t>(number), launches_.rend(),
-                                       [&](const Operation* other) { return StreamOf(*other) == StreamOf(op); });
-    const bool has_previous = previous != launches_.rend();
-    if (waits.size() + (has_previous ? 1 : 0) > 1 && std::any_of(waits.begin(), waits.end(), [&](size_t wait) {
-          return wait == writer || order_->EndsBefore(writer, wait);
-        })) {
-      return true;
+  /// Whether node `writer` is certain to have ended when `node` starts. Where a node follows several, it starts when
+  /// they have ended. A single one has let it start; if it had waited for those ahead of it by then, they have ended.
+  bool EndsEarly(size_t writer, size_t node, const PlanGraph& graph, const PlanFunction& planned) const {
+    const std::vector<size_t>& before = graph.nodes()[node].before;
+    if (before.size() != 1) {
+      return graph.Follows(node, writer);
     }
-    if (!has_previous && waits.empty()) {
-      return false;
-    }
-    const size_t last = has_previous ? static_cast<size_t>(launches_.rend() - previous) - 1 : waits.back();
-    const Operation& ahead = *launches_[last];
-    if (!target_.kernels().NextFindsEarlierEnded(ahead.name().substr(kLaunchPrefix.size()))) {
-      return EndsEarly(writer, ahead);
-    }
-    return order_->EndsBefore(writer, last);
+    const PlanGraph::Node& ahead = graph.nodes()[before.front()];
+    const bool waited = ahead.joint != nullptr ||
+                        target_.kernels().NextFindsEarlierEnded(planned.launches[ahead.launches.front()].kernel);
+    return waited ? graph.Follows(before.front(), writer) : EndsEarly(writer, before.front(), graph, planned);
   }
-
-  static int64_t StreamOf(const Operation& op) { return op.GetAttribute<int64_t>("stream").value_or(0); }
 
   static GemmSpec Gemm(const KernelSpec& spec) {
     const Type& w = *spec.operands[1];
@@ -302,10 +337,9 @@ class Planner {
   LaunchPlan result_;
   std::map<std::string, int64_t> cache_numbers_;
   std::map<const Weight*, int64_t> weight_numbers_;
-  std::map<const Value*, BufferRef> places_;  // of the function being planned
-  std::vector<const Operation*> launches_;    // of that function up to the one being planned
-  std::optional<StreamOrder> order_;          // of that function
-  int64_t max_tokens_ = 1;                    // of one call of that function
+  std::map<const Value*, BufferRef> places_;           // of the function being planned
+  std::map<const Operation*, size_t> launch_numbers_;  // of that function
+  int64_t max_tokens_ = 1;                             // of one call of that function
   int64_t arena_ = 0;
 };
 

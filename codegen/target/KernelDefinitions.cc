@@ -1,4 +1,5 @@
 // The kernels of the [sched] stratum: signature, symbol and cost of each. Emitters belong to the targets.
+#include <algorithm>
 #include <bit>
 
 #include "absl/strings/str_cat.h"
@@ -94,7 +95,7 @@ KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastR
 std::string AttentionSymbol(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
-                      FloatBits(s.scale), s.listed ? "_list" : "");
+                      FloatBits(s.scale), s.listed ? "_list" : "", ListSuffix(s.early_list));
 }
 
 // The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token.
@@ -131,7 +132,7 @@ KernelCost CompactCost(const KernelSpec& spec) {
 std::string SparseQkvSymbol(const KernelSpec& spec) {
   const SparseQkvShape s = MatchSparseQkv(spec).value();
   return absl::StrCat(Head(spec, s.dtype, "tokens"), "_k", s.width, "_h", s.heads, "_b", static_cast<int>(s.bias),
-                      NormSuffix(s.norm));
+                      NormSuffix(s.norm), ListSuffix(s.early_list));
 }
 
 // A row costs its weights, its bias and its result.
@@ -146,7 +147,7 @@ KernelCost SparseQkvCost(const KernelSpec& spec) {
 std::string SparseOutSymbol(const KernelSpec& spec) {
   const SparseOutShape s = MatchSparseOut(spec).value();
   return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, "_h", s.heads, "_b",
-                      static_cast<int>(s.bias), "_r", static_cast<int>(s.residual));
+                      static_cast<int>(s.bias), "_r", static_cast<int>(s.residual), ListSuffix(s.early_list));
 }
 
 // An entry costs its columns and its part of x.
@@ -215,6 +216,21 @@ std::string NoSymbol(const KernelSpec& spec) {
   return {};
 }
 
+const KernelDefinition* DefinitionOf(const std::string& kernel) {
+  const std::vector<KernelDefinition>& all = KernelDefinitions();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const KernelDefinition& definition) { return definition.name == kernel; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string JointSymbol(const KernelSpec& spec) {
+  std::string symbol = spec.kernel;
+  for (const KernelSpec& part : spec.parts) {
+    absl::StrAppend(&symbol, "__", DefinitionOf(part.kernel)->symbol(part));
+  }
+  return symbol;
+}
+
 // What the runtime runs by itself has no shape.
 std::string RuntimeKernelSymbol(const KernelSpec& spec) { return spec.kernel; }
 
@@ -231,6 +247,20 @@ absl::Status Supports(const KernelSpec& spec) {
 }
 
 }  // namespace
+
+absl::Status MatchJoint(const KernelSpec& spec) {
+  if (spec.parts.size() < 2) {
+    return absl::UnimplementedError("kernel 'joint': needs at least two parts");
+  }
+  for (const KernelSpec& part : spec.parts) {
+    const KernelDefinition* definition = DefinitionOf(part.kernel);
+    if (definition == nullptr || definition->builtin || !part.parts.empty()) {
+      return absl::UnimplementedError(absl::StrCat("kernel 'joint': '", part.kernel, "' can be no part of it"));
+    }
+    RETURN_IF_ERROR(definition->supports(part));
+  }
+  return absl::OkStatus();
+}
 
 const std::vector<KernelDefinition>& KernelDefinitions() {
   static const std::vector<KernelDefinition> definitions = {
@@ -250,6 +280,7 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"select", false, &Supports<MatchSelect>, &SelectSymbol, &SelectCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
       {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},
+      {kJointKernel, false, &MatchJoint, &JointSymbol, &NoCost},
       {"argmax", false, &Supports<MatchArgmax>, &ArgmaxSymbol, &ArgmaxCost},
       {kAdvanceKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost},
       {kSyntheticFillKernel, false, &SupportsRuntimeKernel, &RuntimeKernelSymbol, &NoCost}};

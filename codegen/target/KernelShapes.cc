@@ -132,7 +132,8 @@ absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
                        match.Width(cache, 3, "the head width"),
                        match.Size(cache, 2, "the positions"),
                        static_cast<float>(match.Attribute<double>("scale", 1.0)),
-                       match.Optional(2, "the list of heads", kIndexList, 1).has_value()};
+                       match.Optional(2, "the list of heads", kIndexList, 1).has_value(),
+                       match.Attribute<bool>(kEarlyList, false)};
   match.Require(!shape.listed || shape.tokens == Dim(1), "a list of heads is for one token");
   match.Require(shape.heads > 0, "attribute heads must be positive");
   match.ExpectShape(qkv, {shape.tokens, 3 * shape.heads * shape.head_dim}, "qkv");
@@ -166,8 +167,9 @@ absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec) {
   SpecMatcher match(spec, 6, 1);
   const Type w = match.Operand(1, "w", kMatrix, 2);
   const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
-  SparseQkvShape shape{match.Width(w, 1, "the width"), match.Attribute<int64_t>("heads", 0), w.dtype, bias.has_value(),
-                       Norm{}};
+  SparseQkvShape shape{
+      match.Width(w, 1, "the width"),          match.Attribute<int64_t>("heads", 0), w.dtype, bias.has_value(), Norm{},
+      match.Attribute<bool>(kEarlyList, false)};
   match.ExpectShape(w, {3 * shape.width, shape.width}, "w");
   match.Operand(3, "the list of heads", kIndexList, 1);
   CheckHeads(match, shape.width, shape.heads);
@@ -191,7 +193,8 @@ absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec) {
                        match.Attribute<int64_t>("heads", 0),
                        w.dtype,
                        bias.has_value(),
-                       residual.has_value()};
+                       residual.has_value(),
+                       match.Attribute<bool>(kEarlyList, false)};
   match.Operand(4, "the list of heads", kIndexList, 1);
   CheckHeads(match, shape.k, shape.heads);
   match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");

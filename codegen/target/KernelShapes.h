@@ -50,6 +50,8 @@ struct Norm {
 /// An attribute that the plan gives to a launch that reads a list: whoever wrote the list has ended before this launch
 /// starts, even where it starts before those ahead of it end.
 inline constexpr char kEarlyList[] = "early_list";
+/// An attribute of a joint kernel: all parts multiply with the vector of the first, normalised alike.
+inline constexpr char kSameInput[] = "same_input";
 
 /// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
 struct LinearShape {
@@ -82,6 +84,7 @@ struct AttentionShape {
   int64_t positions;
   float scale;
   bool listed;
+  bool early_list;
 };
 [[nodiscard]] absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec);
 
@@ -105,6 +108,7 @@ struct SparseQkvShape {
   DType dtype;
   bool bias;
   Norm norm;
+  bool early_list;
 
   [[nodiscard]] int64_t head_dim() const { return width / heads; }
 };
@@ -118,6 +122,7 @@ struct SparseOutShape {
   DType dtype;
   bool bias;
   bool residual;
+  bool early_list;
 
   [[nodiscard]] int64_t head_dim() const { return k / heads; }
 };
@@ -157,6 +162,9 @@ struct SparseFc2Shape {
   bool residual;
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
+
+/// The parts of a joint kernel: none of them a joint one, each supported by its definition.
+[[nodiscard]] absl::Status MatchJoint(const KernelSpec& spec);
 
 /// choice i32<1> is the number of the largest of n logits f32<1, n>.
 struct ArgmaxShape {

@@ -20,6 +20,7 @@ struct KernelSpec {
   std::vector<std::optional<Type>> operands;
   std::vector<Type> results;
   AttributeMap attributes;
+  std::vector<KernelSpec> parts = {};  ///< Of a joint kernel, whose arguments are theirs one after the other.
 
   friend bool operator==(const KernelSpec&, const KernelSpec&) = default;
 };

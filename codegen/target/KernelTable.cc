@@ -48,7 +48,7 @@ absl::StatusOr<KernelCost> KernelTable::Cost(const KernelSpec& spec) const {
 absl::StatusOr<std::optional<LaunchGrid>> KernelTable::Grid(const KernelSpec& spec, std::string_view isa) const {
   RETURN_IF_ERROR(Supports(spec));
   const KernelEntry* entry = Find(spec.kernel);
-  return entry->emitter.grid == nullptr ? std::nullopt : std::optional(entry->emitter.grid(spec, isa));
+  return entry->emitter.grid == nullptr ? std::nullopt : entry->emitter.grid(spec, isa);
 }
 
 bool KernelTable::NextFindsEarlierEnded(std::string_view kernel) const {

@@ -36,6 +36,8 @@ struct KernelDefinition {
 inline constexpr char kSyntheticFillKernel[] = "synthetic_fill";
 /// The kernel that makes the chosen token the next one, for targets whose runtime lets the device go on by itself.
 inline constexpr char kAdvanceKernel[] = "advance";
+/// A kernel that does the work of several launches at once, its parts; none of them waits for another.
+inline constexpr char kJointKernel[] = "joint";
 /// Whether the runtime runs the kernel by itself: no launch of a plan names it, and its spec is empty.
 [[nodiscard]] inline bool IsRuntimeKernel(std::string_view kernel) {
   return kernel == kSyntheticFillKernel || kernel == kAdvanceKernel;
@@ -49,7 +51,8 @@ struct KernelEmitter {
   std::string_view kernel;
   void (*emit)(EmitContext& context, const KernelSpec& spec) = nullptr;
   /// How a launch is spread over a device of an instruction set; null for a CPU, whose threads share any launch.
-  LaunchGrid (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
+  /// Nothing for a joint kernel that an instruction set has not.
+  std::optional<LaunchGrid> (*grid)(const KernelSpec& spec, std::string_view isa) = nullptr;
   /// What the target accepts of the specs that the definition supports: OK, or an Unimplemented error. Null: all.
   absl::Status (*limits)(const KernelSpec& spec) = nullptr;
   /// On devices that start a launch before those ahead of it end: this kernel lets the next one start at once. All
@@ -80,10 +83,10 @@ class KernelTable {
   /// The symbol; empty for a builtin. An error if the spec is not supported. The same holds for Cost, Grid and Emit.
   [[nodiscard]] absl::StatusOr<std::string> Symbol(const KernelSpec& spec) const;
   [[nodiscard]] absl::StatusOr<KernelCost> Cost(const KernelSpec& spec) const;
-  /// Nothing for a builtin, and on targets without grids.
+  /// Nothing for a builtin, on targets without grids, and for a joint kernel that `isa` has not.
   [[nodiscard]] absl::StatusOr<std::optional<LaunchGrid>> Grid(const KernelSpec& spec, std::string_view isa) const;
   /// Whether a launch after one of `kernel` starts only when all that came before that one has ended: so it is where
-  /// grids are launched, except after kernels that let it start first.
+  /// grids are launched, except after kernels that let it start first; a joint kernel doesn't.
   [[nodiscard]] bool NextFindsEarlierEnded(std::string_view kernel) const;
   /// Emits, for a builtin, what the runtime calls beside it, if anything.
   [[nodiscard]] absl::Status Emit(EmitContext& context, const KernelSpec& spec) const;

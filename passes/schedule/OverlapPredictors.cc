@@ -1,4 +1,4 @@
-// OverlapPredictors.cc: lets predictors run beside launches that don't need them, on a stream of their own.
+// OverlapPredictors.cc: lets predictors run beside launches that don't need them, on streams of their own.
 //
 // What waits for what follows from the operands, so only streams are set here; see StreamOrder.
 #include <algorithm>
@@ -11,7 +11,9 @@
 namespace dejavu {
 namespace {
 
-constexpr int64_t kPredictorStream = 1;
+// Chains of one stream would wait for each other.
+constexpr int64_t kNeuronsStream = 1;
+constexpr int64_t kHeadsStream = 2;
 
 class Overlapping {
  public:
@@ -33,17 +35,24 @@ class Overlapping {
       std::set<Operation*> chain;
       Collect(op, chain);
       done.insert(chain.begin(), chain.end());
+      if (!RunsBeside(chain)) {
+        continue;
+      }
+      const bool is_heads = std::any_of(chain.begin(), chain.end(), &ListsHeads);
       for (Operation* link : chain) {
-        if (RunsBeside(chain)) {
-          link->SetAttribute("stream", kPredictorStream);
-          ++moved;
-        }
+        link->SetAttribute("stream", is_heads ? kHeadsStream : kNeuronsStream);
+        ++moved;
       }
     }
     return moved;
   }
 
  private:
+  static bool ListsHeads(const Operation* op) {
+    const Type& type = op->result()->type();
+    return type.dtype == DType::kIndex && type.shape[0] == Dim("heads");
+  }
+
   /// Adds `op` and the predictors that are linked to it by their results.
   void Collect(Operation* op, std::set<Operation*>& chain) {  // NOLINT(misc-no-recursion): chains are short
     if (op == nullptr || !IsPredictorLaunch(*op) || !chain.insert(op).second) {
@@ -101,7 +110,7 @@ absl::Status OverlapPredictors(Module& module, PassContext& context) {
 
 const PassInfo kOverlapPredictorsPass = {
     .name = "overlap-predictors",
-    .summary = "Puts predictors that something can run beside on a stream of their own.",
+    .summary = "Puts predictors that something can run beside on streams of their own, those of neurons and of heads.",
     .example =
         R"(before  %f = sched.launch @certified_test(%n, @q, @r) on stream0   %y = sched.launch @linear(%n, @w) on stream0
         %h = sched.launch @sparse_fc1(%y, @f, @b, %active) on stream0

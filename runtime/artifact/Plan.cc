@@ -78,16 +78,36 @@ absl::StatusOr<LaunchGrid> ReadGrid(const JsonObject& object) {
   return grid;
 }
 
-absl::Status ReadGrids(const JsonObject& object, Launch& launch) {
+absl::Status ReadGrids(const JsonObject& object, std::map<std::string, LaunchGrid>& to) {
   ASSIGN_OR_RETURN(const Json* grids, object.Member("grids"));
   const std::string path = absl::StrCat(object.path(), ".grids");
   RETURN_IF_ERROR(JsonObject(*grids, path).Check());
   for (const auto& [isa, value] : grids->items()) {
     const JsonObject grid(value, absl::StrCat(path, ".", isa));
     RETURN_IF_ERROR(grid.Check());
-    ASSIGN_OR_RETURN(launch.grids[isa], ReadGrid(grid));
+    ASSIGN_OR_RETURN(to[isa], ReadGrid(grid));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> ReadSymbol(const JsonObject& object) {
+  ASSIGN_OR_RETURN(std::string symbol, object.String("symbol"));
+  if (symbol.empty() || symbol.find('\0') != std::string::npos) {
+    return UserError(object.Name("symbol"), " must be the name of a function");
+  }
+  return symbol;
+}
+
+absl::StatusOr<std::vector<int64_t>> ReadIntegers(const JsonObject& object, const char* key) {
+  ASSIGN_OR_RETURN(const Json* array, object.Array(key));
+  std::vector<int64_t> values;
+  for (const Json& value : *array) {
+    if (!value.is_number_integer()) {
+      return UserError(object.Name(key), " must hold integers");
+    }
+    values.push_back(value.get<int64_t>());
+  }
+  return values;
 }
 
 absl::Status ReadCode(const JsonObject& object, Launch& launch) {
@@ -99,13 +119,10 @@ absl::Status ReadCode(const JsonObject& object, Launch& launch) {
     if (object.Has("builtin")) {
       return UserError(object.Name("grids"), " do not belong to a builtin");
     }
-    RETURN_IF_ERROR(ReadGrids(object, launch));
+    RETURN_IF_ERROR(ReadGrids(object, launch.grids));
   }
   if (!object.Has("builtin")) {
-    ASSIGN_OR_RETURN(launch.symbol, object.String("symbol"));
-    if (launch.symbol.empty() || launch.symbol.find('\0') != std::string::npos) {
-      return UserError(object.Name("symbol"), " must be the name of a function");
-    }
+    ASSIGN_OR_RETURN(launch.symbol, ReadSymbol(object));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const std::string builtin, object.String("builtin"));
@@ -155,13 +172,7 @@ absl::StatusOr<Launch> ReadLaunch(const JsonObject& object) {
   ASSIGN_OR_RETURN(launch.kernel, object.String("kernel"));
   ASSIGN_OR_RETURN(launch.stream, object.IntegerOr("stream", 0, kMaxCount, 0));
   if (object.Has("waits")) {
-    ASSIGN_OR_RETURN(const Json* waits, object.Array("waits"));
-    for (const Json& wait : *waits) {
-      if (!wait.is_number_integer()) {
-        return UserError(object.Name("waits"), " must hold integers");
-      }
-      launch.waits.push_back(wait.get<int64_t>());
-    }
+    ASSIGN_OR_RETURN(launch.waits, ReadIntegers(object, "waits"));
   }
   ASSIGN_OR_RETURN(const Json* args, object.Array("args"));
   for (size_t i = 0; i < args->size(); ++i) {
@@ -188,6 +199,18 @@ absl::StatusOr<PlanFunction> ReadFunction(const JsonObject& object) {
     const JsonObject entry((*launches)[i], absl::StrCat(object.path(), ".launches[", i, "]"));
     ASSIGN_OR_RETURN(Launch launch, ReadLaunch(entry));
     function.launches.push_back(std::move(launch));
+  }
+  if (object.Has("joints")) {
+    ASSIGN_OR_RETURN(const Json* joints, object.Array("joints"));
+    for (size_t i = 0; i < joints->size(); ++i) {
+      const JsonObject entry((*joints)[i], absl::StrCat(object.path(), ".joints[", i, "]"));
+      RETURN_IF_ERROR(entry.Check());
+      Joint joint;
+      ASSIGN_OR_RETURN(joint.launches, ReadIntegers(entry, "launches"));
+      ASSIGN_OR_RETURN(joint.symbol, ReadSymbol(entry));
+      RETURN_IF_ERROR(ReadGrids(entry, joint.grids));
+      function.joints.push_back(std::move(joint));
+    }
   }
   return function;
 }
@@ -342,6 +365,13 @@ Json PlanToJson(const Plan& plan) {
     }
     for (const Launch& launch : function.launches) {
       entry["launches"].push_back(LaunchToJson(launch));
+    }
+    for (const Joint& joint : function.joints) {
+      Json grids = Json::object();
+      for (const auto& [isa, grid] : joint.grids) {
+        grids[isa] = GridToJson(grid);
+      }
+      entry["joints"].push_back({{"launches", joint.launches}, {"symbol", joint.symbol}, {"grids", std::move(grids)}});
     }
   }
   return json;

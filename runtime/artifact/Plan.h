@@ -93,11 +93,19 @@ struct Launch {
   nlohmann::json params;                    ///< The kernel's attributes as the compiler wrote them, or null.
 };
 
+/// Launches that wait for none of each other, as one kernel of devices that have it. On others they run one by one.
+struct Joint {
+  std::vector<int64_t> launches;  ///< Their numbers in the order of the kernel's arguments, at least two.
+  std::string symbol;             ///< The function in the code file; its arguments are theirs, one after the other.
+  std::map<std::string, LaunchGrid> grids;  ///< By instruction set: those that have the kernel.
+};
+
 struct PlanFunction {
   BufferRef tokens;  ///< i32<T>
   BufferRef logits;  ///< f32<1,V>
   BufferRef choice;  ///< i32<1>: the likeliest token, -1 where there is none; absent where the host chooses.
   std::vector<Launch> launches;
+  std::vector<Joint> joints = {};  ///< No launch is in two of them, and they don't make launches wait for themselves.
 };
 
 struct CacheInfo {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "ir/base/Status.h"
+#include "runtime/artifact/PlanGraph.h"
 
 namespace dejavu {
 namespace {
@@ -125,7 +126,7 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
     }
     RETURN_IF_ERROR(CheckCosts(plan, launch, path));
   }
-  return absl::OkStatus();
+  return WithContext(PlanGraph::Of(function, "").status(), absl::StrCat("field '", name, ".joints'"));
 }
 
 }  // namespace

@@ -16,6 +16,13 @@ namespace {
 // What a kernel surely gets without asking: 48 KiB, less what it declares itself.
 constexpr int64_t kPlainSharedBytes = 32 * 1024;
 
+absl::Status CheckShared(const LaunchGrid& grid, const CudaDevice& device) {
+  return grid.shared <= device.max_shared_bytes()
+             ? absl::OkStatus()
+             : UserError("needs ", grid.shared, " bytes of shared memory a block, but ", device.name(), " has ",
+                         device.max_shared_bytes());
+}
+
 /// What a function of a plan must be to run here with the code for `isa`, beyond what every plan is checked for.
 absl::Status CheckFunction(const PlanFunction& function, const std::string& name, const std::string& isa,
                            const CudaDevice& device) {
@@ -33,9 +40,13 @@ absl::Status CheckFunction(const PlanFunction& function, const std::string& name
     if (grid == launch.grids.end()) {
       return UserError(path, ": kernel '", launch.kernel, "' has no grid for ", isa);
     }
-    if (grid->second.shared > device.max_shared_bytes()) {
-      return UserError(path, ": needs ", grid->second.shared, " bytes of shared memory a block, but ", device.name(),
-                       " has ", device.max_shared_bytes());
+    RETURN_IF_ERROR(WithContext(CheckShared(grid->second, device), path));
+  }
+  for (size_t i = 0; i < function.joints.size(); ++i) {
+    const auto grid = function.joints[i].grids.find(isa);
+    if (grid != function.joints[i].grids.end()) {
+      RETURN_IF_ERROR(
+          WithContext(CheckShared(grid->second, device), absl::StrCat("field 'functions.", name, ".joints[", i, "]'")));
     }
   }
   return absl::OkStatus();
@@ -107,6 +118,12 @@ absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
       has_gemm = has_gemm || launch.gemm.has_value();
       if (!launch.gemm.has_value()) {
         shared[launch.symbol] = std::max(shared[launch.symbol], launch.grids.at(isa_).shared);
+      }
+    }
+    for (const Joint& joint : plan.FindFunction(name)->joints) {
+      const auto grid = joint.grids.find(isa_);
+      if (grid != joint.grids.end()) {
+        shared[joint.symbol] = std::max(shared[joint.symbol], grid->second.shared);
       }
     }
   }
@@ -188,13 +205,20 @@ std::string CudaModel::DeviceName(int /*threads*/) const {
 
 BoundLaunch CudaModel::Bind(const Launch& launch) const {
   BoundLaunch bound;
-  bound.launch = &launch;
-  if (launch.gemm.has_value()) {
-    return bound;
+  if (!launch.gemm.has_value()) {
+    bound = Bind(launch.symbol, launch.grids.at(isa_));
   }
-  const LaunchGrid& grid = launch.grids.at(isa_);
+  bound.launch = &launch;
+  return bound;
+}
+
+BoundLaunch CudaModel::Bind(const Joint& joint) const { return Bind(joint.symbol, joint.grids.at(isa_)); }
+
+BoundLaunch CudaModel::Bind(const std::string& symbol, const LaunchGrid& grid) const {
+  BoundLaunch bound;
   const int64_t most = grid.per_sm * device_->multiprocessors();
-  bound.function = functions_.at(launch.symbol);
+  bound.symbol = symbol;
+  bound.function = functions_.at(symbol);
   bound.blocks = static_cast<uint32_t>(grid.per_sm == 0 ? grid.blocks : std::min(grid.blocks, most));
   bound.threads = static_cast<uint32_t>(grid.threads);
   bound.shared_bytes = static_cast<uint32_t>(grid.shared);

@@ -42,6 +42,8 @@ class CudaModel final : public DeviceModel {
   [[nodiscard]] const GemmKernels& gemm_kernels() const { return gemm_kernels_; }
   /// The kernel of `launch`, null for a builtin, and its geometry on this device; the params are left empty.
   [[nodiscard]] BoundLaunch Bind(const Launch& launch) const;
+  /// The same of a joint that has a grid for isa().
+  [[nodiscard]] BoundLaunch Bind(const Joint& joint) const;
   /// The kernel of GreedyLoop; null where plan or code have no choice of tokens.
   [[nodiscard]] FunctionHandle advance() const { return advance_; }
   /// The tensor Plan::weights[index].
@@ -55,6 +57,7 @@ class CudaModel final : public DeviceModel {
   void OpenBlas(const Plan& plan);
   absl::Status LoadKernels(const ArtifactReader& artifact, const Plan& plan);
   absl::Status FindKernels(const Plan& plan, const std::string& path);
+  [[nodiscard]] BoundLaunch Bind(const std::string& symbol, const LaunchGrid& grid) const;
   absl::StatusOr<FunctionHandle> FindKernel(const std::string& symbol, const std::string& path) const;
   absl::Status LoadWeights(const ArtifactReader& artifact, const Plan& plan, const WeightOptions& options);
   absl::Status MakeWeights(const ArtifactReader& artifact, const Plan& plan);

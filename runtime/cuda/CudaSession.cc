@@ -59,11 +59,15 @@ absl::Status CudaSession::Init() {
     gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), ProductMemory());
   }
   last_logits_ = plan_.FindFunction("decode")->logits;
-  const std::vector<LaunchEdge> edges =
-      LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), device_.has_early_launch());
+  ASSIGN_OR_RETURN(nodes_, PlanGraph::Of(*plan_.FindFunction("decode"), model_.isa()));
   const Input input = ControlInput();
-  ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, &input, launches_, edges, stream_.get()));
+  ASSIGN_OR_RETURN(graph_,
+                   MakeDecodeGraph(device_, &input, BindNodes(), Edges(device_.has_early_launch()), stream_.get()));
   return Synchronize();
+}
+
+std::vector<LaunchEdge> CudaSession::Edges(bool allow_early) const {
+  return LaunchEdges(*nodes_, plan_.FindFunction("decode")->launches, model_.isa(), allow_early);
 }
 
 std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) const {
@@ -77,13 +81,38 @@ std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) 
       launches.push_back(std::move(bound));
       continue;
     }
-    bound.params.push_back(ControlInput().to);
-    if (launch.grids.at(model_.isa()).scratch > 0) {
-      bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
-    }
+    BindCall(launch.stream, launch.grids.at(model_.isa()), bound);
     launches.push_back(std::move(bound));
   }
   return launches;
+}
+
+std::vector<BoundLaunch> CudaSession::BindNodes() const {
+  const PlanFunction& decode = *plan_.FindFunction("decode");
+  std::vector<BoundLaunch> nodes;
+  for (const PlanGraph::Node& node : nodes_->nodes()) {
+    if (node.joint == nullptr) {
+      nodes.push_back(launches_[node.launches.front()]);
+      continue;
+    }
+    BoundLaunch bound = model_.Bind(*node.joint);
+    for (const int64_t launch : node.joint->launches) {
+      for (const BufferRef& ref : decode.launches[static_cast<size_t>(launch)].args) {
+        bound.params.push_back(Address(ref));
+      }
+    }
+    BindCall(StreamOf(*node.joint, decode), node.joint->grids.at(model_.isa()), bound);
+    nodes.push_back(std::move(bound));
+  }
+  return nodes;
+}
+
+/// Adds what every kernel gets behind its operands and results.
+void CudaSession::BindCall(int64_t stream, const LaunchGrid& grid, BoundLaunch& bound) const {
+  bound.params.push_back(ControlInput().to);
+  if (grid.scratch > 0) {
+    bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(stream)));
+  }
 }
 
 GemmMemory CudaSession::ProductMemory() const {
@@ -172,16 +201,20 @@ absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_
   RETURN_IF_ERROR(scope.status());
   RETURN_IF_ERROR(Synchronize());
   if (traced_ == nullptr) {
-    const std::vector<LaunchEdge> edges =
-        LaunchEdges(plan_.FindFunction("decode")->launches, model_.isa(), /*allow_early=*/false);
-    ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), launches_, edges, stream_.get()));
+    ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), BindNodes(), Edges(/*allow_early=*/false),
+                                                  stream_.get()));
   }
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
   running_ = true;
   RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
   RETURN_IF_ERROR(Synchronize());
-  return traced_->Read();
+  ASSIGN_OR_RETURN(const std::vector<LaunchSpan> nodes, traced_->Read());
+  std::vector<LaunchSpan> spans;
+  for (size_t i = 0; i < launches_.size(); ++i) {
+    spans.push_back(nodes[nodes_->NodeOf(i)]);
+  }
+  return spans;
 }
 
 absl::StatusOr<int32_t> CudaSession::Choice() {
@@ -224,19 +257,18 @@ absl::Status CudaSession::MakeGreedyLoop() {
     return absl::OkStatus();
   }
   const PlanFunction& decode = *plan_.FindFunction("decode");
-  std::vector<LaunchEdge> edges = LaunchEdges(decode.launches, model_.isa(), device_.has_early_launch());
-  const std::vector<LaunchEdge> last = EdgesToEnd(decode.launches);
+  std::vector<LaunchEdge> edges = Edges(device_.has_early_launch());
+  const std::vector<LaunchEdge> last = EdgesToEnd(*nodes_);
   edges.insert(edges.end(), last.begin(), last.end());
-  advance_.symbol = kAdvanceSymbol;
   BoundLaunch advance;
-  advance.launch = &advance_;
+  advance.symbol = kAdvanceSymbol;
   advance.function = model_.advance();
   advance.threads = 32;
   // The device writes to pinned memory by the host's address of it.
   advance.params = {Address(decode.choice), ControlInput().to, reinterpret_cast<DevicePointer>(choices_)};
-  std::vector<BoundLaunch> launches = launches_;
-  launches.push_back(std::move(advance));
-  ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, launches, edges, stream_.get(), choices_));
+  std::vector<BoundLaunch> nodes = BindNodes();
+  nodes.push_back(std::move(advance));
+  ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, nodes, edges, stream_.get(), choices_));
   return absl::OkStatus();
 }
 

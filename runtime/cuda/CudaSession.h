@@ -3,6 +3,7 @@
 #define DEJAVU_RUNTIME_CUDA_CUDASESSION_H_
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -39,6 +40,10 @@ class CudaSession final : public DeviceSession {
       : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan, model.CanPrefill())) {}
   absl::Status Init();
   [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const std::string& function) const;
+  /// The nodes of the graph that decodes.
+  [[nodiscard]] std::vector<BoundLaunch> BindNodes() const;
+  [[nodiscard]] std::vector<LaunchEdge> Edges(bool allow_early) const;
+  void BindCall(int64_t stream, const LaunchGrid& grid, BoundLaunch& bound) const;
   [[nodiscard]] GemmMemory ProductMemory() const;
   absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
   absl::Status MakeGreedyLoop();
@@ -58,7 +63,8 @@ class CudaSession final : public DeviceSession {
   float* logits_ = nullptr;
   int32_t* choices_ = nullptr;  // of the greedy loop, by position
   Stream stream_;
-  std::vector<BoundLaunch> launches_;
+  std::vector<BoundLaunch> launches_;  // one by one, as they are observed
+  std::optional<PlanGraph> nodes_;     // as they are decoded
   GraphExec graph_;
   std::vector<BoundLaunch> prefill_;  // empty where the model can't
   std::unique_ptr<CudaGemm> gemm_;    // of prefill
@@ -67,7 +73,6 @@ class CudaSession final : public DeviceSession {
   std::unique_ptr<ObservedGraph> observed_;
   std::unique_ptr<GreedyLoop> greedy_;
   std::unique_ptr<TracedGraph> traced_;
-  Launch advance_;  // for messages
   std::vector<LaunchRecord> records_;
   bool running_ = false;  // whether the stream may still be at work
 };

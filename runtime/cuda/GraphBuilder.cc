@@ -27,7 +27,7 @@ absl::StatusOr<NodeHandle> GraphBuilder::AddKernel(const BoundLaunch& launch) {
   params.extra = extra.data();
   NodeHandle node = nullptr;
   RETURN_IF_ERROR(WithContext(device_.driver().GraphAddKernelNode(&node, graph_.get(), nullptr, size_t{0}, &params),
-                              launch.launch->symbol));
+                              absl::string_view(launch.symbol.data(), launch.symbol.size())));
   return node;
 }
 

@@ -13,9 +13,11 @@
 
 namespace dejavu::cuda {
 
-/// A launch with its kernel, its geometry on this device, and its arguments in the kernel's order, each an address.
+/// A launch or joint of a plan with its kernel, its geometry on this device, and its arguments in the kernel's order,
+/// each an address.
 struct BoundLaunch {
-  const Launch* launch = nullptr;
+  const Launch* launch = nullptr;  ///< Null for a joint.
+  std::string_view symbol;         ///< For messages.
   FunctionHandle function = nullptr;
   uint32_t blocks = 1;
   uint32_t threads = 1;

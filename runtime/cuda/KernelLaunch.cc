@@ -19,7 +19,7 @@ absl::Status LaunchOnStream(const CudaDevice& device, FunctionHandle function, c
 absl::Status LaunchOnStream(const CudaDevice& device, const BoundLaunch& launch, StreamHandle stream) {
   return WithContext(LaunchOnStream(device, launch.function, {launch.blocks, launch.threads, launch.shared_bytes},
                                     launch.params, stream),
-                     launch.launch->symbol);
+                     absl::string_view(launch.symbol.data(), launch.symbol.size()));
 }
 
 }  // namespace dejavu::cuda

@@ -1,4 +1,4 @@
-// Which launches of a plan wait for which: streams and waits as the edges of a graph.
+// Which nodes of a plan's graph wait for which, and how.
 #ifndef DEJAVU_RUNTIME_CUDA_LAUNCHORDER_H_
 #define DEJAVU_RUNTIME_CUDA_LAUNCHORDER_H_
 
@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "runtime/artifact/Plan.h"
+#include "runtime/artifact/PlanGraph.h"
 
 namespace dejavu::cuda {
 
-/// `to` starts after `from`: numbers of launches, or kStart for what comes before all of them.
+/// `to` starts after `from`: numbers of nodes, or kStart for what comes before all of them.
 struct LaunchEdge {
   static constexpr int kStart = -1;
   int from = kStart;
@@ -21,14 +21,13 @@ struct LaunchEdge {
   friend bool operator==(const LaunchEdge&, const LaunchEdge&) = default;
 };
 
-/// A launch follows the one before it in its stream and those in its waits, or the start if there are none. No edge is
-/// there twice. With `allow_early`, an edge between two launches whose grids for `isa` say `early` is early where it is
-/// the only one into its launch.
-[[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const std::vector<Launch>& launches, const std::string& isa,
-                                                  bool allow_early);
+/// A node follows those that the graph says, or the start if there are none. With `allow_early`, an edge between two
+/// nodes whose grids for `isa` say `early` is early where it is the only one into its node.
+[[nodiscard]] std::vector<LaunchEdge> LaunchEdges(const PlanGraph& graph, const std::vector<Launch>& launches,
+                                                  const std::string& isa, bool allow_early);
 
-/// What follows all launches: the last of each stream before number `launches.size()`.
-[[nodiscard]] std::vector<LaunchEdge> EdgesToEnd(const std::vector<Launch>& launches);
+/// What follows all nodes: those that none follows, before number `graph.nodes().size()`.
+[[nodiscard]] std::vector<LaunchEdge> EdgesToEnd(const PlanGraph& graph);
 
 }  // namespace dejavu::cuda
 

@@ -35,14 +35,21 @@ class Placer {
   int64_t bytes_ = 0;
 };
 
-/// The most that launches of each stream need with any instruction set's code.
+void AddScratch(const std::map<std::string, LaunchGrid>& grids, int64_t stream, std::map<int64_t, int64_t>& scratch) {
+  for (const auto& [isa, grid] : grids) {
+    if (grid.scratch > 0) {
+      scratch[stream] = std::max({scratch[stream], grid.scratch, kScratchCounterBytes});
+    }
+  }
+}
+
+/// The most that launches and joints of each stream need with any instruction set's code.
 void AddScratch(const PlanFunction& function, std::map<int64_t, int64_t>& scratch) {
   for (const Launch& launch : function.launches) {
-    for (const auto& [isa, grid] : launch.grids) {
-      if (grid.scratch > 0) {
-        scratch[launch.stream] = std::max({scratch[launch.stream], grid.scratch, kScratchCounterBytes});
-      }
-    }
+    AddScratch(launch.grids, launch.stream, scratch);
+  }
+  for (const Joint& joint : function.joints) {
+    AddScratch(joint.grids, StreamOf(joint, function), scratch);
   }
 }
 
@@ -75,6 +82,14 @@ std::vector<bool> LayerWeights(const Plan& plan) {
 }
 
 }  // namespace
+
+int64_t StreamOf(const Joint& joint, const PlanFunction& function) {
+  int64_t stream = function.launches[static_cast<size_t>(joint.launches.front())].stream;
+  for (const int64_t launch : joint.launches) {
+    stream = std::min(stream, function.launches[static_cast<size_t>(launch)].stream);
+  }
+  return stream;
+}
 
 WeightLayout LayOutWeights(const std::vector<int64_t>& tensor_bytes) {
   WeightLayout layout;

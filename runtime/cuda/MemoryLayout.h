@@ -29,6 +29,9 @@ struct Control {
 };
 inline constexpr int64_t kControlBytes = 20;  // without what the compiler adds at the end
 
+/// The stream in whose scratch memory a joint works: the first of its launches' streams.
+[[nodiscard]] int64_t StreamOf(const Joint& joint, const PlanFunction& function);
+
 /// Where a session's caches, scratch, memory of prefill's products and arena lie.
 struct SessionLayout {
   std::vector<int64_t> caches;         ///< By the plan's numbers.

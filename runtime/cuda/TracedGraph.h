@@ -15,7 +15,7 @@
 
 namespace dejavu::cuda {
 
-/// What MakeDecodeGraph() makes, with an event on both sides of each launch. Streams stay beside each other; no launch
+/// What MakeDecodeGraph() makes, with an event on both sides of each kernel. Streams stay beside each other; no launch
 /// starts early, as an event stands before it.
 class TracedGraph {
  public:
@@ -26,7 +26,7 @@ class TracedGraph {
                                                                            StreamHandle stream);
 
   [[nodiscard]] GraphExecHandle get() const { return exec_.get(); }
-  /// When the launches of the last replay ran, which must have ended.
+  /// When each of `launches` ran in the last replay, which must have ended.
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Read() const;
 
  private:

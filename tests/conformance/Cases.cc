@@ -88,6 +88,7 @@ void AddSparseHeads(std::vector<Case>& cases) {
   cases.push_back({Listed(AttentionSpec(1, 7, 128, 400)), 1, 399});
   cases.push_back({Listed(AttentionSpec(1, 2, 264, 20)), 1, 6});
   cases.push_back({Listed(AttentionSpec(1, 96, 8, 20)), 1, 19});
+  cases.push_back({WithEarlyList(Listed(AttentionSpec(1, 7, 128, 400))), 1, 399});
   for (const DType dtype : {kF32, kF16, kBF16}) {
     cases.push_back({SparseQkvSpec(8, 1, dtype, true)});
     cases.push_back({SparseQkvSpec(40, 5, dtype, false)});
@@ -98,6 +99,8 @@ void AddSparseHeads(std::vector<Case>& cases) {
     cases.push_back({SparseOutSpec(130, 240, 3, dtype, true, true)});
     cases.push_back({SparseOutSpec(768, 768, 12, dtype, true, true)});
     cases.push_back({SparseOutSpec(130, 2048, 16, dtype, true, true)});
+    cases.push_back({WithEarlyList(SparseOutSpec(768, 768, 12, dtype, true, true))});
+    cases.push_back({WithEarlyList(Normed(SparseQkvSpec(768, 12, dtype, true), 1e-5))});
   }
 }
 
@@ -119,6 +122,40 @@ void AddPredictors(std::vector<Case>& cases) {
     for (const int64_t k : std::set<int64_t>{1, (n + 2) / 3, n}) {
       cases.push_back({SelectSpec(n, k)});
     }
+  }
+}
+
+void AddJoints(std::vector<Case>& cases) {
+  // Side by side.
+  cases.push_back({JointSpec({AttentionSpec(1, 12, 64, 130), QuantizedLinearSpec(3072, 1000, true)}, false), 1, 129});
+  cases.push_back({JointSpec({Listed(AttentionSpec(1, 12, 64, 130)), QuantizedLinearSpec(3072, 1000, true),
+                              QuantizedLinearSpec(12, 40, true)},
+                             false),
+                   1, 129});
+  cases.push_back(
+      {JointSpec({WithEarlyList(Listed(AttentionSpec(1, 7, 128, 400))), QuantizedLinearSpec(3072, 1000, false)}, false),
+       1, 399});
+  cases.push_back(
+      {JointSpec({SparseOutSpec(768, 768, 12, kF16, true, true), SelectSpec(3072, 0), SelectSpec(12, 0)}, false)});
+  cases.push_back(
+      {JointSpec({WithEarlyList(SparseOutSpec(130, 2048, 16, kBF16, true, true)), SelectSpec(20000, 0)}, false)});
+  // Through one ring: a load or more of each thread, with and without idle threads, on the border of both rows or not.
+  for (const DType dtype : {kF16, kBF16}) {
+    cases.push_back({JointSpec(
+        {Normed(SparseQkvSpec(768, 12, dtype, true), 1e-5), Normed(QuantizedLinearSpec(1000, 768, false), 1e-5)},
+        true)});
+    cases.push_back({JointSpec(
+        {WithEarlyList(Normed(SparseQkvSpec(2048, 16, dtype, true), 1e-5)),
+         Normed(QuantizedLinearSpec(1008, 2048, false), 1e-5), Normed(QuantizedLinearSpec(130, 2048, true), 1e-5)},
+        true)});
+  }
+  for (const int64_t k : {1552, 4096, 7168, 9216, 12288}) {
+    cases.push_back({JointSpec({LinearSpec(1, 397, k, kF16, true, true, false), QuantizedLinearSpec(302, k, true),
+                                QuantizedLinearSpec(2, k, false)},
+                               true)});
+    cases.push_back({JointSpec({Normed(LinearSpec(1, 397, k, kF16, true, false, true), 1e-5),
+                                Normed(QuantizedLinearSpec(302, k, false), 1e-5)},
+                               true)});
   }
 }
 
@@ -271,6 +308,15 @@ KernelSpec Normed(KernelSpec spec, double epsilon) {
   return spec;
 }
 
+KernelSpec JointSpec(std::vector<KernelSpec> parts, bool same_input) {
+  KernelSpec spec{"joint", {}, {}, {}};
+  spec.parts = std::move(parts);
+  if (same_input) {
+    spec.attributes[kSameInput] = true;
+  }
+  return spec;
+}
+
 KernelSpec WithEarlyList(KernelSpec spec) {
   spec.attributes[kEarlyList] = true;
   return spec;
@@ -347,6 +393,7 @@ const std::vector<Case>& Cases() {
     AddPredictors(all);
     AddSparseHeads(all);
     AddSparse(all);
+    AddJoints(all);
     return all;
   }();
   return cases;

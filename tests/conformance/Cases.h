@@ -59,6 +59,8 @@ inline constexpr int64_t kArgmaxOddities = 6;
 [[nodiscard]] KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual);
 /// A linear or sparse_fc1 of one token with a layer norm in front.
 [[nodiscard]] KernelSpec Normed(KernelSpec spec, double epsilon);
+/// A kernel that does the work of all of them; with `same_input` they read the vector of the first.
+[[nodiscard]] KernelSpec JointSpec(std::vector<KernelSpec> parts, bool same_input);
 /// A launch whose list is there before the launches ahead of it have ended.
 [[nodiscard]] KernelSpec WithEarlyList(KernelSpec spec);
 

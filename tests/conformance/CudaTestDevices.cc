@@ -108,6 +108,10 @@ class CudaTestDevice final : public TestDevice {
 
   [[nodiscard]] const KernelTable& kernels() const override { return CudaKernels(); }
 
+  [[nodiscard]] bool Has(const KernelSpec& spec) const override {
+    return CudaKernels().Grid(spec, isa_).value().has_value();
+  }
+
   [[nodiscard]] absl::StatusOr<std::unique_ptr<TestKernel>> Compile(const KernelSpec& spec) const override {
     const cuda::CudaDevice& device = **Gpu();
     const cuda::CudaDevice::Scope scope(device);

@@ -29,6 +29,7 @@ struct Problem {
   int64_t tokens = 1;
   int64_t past = 0;
   std::vector<Argument> args;
+  std::vector<Argument> given;  ///< x, gamma and beta, where another kernel's are read.
   /// Empty if the arguments after the call are right, else what is wrong.
   std::function<std::string(const std::vector<Argument>&)> check;
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
 #include "tests/conformance/Problem.h"
 #include "tests/conformance/ReferenceKernels.h"
@@ -184,7 +185,9 @@ Argument Magnitudes(const Argument& argument) {
 
 Argument Absent() { return {DType::kF32, {}, false, -1}; }
 
-Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random& random) {
+namespace {
+
+void Make(Problem& problem, Random& random) {
   static const std::map<std::string, Maker> makers = {{"embed_tokens", &MakeEmbedTokens},
                                                       {"embed_positions", &MakeEmbedPositions},
                                                       {"layer_norm", &MakeLayerNorm},
@@ -200,12 +203,59 @@ Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random
                                                       {"sparse_qkv", &MakeSparseQkv},
                                                       {"sparse_out", &MakeSparseOut},
                                                       {"sparse_fc1", &MakeSparseFc1},
-                                                      {"sparse_fc2", &MakeSparseFc2}};
+                                                      {"sparse_fc2", &MakeSparseFc2},
+                                                      {"joint", &MakeJoint}};
+  makers.at(problem.spec.kernel)(problem, random);
+}
+
+}  // namespace
+
+// The parts' problems side by side.
+void MakeJoint(Problem& problem, Random& random) {
+  struct Part {
+    size_t begin;
+    size_t end;
+    std::function<std::string(const std::vector<Argument>&)> check;
+  };
+  std::vector<Part> parts;
+  const bool same_input = problem.spec.attributes.contains(kSameInput);
+  for (const KernelSpec& spec : problem.spec.parts) {
+    Problem part;
+    part.spec = spec;
+    part.tokens = problem.tokens;
+    part.past = problem.past;
+    if (same_input && !parts.empty()) {
+      part.given = {problem.args[0], problem.args[4], problem.args[5]};
+    }
+    Make(part, random);
+    const size_t begin = problem.args.size();
+    for (size_t i = 0; i < part.args.size(); ++i) {
+      Argument argument = part.args[i];
+      argument.same_as += argument.same_as >= 0 ? static_cast<int>(begin) : 0;
+      if (!part.given.empty() && argument.present && (i == 0 || i == 4 || i == 5)) {
+        argument.same_as = static_cast<int>(i);
+      }
+      problem.args.push_back(std::move(argument));
+    }
+    parts.push_back({begin, problem.args.size(), part.check});
+  }
+  problem.check = [parts](const std::vector<Argument>& args) {
+    std::string wrong;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const auto begin = args.begin() + static_cast<ptrdiff_t>(parts[i].begin);
+      const std::string message = parts[i].check({begin, args.begin() + static_cast<ptrdiff_t>(parts[i].end)});
+      wrong += message.empty() ? "" : absl::StrCat("part ", i, ": ", message, "; ");
+    }
+    return wrong;
+  };
+}
+
+Problem MakeProblem(const KernelSpec& spec, int64_t tokens, int64_t past, Random& random) {
   Problem problem;
   problem.spec = spec;
   problem.tokens = tokens;
   problem.past = past;
-  makers.at(spec.kernel)(problem, random);
+  Make(problem, random);
   return problem;
 }
 

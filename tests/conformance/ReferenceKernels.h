@@ -25,6 +25,7 @@ void MakeSparseQkv(Problem& problem, Random& random);
 void MakeSparseOut(Problem& problem, Random& random);
 void MakeSparseFc1(Problem& problem, Random& random);
 void MakeSparseFc2(Problem& problem, Random& random);
+void MakeJoint(Problem& problem, Random& random);
 
 /// The number of tokens of the call.
 [[nodiscard]] int64_t Count(const Problem& problem, const Dim& tokens);

@@ -104,6 +104,11 @@ void MakeQuantizedLinear(Problem& problem, Random& random) {
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+  if (!problem.given.empty()) {
+    problem.args[0] = problem.given[0];
+    problem.args[4] = problem.given[1];
+    problem.args[5] = problem.given[2];
+  }
   const std::vector<double> y = QuantizedProducts(s, problem, NormedInput(problem, s.norm, 4));
   if (s.norm.on) {
     // The bits of x are the norm's, which rounds; an n that rounds the other way is one of 32767 levels off.

@@ -18,6 +18,7 @@ struct AttentionShape {
   int threads;
   int splits;         ///< Blocks for each head at most; more than one only for one token.
   int least_context;  ///< Positions that are worth a block.
+  bool early_list;    ///< Of heads; it is there before the launches ahead have ended.
 };
 
 __device__ inline float NegativeInfinity() { return __uint_as_float(0xFF800000); }
@@ -322,12 +323,12 @@ class AttentionHead {
 /// in place: `new_cache` is the same buffer. `heads` is null: see SparseAttention.cuh.
 template <AttentionShape kShape>
 __device__ inline void Attention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
-                                 const Dims* dims, void* scratch = nullptr) {
+                                 const Dims* dims, const Grid& grid = Grid(), void* scratch = nullptr) {
   static_cast<void>(heads);
   static_cast<void>(new_cache);
   const int pieces = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
   const auto past = static_cast<int>(dims->past);
-  for (int piece = Block(); piece < pieces; piece += Blocks()) {
+  for (int piece = grid.block; piece < pieces; piece += grid.blocks) {
     AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y), past,
                                piece);
     if (head.HasWork()) {

@@ -222,7 +222,8 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     using Ring = RingGemv<Math, kShape.k, kShape.tiling>;
     static_assert(Ring::kChunks == 1, "registers hold all of x");
     Ring ring;
-    if (!ring.Start(kShape.n, row_at)) {
+    if (!Ring::Start()) {
+      ring.Copy(kShape.n, row_at);
       return;
     }
     WaitForEarlier();
@@ -234,7 +235,7 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
           quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
     };
     const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
-    ring.Run(read, prepare, finish);
+    ring.Run(kShape.n, read, prepare, finish);
   } else {
     Gemv<Math, kShape.k, kShape.tiling> gemv;
     static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");

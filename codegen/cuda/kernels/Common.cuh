@@ -27,6 +27,12 @@ __device__ inline int Thread() { return static_cast<int>(threadIdx.x); }
 __device__ inline int Block() { return static_cast<int>(blockIdx.x); }
 __device__ inline int Blocks() { return static_cast<int>(gridDim.x); }
 
+/// The blocks that share a kernel's work: all of the launch, or those of one of the kernels that run in it together.
+struct Grid {
+  int block = Block();    ///< This one, from 0.
+  int blocks = Blocks();  ///< How many there are.
+};
+
 __host__ __device__ constexpr int CeilDiv(int a, int b) { return (a + b - 1) / b; }
 
 /// The number of tokens: part of the code where a shape states it, of the call where it says 0.

@@ -138,23 +138,35 @@ class RingVector {
   float beta_[kKept][kLoad];
 };
 
+/// Nothing goes through the ring before the rows.
+struct NothingFirst {
+  template <typename Ring>
+  __device__ void Copy(Ring&) const {}
+  template <typename Ring, typename Columns>
+  __device__ void Run(Ring&, const Columns&) const {}
+};
+
 /// All that a kernel does to multiply rows with a vector, waiting for the launches ahead included. For each row i, one
-/// thread calls early = prepare(i) and then finish(i, row(i) . x, early).
-template <typename Math, int kWidth, Norm kNorm, GemvTiling kTiling, typename Rows, typename Prepare, typename Finish>
-__device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vector, Prepare prepare, Finish finish) {
-  if constexpr (!Rows::kEarly) {
-    WaitForEarlier();
-  }
+/// thread calls early = prepare(i) and then finish(i, row(i) . x, early). `first` are products with the same vector
+/// that a ring takes before the rows.
+template <typename Math, int kWidth, Norm kNorm, GemvTiling kTiling, typename Rows, typename Prepare, typename Finish,
+          typename First = NothingFirst>
+__device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vector, Prepare prepare, Finish finish,
+                                      const First& first = First()) {
   if constexpr (kTiling.slots > 0) {
     using Ring = RingGemv<Math, kWidth, kTiling>;
     Ring ring;
-    if (!ring.Start(rows.Count(), rows)) {
+    if (!Ring::Start()) {
+      first.Copy(ring);
+      if constexpr (!Rows::kEarly) {
+        WaitForEarlier();
+      }
+      ring.Copy(rows.Count(), rows);
       return;
     }
     const RingVector<Ring, kWidth, kNorm> columns(vector);
-    if constexpr (Rows::kEarly) {
-      WaitForEarlier();
-    }
+    WaitForEarlier();
+    first.Run(ring, columns);
     const auto read = [&](int chunk, typename Math::Operand(&operands)[Ring::kLoads]) {
       float values[Ring::kLoads][Ring::kLoad];
       columns.Load(chunk, values);
@@ -163,8 +175,11 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
         operands[i] = Math::OperandOf(values[i]);
       }
     };
-    ring.Run(read, prepare, finish);
+    ring.Run(rows.Count(), read, prepare, finish);
   } else {
+    if constexpr (!Rows::kEarly) {
+      WaitForEarlier();
+    }
     Gemv<Math, kWidth, kTiling> gemv;
     const int count = rows.Count();
     gemv.Start(count, rows);

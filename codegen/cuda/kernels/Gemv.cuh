@@ -100,6 +100,8 @@ class Gemv {
   static_assert(kWidth % Math::kLoad == 0, "a load would reach into the next row");
   static_assert(kChunks == 1 || kTiling.chunk % kStep == 0, "a step would straddle two chunks");
 
+  __device__ explicit Gemv(const Grid& grid = Grid()) : grid_(grid) {}
+
   /// Starts to load the first rows: `row_at(i)` is the address of row i < rows. Needs no x yet.
   template <typename RowAt>
   __device__ void Start(int rows, RowAt row_at) {
@@ -113,13 +115,13 @@ class Gemv {
   template <typename RowAt, typename Stage, typename Prepare, typename Finish>
   __device__ void Run(int rows, RowAt row_at, Stage stage, Prepare prepare, Finish finish) {
     const int groups = CeilDiv(rows, kRows);
-    const int stride = Blocks() * kWarps;
+    const int stride = grid_.blocks * kWarps;
     int group = FirstGroup();
-    if (kChunks == 1 && Block() < groups) {
+    if (kChunks == 1 && grid_.block < groups) {
       stage(0, kWidth);
     }
     // All warps of a block make the same rounds: they meet in stage().
-    for (int first = Block(); first < groups; first += stride) {
+    for (int first = grid_.block; first < groups; first += stride) {
       const int row = group * kRows + Lane();
       const bool finishes = Lane() < kRows && row < rows;
       const RowGroup next = RowsOf(group + stride, rows, row_at);
@@ -147,7 +149,7 @@ class Gemv {
 
  private:
   /// Rows side by side go to different blocks: a short list keeps all of the device busy.
-  __device__ static int FirstGroup() { return Warp() * Blocks() + Block(); }
+  [[nodiscard]] __device__ int FirstGroup() const { return Warp() * grid_.blocks + grid_.block; }
 
   struct RowGroup {
     const char* starts[kRows];  ///< This lane's first load.
@@ -227,6 +229,7 @@ class Gemv {
     return mine;
   }
 
+  Grid grid_;
   RowGroup rows_;
   Load loaded_[kRows][kUnroll];
 };

@@ -13,6 +13,8 @@
 //
 // A sum is added up in an order that depends on the tiling alone: over a thread's columns, over the lanes, over the
 // parts of a row, over the warps. It is the same on any number of blocks.
+//
+// Several products can go through one ring, one after the other. It doesn't run empty between them.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_RINGGEMV_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_RINGGEMV_CUH_
 
@@ -67,13 +69,8 @@ class RingGemv {
                 "copies are of 16 bytes each");
   static_assert(kRows * kPartBytes < 1 << 20, "a barrier counts no more bytes");
 
-  /// By all threads of the block: takes the block's share of `rows` rows. `row_at(i)` is the address of row i. Returns
-  /// false in the warp that copies, when all of its copies are on their way: it has no more to do.
-  template <typename RowAt>
-  __device__ bool Start(int rows, RowAt row_at) {
-    const int rest = rows % Blocks();
-    rows_ = rows / Blocks() + (Block() < rest ? 1 : 0);
-    begin_ = rows / Blocks() * Block() + min(Block(), rest);
+  /// By all threads of the block, once, before anything else. False in the warp that copies.
+  __device__ static bool Start() {
     if (threadIdx.x == 0) {
       for (int i = 0; i < kSlots; ++i) {
         InitBarrier(State().full[i], 1);
@@ -82,11 +79,30 @@ class RingGemv {
       FenceBarriers();
     }
     __syncthreads();
-    if (Warp() < kWarps) {
-      return true;
+    return Warp() < kWarps;
+  }
+
+  /// By the warp that copies: brings the block's share of `rows` rows to the ring, in the order of Run(). `row_at(i)`
+  /// is the address of row i. Each lane has one row of 32.
+  template <typename RowAt>
+  __device__ void Copy(int rows, RowAt row_at) {
+    const Share share = ShareOf(rows);
+    for (int pass = 0; pass < share.rows; pass += kRowsOfPass) {
+      const int end = min(pass + kRowsOfPass, share.rows);
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+        const int bytes = ColumnsOf(chunk) * Math::kElementBytes;
+        for (int first = pass; first < end; first += 32) {
+          const char* from = nullptr;
+          if (first + Lane() < end) {
+            from = static_cast<const char*>(row_at(share.begin + first + Lane())) + chunk * kPartBytes;
+          }
+          for (int row = first; row < min(first + 32, end); row += kRows) {
+            CopyRows(from, row - first, min(kRows, end - row), bytes);
+            place_.Advance();
+          }
+        }
+      }
     }
-    Copy(row_at);
-    return false;
   }
 
   /// The first column of this thread's load number i of a part, and whether the part has it.
@@ -99,51 +115,72 @@ class RingGemv {
     return reinterpret_cast<T*>(State().of_warps[which]);
   }
 
-  /// By the threads for which Start() was true. `read(chunk, vector)` brings this thread's columns of a part of x. For
-  /// each row i, one thread calls early = prepare(i) before its sum is known and finish(i, sum, early) then.
+  /// Shared memory that is free until the first Run().
+  __device__ static unsigned* FreeWords() { return reinterpret_cast<unsigned*>(State().sums); }
+  static constexpr int kFreeBytes = 2 * kWarps * kRowsOfPass * 4;
+
+  /// By the threads for which Start() was true, once for each Copy() and with as many rows. `read(chunk, vector)`
+  /// brings this thread's columns of a part of x. For each row i, one thread calls early = prepare(i) before its sum is
+  /// known and finish(i, sum, early) then.
   template <typename Read, typename Prepare, typename Finish>
-  __device__ void Run(Read read, Prepare prepare, Finish finish) {
-    Place place;
-    Operand vector[kLoads];
-    Operand next[kLoads];
-    read(0, vector);
-    for (int pass = 0; pass < rows_; pass += kRowsOfPass) {
-      const int rows = min(kRowsOfPass, rows_ - pass);
-      // While some threads add up the sums of a pass, the others write those of the next. They meet before those after.
-      Sum(&sums)[kWarps][kRowsOfPass] = State().sums[pass / kRowsOfPass % 2];
-      const int mine = begin_ + pass + Thread();
-      const bool finishes = Thread() < rows;
-      decltype(prepare(mine)) early{};
-      if (finishes) {
-        early = prepare(mine);
-      }
-#pragma unroll 1
-      for (int chunk = 0; chunk < kChunks; ++chunk) {
-        if constexpr (kChunks > 1) {
-          read(chunk + 1 < kChunks ? chunk + 1 : 0, next);
-        }
-        MultiplyPart(vector, chunk, rows, sums[Warp()], place);
-        if constexpr (kChunks > 1) {
-#pragma unroll
-          for (int i = 0; i < kLoads; ++i) {
-            vector[i] = next[i];
-          }
-        }
-      }
-      SyncFirst(kThreads);
-      if (finishes) {
-        Sum sum = sums[0][Thread()];
-#pragma unroll
-        for (int warp = 1; warp < kWarps; ++warp) {
-          sum += sums[warp][Thread()];
-        }
-        finish(mine, sum, early);
-      }
-    }
+  __device__ void Run(int rows, Read read, Prepare prepare, Finish finish) {
+    RunRows(rows, Product<Read>(read), prepare, finish);
+  }
+
+  /// The same where a row of the ring is two rows of another product, both right behind each other; their sums have the
+  /// numbers 2 i and 2 i + 1. `multiply(load, i, sums)` adds the thread's load number i of the row to the two sums.
+  template <typename SumOfPair, typename Multiply, typename Prepare, typename Finish>
+  __device__ void RunPairs(int pairs, Multiply multiply, Prepare prepare, Finish finish) {
+    static_assert(kChunks == 1, "the rows would not be right behind each other");
+    RunRows(pairs, ProductOfPairs<SumOfPair, Multiply>(multiply), prepare, finish);
   }
 
  private:
-  using Place = RingPlace<kSlots>;
+  using Load = typename Math::Load;
+
+  /// What Run() multiplies with.
+  template <typename Read>
+  class Product {
+   public:
+    using SumOfRow = Sum;
+    static constexpr int kSumsOfRow = 1;
+
+    __device__ explicit Product(Read read) : read_(read) { read_(0, vector_); }
+    /// Around a part of the rows.
+    __device__ void Begin(int chunk) {
+      if constexpr (kChunks > 1) {
+        read_(chunk + 1 < kChunks ? chunk + 1 : 0, next_);
+      }
+    }
+    __device__ void End() {
+      if constexpr (kChunks > 1) {
+#pragma unroll
+        for (int i = 0; i < kLoads; ++i) {
+          vector_[i] = next_[i];
+        }
+      }
+    }
+    __device__ void Add(const Load& load, int i, Sum* sum) const { *sum = Math::MultiplyAdd(load, vector_[i], *sum); }
+
+   private:
+    Read read_;
+    Operand vector_[kLoads];
+    Operand next_[kLoads];
+  };
+
+  /// What RunPairs() does.
+  template <typename SumOfPair, typename Multiply>
+  struct ProductOfPairs {
+    using SumOfRow = SumOfPair;
+    static constexpr int kSumsOfRow = 2;
+
+    __device__ explicit ProductOfPairs(Multiply multiply) : multiply(multiply) {}
+    __device__ void Begin(int) {}
+    __device__ void End() {}
+    __device__ void Add(const Load& load, int i, SumOfPair* sums) const { multiply(load, i, sums); }
+
+    Multiply multiply;
+  };
 
   /// All of the block's shared memory. The slots come first, where copies are aligned best.
   struct Shared {
@@ -160,71 +197,98 @@ class RingGemv {
     return kWidth % kTiling.chunk == 0 || chunk + 1 < kChunks ? kTiling.chunk : kWidth % kTiling.chunk;
   }
 
-  /// Brings all of the block's rows to the ring, in the order of Run(). Each lane has one row of 32.
-  template <typename RowAt>
-  __device__ void Copy(RowAt row_at) {
-    Place place;
-    for (int pass = 0; pass < rows_; pass += kRowsOfPass) {
-      const int end = min(pass + kRowsOfPass, rows_);
-      for (int chunk = 0; chunk < kChunks; ++chunk) {
-        const int bytes = ColumnsOf(chunk) * Math::kElementBytes;
-        for (int first = pass; first < end; first += 32) {
-          const char* from = nullptr;
-          if (first + Lane() < end) {
-            from = static_cast<const char*>(row_at(begin_ + first + Lane())) + chunk * kPartBytes;
-          }
-          for (int row = first; row < min(first + 32, end); row += kRows) {
-            CopyRows(from, row - first, min(kRows, end - row), bytes, place);
-            place.Advance();
-          }
-        }
-      }
-    }
+  /// The rows of a block.
+  struct Share {
+    int begin;
+    int rows;
+  };
+  __device__ static Share ShareOf(int rows) {
+    const int rest = rows % Blocks();
+    return {rows / Blocks() * Block() + min(Block(), rest), rows / Blocks() + (Block() < rest ? 1 : 0)};
   }
 
   /// The parts of the rows that the lanes first..first + rows - 1 have.
-  __device__ static void CopyRows(const char* from, int first, int rows, int bytes, const Place& place) {
+  __device__ void CopyRows(const char* from, int first, int rows, int bytes) const {
     Shared& state = State();
-    WaitBarrier(state.empty[place.slot], place.parity ^ 1);
+    WaitBarrier(state.empty[place_.slot], place_.parity ^ 1);
     if (Lane() == 0) {
-      ArriveExpecting(state.full[place.slot], rows * bytes);
+      ArriveExpecting(state.full[place_.slot], rows * bytes);
     }
     __syncwarp();
     if (Lane() >= first && Lane() < first + rows) {
-      CopyBulk(state.slots[place.slot][Lane() - first], from, bytes, state.full[place.slot]);
+      CopyBulk(state.slots[place_.slot][Lane() - first], from, bytes, state.full[place_.slot]);
     }
   }
 
-  /// Adds the warp's part of each row's sum to `sums`. Where a slot has fewer rows, the other sums are of no use.
-  __device__ static void MultiplyPart(const Operand (&vector)[kLoads], int chunk, int rows, Sum* sums, Place& place) {
+  /// The block's share of `rows` rows of a product, some of them in each pass.
+  template <typename P, typename Prepare, typename Finish>
+  __device__ void RunRows(int rows, P product, Prepare prepare, Finish finish) {
+    using S = typename P::SumOfRow;
+    static_assert(sizeof(S) == sizeof(Sum));
+    constexpr int kOfRow = P::kSumsOfRow;
+    constexpr int kRowsAtOnce = kRowsOfPass / kOfRow;
+    const Share share = ShareOf(rows);
+    for (int first = 0; first < share.rows; first += kRowsAtOnce) {
+      const int count = min(kRowsAtOnce, share.rows - first);
+      // While some threads add up the sums of a pass, the others write those of the next. They meet before those after.
+      auto& sums = reinterpret_cast<S(&)[kWarps][kRowsOfPass]>(State().sums[pass_ % 2]);
+      ++pass_;
+      const int mine = (share.begin + first) * kOfRow + Thread();
+      const bool finishes = Thread() < count * kOfRow;
+      decltype(prepare(mine)) early{};
+      if (finishes) {
+        early = prepare(mine);
+      }
+#pragma unroll 1
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+        product.Begin(chunk);
+        MultiplyPart(product, chunk, count, sums[Warp()]);
+        product.End();
+      }
+      SyncFirst(kThreads);
+      if (finishes) {
+        S sum = sums[0][Thread()];
+#pragma unroll
+        for (int warp = 1; warp < kWarps; ++warp) {
+          sum += sums[warp][Thread()];
+        }
+        finish(mine, sum, early);
+      }
+    }
+  }
+
+  /// Adds the warp's part of each row's sums to `sums`. Where a slot has fewer rows, the other sums are of no use.
+  template <typename P>
+  __device__ void MultiplyPart(const P& product, int chunk, int rows, typename P::SumOfRow* sums) {
+    constexpr int kOfRow = P::kSumsOfRow;
+    constexpr int kOfSlot = kRows * kOfRow;
 #pragma unroll 1
     for (int first = 0; first < rows; first += kRows) {
-      Sum of_rows[kRows];
-      WaitBarrier(State().full[place.slot], place.parity);
+      typename P::SumOfRow of_rows[kOfSlot] = {};
+      WaitBarrier(State().full[place_.slot], place_.parity);
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
-        of_rows[row] = 0;
-        const auto* loads = reinterpret_cast<const typename Math::Load*>(State().slots[place.slot][row]) + Thread();
+        const auto* loads = reinterpret_cast<const Load*>(State().slots[place_.slot][row]) + Thread();
 #pragma unroll
         for (int i = 0; i < kLoads; ++i) {
           if (Has(i, chunk)) {
-            of_rows[row] = Math::MultiplyAdd(loads[i * kThreads], vector[i], of_rows[row]);
+            product.Add(loads[i * kThreads], i, of_rows + row * kOfRow);
           }
         }
       }
-      const Sum sum = SumLanesOfEach(of_rows);
+      const auto sum = SumLanesOfEach(of_rows);
       // Only now have the thread's loads surely come: the sums are made of them.
-      Arrive(State().empty[place.slot]);
-      place.Advance();
-      const int row = first + Lane() / (32 / kRows);
-      if (Lane() % (32 / kRows) == 0 && row < rows) {
-        sums[row] = chunk == 0 ? sum : sums[row] + sum;
+      Arrive(State().empty[place_.slot]);
+      place_.Advance();
+      const int number = first * kOfRow + Lane() / (32 / kOfSlot);
+      if (Lane() % (32 / kOfSlot) == 0 && number < rows * kOfRow) {
+        sums[number] = chunk == 0 ? sum : sums[number] + sum;
       }
     }
   }
 
-  int begin_;  ///< The block's first row.
-  int rows_;   ///< How many it has.
+  RingPlace<kSlots> place_;
+  int pass_ = 0;
 };
 
 }  // namespace dejavu

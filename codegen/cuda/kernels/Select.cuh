@@ -12,47 +12,70 @@ struct SelectShape {
   int threads;
 };
 
-/// Calls body(first, scores, count) with the eight scores from `first` on of each thread, of which `count` are there;
-/// all threads of the block make the same rounds.
+/// The first of the eight scores that the thread has in a round.
+template <SelectShape kShape>
+__device__ inline int FirstScore(int round) {
+  return 8 * (round * kShape.threads + Thread());
+}
+
+/// Eight scores from `first` on, zeros past the end; returns how many there are.
+template <SelectShape kShape>
+__device__ inline int LoadScores(const float* scores, int first, float (&values)[8]) {
+  const int count = min(max(kShape.n - first, 0), 8);
+  if (count == 8) {
+#pragma unroll
+    for (int i = 0; i < 8; i += 4) {
+      const float4 quad = LoadQuad(scores, first + i);
+      values[i] = quad.x;
+      values[i + 1] = quad.y;
+      values[i + 2] = quad.z;
+      values[i + 3] = quad.w;
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      values[i] = i < count ? LoadCoherent(scores + first + i) : 0;
+    }
+  }
+  return count;
+}
+
+/// Calls body(first, scores, count) for each round; all threads of the block make the same rounds.
 template <SelectShape kShape, typename Body>
 __device__ inline void ForScores(const float* scores, Body body) {
-  constexpr int kPerThread = 8;
-  for (int begin = 0; begin < kShape.n; begin += kPerThread * kShape.threads) {
-    const int first = begin + kPerThread * Thread();
-    float values[kPerThread] = {};
-    const int count = min(max(kShape.n - first, 0), kPerThread);
-    if (count == kPerThread) {
-#pragma unroll
-      for (int i = 0; i < kPerThread; i += 4) {
-        const float4 quad = LoadQuad(scores, first + i);
-        values[i] = quad.x;
-        values[i + 1] = quad.y;
-        values[i + 2] = quad.z;
-        values[i + 3] = quad.w;
-      }
-    } else {
-#pragma unroll
-      for (int i = 0; i < kPerThread; ++i) {
-        values[i] = i < count ? LoadCoherent(scores + first + i) : 0;
-      }
-    }
+  for (int round = 0; round < CeilDiv(kShape.n, 8 * kShape.threads); ++round) {
+    const int first = FirstScore<kShape>(round);
+    float values[8];
+    const int count = LoadScores<kShape>(scores, first, values);
     body(first, values, count);
   }
 }
 
 /// list index<...> of the scores f32<1, n> that are positive or NaN, ascending.
 template <SelectShape kShape>
-__device__ inline void SelectPositive(const void* scores, void* list, const Dims*) {
+__device__ inline void SelectPositive(const void* scores, void* list, const Dims*, const Grid& grid = Grid()) {
+  // All scores are on their way before the threads meet for the first time.
+  constexpr int kRounds = CeilDiv(kShape.n, 8 * kShape.threads);
+  unsigned chosen[kRounds];
   WaitForEarlier();
-  ListWriter<kShape.threads> writer(list);
-  ForScores<kShape>(static_cast<const float*>(scores), [&](int first, const float* values, int) {
-    unsigned chosen = 0;
+  if (grid.block > 0) {
+    return;
+  }
+#pragma unroll
+  for (int round = 0; round < kRounds; ++round) {
+    float values[8];
+    LoadScores<kShape>(static_cast<const float*>(scores), FirstScore<kShape>(round), values);
+    chosen[round] = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      chosen |= values[i] <= 0 ? 0 : 1U << i;  // what is not there is 0
+      chosen[round] |= values[i] <= 0 ? 0 : 1U << i;  // what is not there is 0
     }
-    writer.Append(first, chosen);
-  });
+  }
+  ListWriter<kShape.threads> writer(list);
+#pragma unroll
+  for (int round = 0; round < kRounds; ++round) {
+    writer.Append(FirstScore<kShape>(round), chosen[round]);
+  }
   writer.Finish();
 }
 

@@ -9,25 +9,29 @@ namespace dejavu {
 /// As Attention for one token; columns of y whose head is not listed are not written.
 template <AttentionShape kShape>
 __device__ inline void SparseAttention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
-                                       const Dims* dims, void* scratch = nullptr) {
+                                       const Dims* dims, const Grid& grid = Grid(), void* scratch = nullptr) {
   static_assert(kShape.tokens == 1);
   static_cast<void>(new_cache);
-  WaitForEarlier();
+  if constexpr (!kShape.early_list) {
+    WaitForEarlier();
+  }
   const int count = LoadCoherent(static_cast<const int*>(heads));
   const int* numbers = static_cast<const int*>(heads) + kIndexEntries;
   const auto piece_of = [&](int head, int split) {
     return AttentionHead<kShape>(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y),
                                  static_cast<int>(dims->past), head * kShape.splits + split);
   };
-  for (int item = Block(); item < count * kShape.splits; item += Blocks()) {
+  for (int item = grid.block; item < count * kShape.splits; item += grid.blocks) {
     AttentionHead<kShape> piece = piece_of(LoadCoherent(numbers + item / kShape.splits), item % kShape.splits);
     if (piece.HasWork()) {
       piece.LoadEarly();
+      WaitForEarlier();
       piece.Attend(scratch);
       __syncthreads();
     }
   }
-  for (int head = Block(); head < kShape.heads; head += Blocks()) {
+  WaitForEarlier();  // where a block had nothing to do
+  for (int head = grid.block; head < kShape.heads; head += grid.blocks) {
     int listed = 0;
     for (int i = Thread(); i < count; i += kShape.threads) {
       listed |= LoadCoherent(numbers + i) == head ? 1 : 0;

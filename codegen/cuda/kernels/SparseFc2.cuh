@@ -54,7 +54,8 @@ __device__ inline int CollectPositives(const int* numbers, const float* h, int b
 /// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
 template <SparseFc2Shape kShape>
 __device__ inline void SparseFc2(const void* h, const void* active, const void* fc2t, const void* bias,
-                                 const void* residual, void* y, const Dims*, void* scratch = nullptr) {
+                                 const void* residual, void* y, const Dims*, const Grid& grid = Grid(),
+                                 void* scratch = nullptr) {
   constexpr int kThreads = kShape.threads;
   constexpr int kWarps = kThreads / 32;
   constexpr int kLoad = PerLoad(kShape.dtype);
@@ -70,8 +71,8 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
   auto* partial = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes);
   const int count = LoadCoherent(static_cast<const int*>(active));
   const int* numbers = static_cast<const int*>(active) + kIndexEntries;
-  const int splits = max(1, min(Blocks() / kTiles, kShape.splits));
-  for (int item = Block(); item < kTiles * splits; item += Blocks()) {
+  const int splits = max(1, min(grid.blocks / kTiles, kShape.splits));
+  for (int item = grid.block; item < kTiles * splits; item += grid.blocks) {
     const int tile = item % kTiles;
     const int split = item / kTiles;
     const int begin = static_cast<int>(static_cast<long long>(count) * split / splits);

@@ -11,14 +11,15 @@ struct SparseQkvShape {
   int head_dim;
   DType dtype;
   bool bias;
+  bool early_list;  ///< The list is there before the launches ahead have ended.
   Norm norm;
   GemvTiling tiling;
 };
 
 /// The rows of q, k and v below each other, of q those of the listed heads alone.
-template <int kWidth, int kHeadDim, int kRowBytes>
+template <int kWidth, int kHeadDim, int kRowBytes, bool kEarlyList>
 struct QkvRows {
-  static constexpr bool kEarly = false;
+  static constexpr bool kEarly = kEarlyList;
   static constexpr int kOthers = 2 * kWidth;  ///< Rows of k and v, which come first.
 
   const void* matrix;
@@ -36,11 +37,11 @@ struct QkvRows {
 };
 
 /// y f32<1, 3 * width> = w<3 * width, width> x + bias, x normalised first where the shape says so; rows of q whose head
-/// is not listed are neither read nor written.
-template <SparseQkvShape kShape>
+/// is not listed are neither read nor written. `first` as in MultiplyFloats().
+template <SparseQkvShape kShape, typename First = NothingFirst>
 __device__ inline void SparseQkv(const void* x, const void* w, const void* bias, const void* heads, const void* gamma,
-                                 const void* beta, void* y, const Dims*) {
-  const QkvRows<kShape.width, kShape.head_dim, kShape.width * Bytes(kShape.dtype)> rows = {
+                                 const void* beta, void* y, const Dims*, const First& first = First()) {
+  const QkvRows<kShape.width, kShape.head_dim, kShape.width * Bytes(kShape.dtype), kShape.early_list> rows = {
       w, static_cast<const int*>(heads)};
   struct Early {
     int row;
@@ -52,7 +53,7 @@ __device__ inline void SparseQkv(const void* x, const void* w, const void* bias,
   };
   const auto finish = [&](int, float sum, const Early& early) { static_cast<float*>(y)[early.row] = sum + early.bias; };
   MultiplyFloats<FloatMath<kShape.dtype>, kShape.width, kShape.norm, kShape.tiling>(rows, {x, gamma, beta}, prepare,
-                                                                                    finish);
+                                                                                    finish, first);
 }
 
 }  // namespace dejavu

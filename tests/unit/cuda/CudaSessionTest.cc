@@ -320,21 +320,44 @@ Launch Planned(int64_t stream, std::vector<int64_t> waits, bool early) {
   return launch;
 }
 
+std::vector<LaunchEdge> EdgesOf(const PlanFunction& function, const std::string& isa, bool allow_early) {
+  const absl::StatusOr<PlanGraph> graph = PlanGraph::Of(function, isa);
+  EXPECT_TRUE(graph.ok()) << graph.status();
+  return LaunchEdges(*graph, function.launches, isa, allow_early);
+}
+
+using Edge = LaunchEdge;
+
 TEST(LaunchOrderTest, StreamsFollowAndWaitsJoin) {
-  const std::vector<Launch> launches = {Planned(0, {}, true),  Planned(1, {}, true),     Planned(0, {0}, true),
-                                        Planned(1, {0}, true), Planned(0, {3, 1}, true), Planned(0, {}, false),
-                                        Planned(2, {5}, true)};
-  using Edge = LaunchEdge;
-  EXPECT_THAT(
-      LaunchEdges(launches, "sm_90", true),
-      ElementsAre(Edge{-1, 0, false}, Edge{-1, 1, false}, Edge{0, 2, true}, Edge{0, 3, false}, Edge{1, 3, false},
-                  Edge{1, 4, false}, Edge{2, 4, false}, Edge{3, 4, false}, Edge{4, 5, false}, Edge{5, 6, false}));
-  for (const Edge& edge : LaunchEdges(launches, "sm_90", false)) {
+  PlanFunction function;
+  function.launches = {Planned(0, {}, true),     Planned(1, {}, true),  Planned(0, {0}, true), Planned(1, {0}, true),
+                       Planned(0, {3, 1}, true), Planned(0, {}, false), Planned(2, {5}, true)};
+  EXPECT_THAT(EdgesOf(function, "sm_90", true), ElementsAre(Edge{-1, 0, false}, Edge{-1, 1, false}, Edge{0, 2, true},
+                                                            Edge{0, 3, false}, Edge{1, 3, false}, Edge{2, 4, false},
+                                                            Edge{3, 4, false}, Edge{4, 5, false}, Edge{5, 6, false}));
+  for (const Edge& edge : EdgesOf(function, "sm_90", false)) {
     EXPECT_FALSE(edge.early);
   }
-  for (const Edge& edge : LaunchEdges(launches, "sm_80", true)) {
+  for (const Edge& edge : EdgesOf(function, "sm_80", true)) {
     EXPECT_FALSE(edge.early);
   }
+}
+
+TEST(LaunchOrderTest, JointsLeaveOneStream) {
+  PlanFunction function;
+  function.launches = {Planned(0, {}, true), Planned(1, {0}, true), Planned(1, {}, true),
+                       Planned(0, {}, true), Planned(0, {}, true),  Planned(0, {2}, true)};
+  const std::map<std::string, LaunchGrid> grids = {{"sm_90", LaunchGrid{.early = true}}};
+  function.joints = {{{3, 1}, "joint_a", grids}, {{4, 2}, "joint_b", grids}};
+  EXPECT_THAT(EdgesOf(function, "sm_90", true),
+              ElementsAre(Edge{-1, 0, false}, Edge{0, 1, true}, Edge{1, 2, true}, Edge{2, 3, true}));
+  const absl::StatusOr<PlanGraph> graph = PlanGraph::Of(function, "sm_90");
+  EXPECT_THAT(EdgesToEnd(*graph), ElementsAre(Edge{3, 4, false}));
+  EXPECT_THAT(graph->nodes()[1].launches, ElementsAre(1, 3));
+  EXPECT_EQ(graph->NodeOf(2), 2);
+  EXPECT_TRUE(graph->Follows(3, 0));
+  EXPECT_FALSE(graph->Follows(0, 3));
+  EXPECT_EQ(EdgesOf(function, "sm_80", true).size(), 7) << "a device without the kernels runs the launches";
 }
 
 }  // namespace
