@@ -15,7 +15,6 @@ namespace dejavu {
 namespace {
 
 using describe::CeilDiv;
-using describe::kManyBlocks;
 using describe::kMaxBlocksOfRows;
 using describe::kThreadsPerSm;
 using describe::PerLoad;
@@ -105,26 +104,6 @@ CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
           "Compact",
           {"flags", "active"},
           ShapeText("CompactShape").Int("n", n).Int("threads", grid.threads),
-          grid};
-}
-
-CudaKernel SparseFc2(const KernelSpec& spec, std::string_view /*isa*/) {
-  const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
-  // A warp reads 512 bytes of a row. A block is worth it for a few rows for each warp.
-  const int64_t tiles = CeilDiv(s.width, 32 * PerLoad(s.dtype));
-  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
-  grid.blocks = tiles * splits;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
-  return {"SparseFc2.cuh",
-          "SparseFc2",
-          {"h", "active", "fc2t", "bias", "residual", "y"},
-          ShapeText("SparseFc2Shape")
-              .Int("width", s.width)
-              .Type("dtype", s.dtype)
-              .Bool("residual", s.residual)
-              .Int("threads", grid.threads)
-              .Int("splits", splits),
           grid};
 }
 
@@ -273,7 +252,7 @@ const KernelTable& CudaKernels() {
                                   Emitter<describe::QuantizedLinear>("quantized_linear"),
                                   SmallEmitter<describe::Select>("select"),
                                   Emitter<describe::SparseFc1>("sparse_fc1"),
-                                  Emitter<SparseFc2>("sparse_fc2"),
+                                  Emitter<describe::SparseFc2>("sparse_fc2"),
                                   {kJointKernel, &describe::EmitJoint, &describe::JointGrid, &describe::JointLimits},
                                   Emitter<Argmax>("argmax"),
                                   {kAdvanceKernel, &EmitAdvance},

@@ -1,4 +1,5 @@
 // Products of rows with a vector: by plain loads, or through a ring where the device copies in bulk.
+#include <algorithm>
 #include <optional>
 
 #include "codegen/cuda/Describe.h"
@@ -97,6 +98,79 @@ CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};
+}
+
+namespace {
+
+/// sparse_fc2 by plain loads: a warp has a tile of one load each lane.
+CudaKernel PlainFc2(const SparseFc2Shape& s) {
+  LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
+  // A block is worth it for a few rows for each warp.
+  const int64_t tile = 32 * PerLoad(s.dtype);
+  const int64_t tiles = CeilDiv(s.width, tile);
+  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
+  grid.blocks = tiles * splits;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
+  return {"SparseFc2.cuh",
+          "SparseFc2",
+          {"h", "active", "fc2t", "bias", "residual", "y"},
+          ShapeText("SparseFc2Shape")
+              .Int("width", s.width)
+              .Type("dtype", s.dtype)
+              .Bool("residual", s.residual)
+              .Bool("early_list", s.early_list)
+              .Int("threads", grid.threads)
+              .Int("tile", tile)
+              .Int("splits", splits),
+          grid};
+}
+
+/// sparse_fc2 through a ring for each multiprocessor.
+CudaKernel RingFc2(const SparseFc2Shape& s) {
+  constexpr int64_t kTiles = 8;  // pieces of rows are long enough then, and few sums are left to add up
+  constexpr int64_t kMostThreads = 512;
+  constexpr int64_t kRows = 8;
+  constexpr int64_t kRingBytes = 200 * 1024;
+  constexpr int64_t kMostSlots = 64;
+  const int64_t per_load = PerLoad(s.dtype);
+  const int64_t loads = std::min(CeilDiv(CeilDiv(s.width, kTiles), per_load), kMostThreads);
+  const int64_t tile = loads * per_load;
+  const int64_t tiles = CeilDiv(s.width, tile);
+  const int64_t groups = std::clamp<int64_t>(kMostThreads / loads, 1, kRows);
+  const int64_t threads = WholeWarps(groups * loads);
+  const int64_t slot_bytes = kRows * loads * 16;
+  const int64_t slots = std::min(kRingBytes / slot_bytes, kMostSlots);
+  const int64_t splits = std::clamp<int64_t>(kManyBlocks / 2 / tiles, 1, CeilDiv(s.n, 64));
+  // The kernel counts groups by its threads, of which the last warp may have some more.
+  const int64_t shared = slots * (slot_bytes + 16) + threads / loads * tile * 4 + threads * 4;
+  LaunchGrid grid{.blocks = tiles * splits, .per_sm = 1, .threads = threads + 32, .shared = shared, .early = true};
+  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
+  return {"RingFc2.cuh",
+          "RingFc2",
+          {"h", "active", "fc2t", "bias", "residual", "y"},
+          ShapeText("SparseFc2Shape")
+              .Int("width", s.width)
+              .Type("dtype", s.dtype)
+              .Bool("residual", s.residual)
+              .Bool("early_list", s.early_list)
+              .Int("threads", threads)
+              .Int("tile", tile)
+              .Int("splits", splits)
+              .Int("rows", kRows)
+              .Int("slots", slots),
+          grid};
+}
+
+}  // namespace
+
+CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
+  const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  return s.early_list && HasBulkCopies(isa) ? RingFc2(s) : PlainFc2(s);
+}
+
+bool HasRing(const KernelSpec& sparse_fc1, std::string_view isa) {
+  const SparseFc1Shape s = MatchSparseFc1(sparse_fc1).value();
+  return TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm).slots > 0;
 }
 
 /// For a product of rows of int8 with a vector that is rounded as a whole.

@@ -1,6 +1,9 @@
-// Joint kernels: launches of which none waits for another, as one. Two forms:
+// Joint kernels: launches of which none waits for another, as one. Three forms:
 //
 // - Side by side: each part has blocks of its own, all of as many threads as those of the first.
+// - With its choice: each block of a sparse_fc1 finds by itself which rows are its own. They are in its ring before x
+// is
+//   there, which a list that another launch makes comes too late for.
 // - Through one ring: the products of predictors with the vector of a larger product go through its ring before its own
 //   rows. The ring never runs empty, and what starts and ends of launches cost is paid once.
 #include <algorithm>
@@ -47,6 +50,15 @@ bool SideBySide(const KernelSpec& spec) {
            }
            return part.kernel == "quantized_linear";
          });
+}
+
+bool WithItsChoice(const KernelSpec& spec, std::string_view isa) {
+  if (!spec.attributes.contains(kOwnList) || spec.parts.size() != 2 || spec.parts[0].kernel != "sparse_fc1" ||
+      spec.parts[1].kernel != "select" || !HasRing(spec.parts[0], isa)) {
+    return false;
+  }
+  const SelectShape s = MatchSelect(spec.parts[1]).value();
+  return s.k == 0 && s.n <= kMostScoresBeside;
 }
 
 /// The parts of a joint kernel whose blocks are side by side.
@@ -107,6 +119,14 @@ std::string BodyOf(const Sides& sides) {
   return text;
 }
 
+void EmitWithItsChoice(CudaSource& source, std::string_view symbol, const KernelSpec& spec) {
+  const CudaKernel fc1 = SparseFc1(spec.parts[0], source.isa());
+  const CudaKernel select = SelectBy(spec.parts[1], 32);
+  source.AddJoint(symbol, {fc1, select}, fc1.grid, "ChosenFc1.cuh",
+                  absl::StrCat("  ChosenFc1<", fc1.shape.Text(), ", ", MatchSelect(spec.parts[1]).value().n,
+                               ">(\n      ", Arguments(fc1, 0), "scores1, dims);\n"));
+}
+
 CudaKernel ProductOf(const KernelSpec& spec, std::string_view isa) {
   return spec.kernel == "linear" ? Linear(spec, isa) : SparseQkv(spec, isa);
 }
@@ -132,14 +152,18 @@ absl::Status JointLimits(const KernelSpec& spec) {
   for (const KernelSpec& part : spec.parts) {
     RETURN_IF_ERROR(CudaKernels().Supports(part));
   }
-  const bool joins = SideBySide(spec) || std::any_of(isas.begin(), isas.end(),
-                                                     [&](const std::string& isa) { return ThroughOneRing(spec, isa); });
+  const bool joins = SideBySide(spec) || std::any_of(isas.begin(), isas.end(), [&](const std::string& isa) {
+                       return ThroughOneRing(spec, isa) || WithItsChoice(spec, isa);
+                     });
   return joins ? absl::OkStatus() : absl::UnimplementedError("kernel 'joint': its parts can't run together on cuda");
 }
 
 std::optional<LaunchGrid> JointGrid(const KernelSpec& spec, std::string_view isa) {
   if (SideBySide(spec)) {
     return SidesOf(spec, isa).grid;
+  }
+  if (WithItsChoice(spec, isa)) {
+    return SparseFc1(spec.parts.front(), isa).grid;
   }
   return ThroughOneRing(spec, isa) ? std::optional(ProductOf(spec.parts.front(), isa).grid) : std::nullopt;
 }
@@ -150,6 +174,8 @@ void EmitJoint(EmitContext& context, const KernelSpec& spec) {
   if (SideBySide(spec)) {
     const Sides sides = SidesOf(spec, source.isa());
     source.AddJoint(symbol, sides.kernels, sides.grid, "JointParts.cuh", BodyOf(sides));
+  } else if (WithItsChoice(spec, source.isa())) {
+    EmitWithItsChoice(source, symbol, spec);
   } else if (ThroughOneRing(spec, source.isa())) {
     EmitThroughOneRing(source, symbol, spec);
   }

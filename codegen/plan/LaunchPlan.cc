@@ -16,9 +16,13 @@ namespace {
 
 constexpr std::string_view kLaunchPrefix = "sched.launch @";
 
-/// Kernels that gain by a list that is there before the launches ahead of them have ended.
-bool ReadsListEarly(std::string_view kernel) {
-  return kernel == "sparse_fc1" || kernel == "sparse_qkv" || kernel == "sparse_out" || kernel == "attention";
+/// Whether the launch gains by a list that is there before the launches ahead of it have ended. Those that read h too
+/// do if a predictor made the list: most of its entries are positive then, and all rows may be read.
+bool ReadsListEarly(const Operation& op) {
+  const auto is = [&](std::string_view kernel) { return op.name().substr(kLaunchPrefix.size()) == kernel; };
+  return is("sparse_fc1") || is("sparse_qkv") || is("sparse_out") || is("attention") ||
+         (is("sparse_fc2") && op.operand("active")->producer() != nullptr &&
+          op.operand("active")->producer()->Is("sched.launch @select"));
 }
 
 /// Attributes that place a launch rather than say what it computes.
@@ -104,11 +108,7 @@ class Planner {
       planned.launches.push_back(std::move(launch));
       specs.push_back(std::move(spec));
     }
-    const std::vector<JointLaunches> joints = JoinLaunches(planned.launches, specs, order, target_.kernels());
-    for (const JointLaunches& joint : joints) {
-      planned.joints.push_back({{joint.launches.begin(), joint.launches.end()}, "", {}});
-    }
-    ASSIGN_OR_RETURN(const PlanGraph graph, PlanGraph::Of(planned, ""));
+    ASSIGN_OR_RETURN(const PlanGraph graph, AddJoints(function, specs, order, planned));
     for (const auto& op : function.ops()) {
       const size_t number = launch_numbers_.at(op.get());
       RETURN_IF_ERROR(FinishLaunch(*op, graph, planned, &specs[number]));
@@ -128,6 +128,39 @@ class Planner {
     }
     result_.plan.functions[function.name()] = std::move(planned);
     return absl::OkStatus();
+  }
+
+  /// Sets which launches the joints have, and returns the graph that they make.
+  absl::StatusOr<PlanGraph> AddJoints(const Function& function, const std::vector<KernelSpec>& specs,
+                                      const StreamOrder& order, PlanFunction& planned) {
+    for (JointLaunches& joint : JoinLaunches(planned.launches, specs, order, target_.kernels())) {
+      planned.joints.push_back({{joint.launches.begin(), joint.launches.end()}, "", {}});
+    }
+    // A choice goes to the launch that reads the list if its scores are there early, which depends on all the others.
+    PlanFunction chosen = planned;
+    MoveChoices(specs, target_.kernels(), chosen);
+    ASSIGN_OR_RETURN(PlanGraph graph, PlanGraph::Of(chosen, ""));
+    for (const auto& op : function.ops()) {
+      const size_t launch = launch_numbers_.at(op.get());
+      const PlanGraph::Node& node = graph.nodes()[graph.NodeOf(launch)];
+      if (op->Is("sched.launch @select") && node.joint != nullptr && MakesOwnList(node, chosen)) {
+        const size_t writer = graph.NodeOf(launch_numbers_.at(op->operand("scores")->producer()));
+        if (!EndsEarly(writer, graph.NodeOf(launch), graph, chosen)) {
+          return PlanGraph::Of(planned, "");
+        }
+      }
+    }
+    planned.joints = chosen.joints;
+    return PlanGraph::Of(planned, "");
+  }
+
+  /// Whether the joint is a sparse_fc1 with the choice of its rows.
+  static bool MakesOwnList(const PlanGraph::Node& node, const PlanFunction& planned) {
+    const auto has = [&](std::string_view kernel) {
+      return std::any_of(node.launches.begin(), node.launches.end(),
+                         [&](size_t launch) { return planned.launches[launch].kernel == kernel; });
+    };
+    return node.joint != nullptr && has("sparse_fc1") && has("select");
   }
 
   BufferRef Arena(int64_t offset, int64_t bytes) {
@@ -231,8 +264,9 @@ class Planner {
                             KernelSpec* spec) const {
     Launch& launch = planned.launches[launch_numbers_.at(&op)];
     ASSIGN_OR_RETURN(launch.grids, Grids(*spec));
-    if (!launch.grids.empty() && ReadsListEarly(launch.kernel) && HasEarlyList(op, graph, planned)) {
+    if (!launch.grids.empty() && ReadsListEarly(op) && HasEarlyList(op, graph, planned)) {
       spec->attributes[kEarlyList] = true;
+      ASSIGN_OR_RETURN(launch.grids, Grids(*spec));
     }
     for (const auto& [key, value] : spec->attributes) {
       launch.params[key] = ToJson(value);
@@ -299,7 +333,11 @@ class Planner {
     for (const Value* operand : op.operands()) {
       if (operand != nullptr && operand->type().dtype == DType::kIndex && operand->producer() != nullptr) {
         const size_t writer = graph.NodeOf(launch_numbers_.at(operand->producer()));
-        return EndsEarly(writer, graph.NodeOf(launch_numbers_.at(&op)), graph, planned);
+        const size_t reader = graph.NodeOf(launch_numbers_.at(&op));
+        // A joint that makes its own list has made it before it lets the next launch start.
+        const std::vector<size_t>& before = graph.nodes()[reader].before;
+        const bool is_next = before.size() == 1 && before.front() == writer;
+        return (is_next && MakesOwnList(graph.nodes()[writer], planned)) || EndsEarly(writer, reader, graph, planned);
       }
     }
     return false;

@@ -192,15 +192,17 @@ KernelCost SparseFc1Cost(const KernelSpec& spec) {
 
 std::string SparseFc2Symbol(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual),
+                      ListSuffix(s.early_list));
 }
 
 KernelCost SparseFc2Cost(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  const int64_t row = s.width * Size(s.dtype);
   return {.bytes = 4 * s.width * (s.residual ? 3 : 2) + 4,
           .flops = 2 * s.width,
-          .per_active_bytes = 8,
-          .per_positive_bytes = s.width * Size(s.dtype)};
+          .per_active_bytes = 8 + (s.early_list ? row : 0),
+          .per_positive_bytes = s.early_list ? 0 : row};
 }
 
 std::string ArgmaxSymbol(const KernelSpec& spec) { return absl::StrCat("argmax_f32_n", MatchArgmax(spec).value().n); }

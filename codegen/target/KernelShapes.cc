@@ -255,7 +255,7 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
   const Type fc2t = match.Operand(2, "fc2t", kMatrix, 2);
   const std::optional<Type> residual = match.Optional(4, "residual", kF32, 2);
   SparseFc2Shape shape{match.Size(fc2t, 0, "the number of neurons"), match.Width(fc2t, 1, "the width"), fc2t.dtype,
-                       residual.has_value()};
+                       residual.has_value(), match.Attribute<bool>(kEarlyList, false)};
   match.ExpectShape(match.Operand(0, "h", kF32, 1), match.Operand(1, "active", kIndexList, 1).shape, "h");
   match.ExpectShape(match.Operand(3, "bias", kF32, 1), {shape.width}, "bias");
   if (residual.has_value()) {

@@ -52,6 +52,9 @@ struct Norm {
 inline constexpr char kEarlyList[] = "early_list";
 /// An attribute of a joint kernel: all parts multiply with the vector of the first, normalised alike.
 inline constexpr char kSameInput[] = "same_input";
+/// An attribute of a joint kernel of a sparse_fc1 and the select that makes its list: the scores are there before the
+/// launches ahead of it have ended.
+inline constexpr char kOwnList[] = "own_list";
 
 /// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
 struct LinearShape {
@@ -160,6 +163,7 @@ struct SparseFc2Shape {
   int64_t width;
   DType dtype;
   bool residual;
+  bool early_list;  ///< All listed rows are read then, those with an h of zero too.
 };
 [[nodiscard]] absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec);
 

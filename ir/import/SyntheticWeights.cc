@@ -16,6 +16,9 @@ constexpr int64_t kPositionRows = kPositions + 2;
 constexpr float kStep = 0x1p-12F;  // a deviation of 0.018; OPT's weights start with 0.006 to 0.02
 /// Of a normal distribution, 5% lies this many deviations above the mean.
 constexpr double kFivePercent = 1.6449;
+/// And next to nothing so many below it.
+constexpr double kAlways = 6;
+constexpr std::string_view kFc1Bias = ".fc1.bias";
 /// The bias of a chosen neuron or head: no score comes near it.
 constexpr float kLargeBias = 0x1p60F;
 constexpr double kGoldenRatio = 0.6180339887498949;
@@ -50,15 +53,18 @@ absl::Status UnknownShape(std::string_view shape) {
 
 SyntheticFill Pattern(float value) { return {.pattern = {value}}; }
 
+/// Of a row of fc1 times an input of deviation 1.
+double NeuronDeviation(const OptConfig& config) {
+  return kSyntheticGridDeviation * kStep * std::sqrt(static_cast<double>(config.hidden));
+}
+
 /// The fill of a tensor of the checkpoint.
 SyntheticFill TensorFill(const OptConfig& config, std::string_view name) {
   if (name.ends_with("layer_norm.weight")) {
     return Pattern(1);
   }
-  if (name.ends_with("fc1.bias")) {
-    // A row times an input of deviation 1 has this deviation.
-    const double deviation = kSyntheticGridDeviation * kStep * std::sqrt(static_cast<double>(config.hidden));
-    return Pattern(static_cast<float>(-kFivePercent * deviation));
+  if (name.ends_with(kFc1Bias)) {
+    return Pattern(static_cast<float>(-kFivePercent * NeuronDeviation(config)));
   }
   if (name.ends_with(".bias")) {
     return Pattern(0);
@@ -77,6 +83,10 @@ SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& 
   }
   if (name.ends_with(".up_scales")) {
     return PredictorScales(predictors.rank);
+  }
+  if (name.ends_with(kFc1Bias)) {
+    // Predictors are right: all that they choose is active, so their rows of fc2 are read too.
+    return Pattern(static_cast<float>(kAlways * NeuronDeviation(config)));
   }
   if (!name.ends_with(".bias")) {
     return {.step = 1, .seeds = {Hash64(name)}};
@@ -244,6 +254,9 @@ std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredict
 
 std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank, std::string_view name) {
   constexpr std::string_view kPart = ".predictor.";
+  if (name.ends_with(kFc1Bias)) {
+    return Type{DType::kF16, SyntheticTensorShape(config, name)};
+  }
   const size_t part = name.find(kPart);
   if (part == std::string_view::npos) {
     return std::nullopt;

@@ -80,6 +80,7 @@ class Inserter {
           ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
       file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen});
       if (options_.mlp_density) {
+        MakeChosenActive(*block.mlp);
         const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
         RETURN_IF_ERROR(Insert(*at, layer, neurons));
       }
@@ -93,6 +94,15 @@ class Inserter {
   }
 
  private:
+  /// A synthetic model's predictors know nothing of its activations. What they choose shall be active, as it is where
+  /// they do, so its biases come with them.
+  void MakeChosenActive(const Operation& mlp) {
+    const Value* bias = mlp.operand("fc1_bias");
+    if (bias != nullptr) {
+      module_.FindWeight(bias->weight()->name)->file = file_;
+    }
+  }
+
   /// Before `at`, from its input, what chooses among the neurons or heads of layer `layer`.
   absl::Status Insert(const Operation& at, int64_t layer, const Choice& choice) {
     Builder builder(&decode_, &at);

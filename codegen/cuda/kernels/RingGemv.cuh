@@ -1,15 +1,6 @@
 // Dot products of matrix rows with one vector, where the hardware copies in bulk (sm_90). Each multiprocessor has one
-// block, and each block a range of the rows. One of its warps only copies: it brings row after row to a ring of slots
-// in shared memory, as soon as the kernel starts. Weights wait for no launch, so the ring fills while those ahead end,
-// and that hides what starts and ends of launches cost. The other warps hold the vector in registers, each thread the
-// same columns for every row.
-//
-// Two barriers in shared memory guard a slot. `full` ends its phase when the bytes of the slot's rows have come;
-// `empty` when all threads that multiply have read them. (Each of them arrives by itself. One for its warp would do,
-// and is no faster, but racecheck doesn't see that the others are done: the compiler drops the __syncwarp.) Round
-// number i of the ring waits for phase i of `full` before it reads, and for phase i - 1 of `empty` before it copies, of
-// which there is none in round 0. A barrier is waited for by its phase's parity, and no warp can be two rounds ahead of
-// another, so the parity is enough.
+// block, and each block a range of the rows, which come through a ring (BulkRing.cuh). The threads hold the vector in
+// registers, each the same columns for every row.
 //
 // A sum is added up in an order that depends on the tiling alone: over a thread's columns, over the lanes, over the
 // parts of a row, over the warps. It is the same on any number of blocks.
@@ -18,7 +9,7 @@
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_RINGGEMV_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_RINGGEMV_CUH_
 
-#include "BulkCopy.cuh"
+#include "BulkRing.cuh"
 #include "Gemv.cuh"
 
 namespace dejavu {
@@ -63,27 +54,26 @@ class RingGemv {
   static constexpr int kRowsOfPass = kThreads < 128 ? kThreads : 128;
   /// Whether every thread always has all of its columns.
   static constexpr bool kWhole = kWidth % kTiling.chunk == 0 && kTiling.chunk == kThreads * kLoads * kLoad;
-  static_assert(kThreads % 32 == 0 && kRowsOfPass % 32 == 0 && 32 % kRows == 0);
+  static_assert(kRowsOfPass % 32 == 0);
   static_assert(kTiling.chunk <= kThreads * kLoads * kLoad, "some columns have no thread");
   static_assert(sizeof(typename Math::Load) == 16 && kWidth % kLoad == 0 && kTiling.chunk % kLoad == 0,
                 "copies are of 16 bytes each");
-  static_assert(kRows * kPartBytes < 1 << 20, "a barrier counts no more bytes");
 
-  /// By all threads of the block, once, before anything else. False in the warp that copies.
-  __device__ static bool Start() {
-    if (threadIdx.x == 0) {
-      for (int i = 0; i < kSlots; ++i) {
-        InitBarrier(State().full[i], 1);
-        InitBarrier(State().empty[i], kThreads);
-      }
-      FenceBarriers();
-    }
-    __syncthreads();
-    return Warp() < kWarps;
+  /// The rows of a block.
+  struct Share {
+    int begin;
+    int rows;
+  };
+  __device__ static Share ShareOf(int rows) {
+    const int rest = rows % Blocks();
+    return {rows / Blocks() * Block() + min(Block(), rest), rows / Blocks() + (Block() < rest ? 1 : 0)};
   }
 
+  /// As BulkRing::Start().
+  __device__ static bool Start() { return Ring::Start(); }
+
   /// By the warp that copies: brings the block's share of `rows` rows to the ring, in the order of Run(). `row_at(i)`
-  /// is the address of row i. Each lane has one row of 32.
+  /// is the address of row i.
   template <typename RowAt>
   __device__ void Copy(int rows, RowAt row_at) {
     const Share share = ShareOf(rows);
@@ -91,16 +81,9 @@ class RingGemv {
       const int end = min(pass + kRowsOfPass, share.rows);
       for (int chunk = 0; chunk < kChunks; ++chunk) {
         const int bytes = ColumnsOf(chunk) * Math::kElementBytes;
-        for (int first = pass; first < end; first += 32) {
-          const char* from = nullptr;
-          if (first + Lane() < end) {
-            from = static_cast<const char*>(row_at(share.begin + first + Lane())) + chunk * kPartBytes;
-          }
-          for (int row = first; row < min(first + 32, end); row += kRows) {
-            CopyRows(from, row - first, min(kRows, end - row), bytes);
-            place_.Advance();
-          }
-        }
+        ring_.Copy(end - pass, bytes, [&](int i) {
+          return static_cast<const char*>(row_at(share.begin + pass + i)) + chunk * kPartBytes;
+        });
       }
     }
   }
@@ -182,42 +165,19 @@ class RingGemv {
     Multiply multiply;
   };
 
-  /// All of the block's shared memory. The slots come first, where copies are aligned best.
+  using Ring = BulkRing<kThreads, kSlots, kRows, kPartBytes>;
+
+  /// All of the block's shared memory.
   struct Shared {
-    char slots[kSlots][kRows][kPartBytes];
+    typename Ring::Shared ring;
     Sum sums[2][kWarps][kRowsOfPass];
     unsigned of_warps[2][32];
-    Barrier full[kSlots];
-    Barrier empty[kSlots];
   };
   static_assert(sizeof(Shared) <= kTiling.shared, "the launch brings too little shared memory");
   __device__ static Shared& State() { return *static_cast<Shared*>(DynamicShared()); }
 
   __device__ static int ColumnsOf(int chunk) {
     return kWidth % kTiling.chunk == 0 || chunk + 1 < kChunks ? kTiling.chunk : kWidth % kTiling.chunk;
-  }
-
-  /// The rows of a block.
-  struct Share {
-    int begin;
-    int rows;
-  };
-  __device__ static Share ShareOf(int rows) {
-    const int rest = rows % Blocks();
-    return {rows / Blocks() * Block() + min(Block(), rest), rows / Blocks() + (Block() < rest ? 1 : 0)};
-  }
-
-  /// The parts of the rows that the lanes first..first + rows - 1 have.
-  __device__ void CopyRows(const char* from, int first, int rows, int bytes) const {
-    Shared& state = State();
-    WaitBarrier(state.empty[place_.slot], place_.parity ^ 1);
-    if (Lane() == 0) {
-      ArriveExpecting(state.full[place_.slot], rows * bytes);
-    }
-    __syncwarp();
-    if (Lane() >= first && Lane() < first + rows) {
-      CopyBulk(state.slots[place_.slot][Lane() - first], from, bytes, state.full[place_.slot]);
-    }
   }
 
   /// The block's share of `rows` rows of a product, some of them in each pass.
@@ -265,10 +225,10 @@ class RingGemv {
 #pragma unroll 1
     for (int first = 0; first < rows; first += kRows) {
       typename P::SumOfRow of_rows[kOfSlot] = {};
-      WaitBarrier(State().full[place_.slot], place_.parity);
+      const char(*slot)[kPartBytes] = ring_.Next();
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
-        const auto* loads = reinterpret_cast<const Load*>(State().slots[place_.slot][row]) + Thread();
+        const auto* loads = reinterpret_cast<const Load*>(slot[row]) + Thread();
 #pragma unroll
         for (int i = 0; i < kLoads; ++i) {
           if (Has(i, chunk)) {
@@ -278,8 +238,7 @@ class RingGemv {
       }
       const auto sum = SumLanesOfEach(of_rows);
       // Only now have the thread's loads surely come: the sums are made of them.
-      Arrive(State().empty[place_.slot]);
-      place_.Advance();
+      ring_.Release();
       const int number = first * kOfRow + Lane() / (32 / kOfSlot);
       if (Lane() % (32 / kOfSlot) == 0 && number < rows * kOfRow) {
         sums[number] = chunk == 0 ? sum : sums[number] + sum;
@@ -287,7 +246,7 @@ class RingGemv {
     }
   }
 
-  RingPlace<kSlots> place_;
+  Ring ring_;
   int pass_ = 0;
 };
 

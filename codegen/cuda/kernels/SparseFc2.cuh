@@ -12,9 +12,24 @@ struct SparseFc2Shape {
   int width;
   DType dtype;
   bool residual;
+  bool early_list;  ///< The list is a predictor's, and there before the launches ahead have ended.
   int threads;
+  int tile;    ///< Columns of a block's piece.
   int splits;  ///< Blocks for each tile at most; scratch has room for their sums.
+  int rows;    ///< In a slot of the ring (RingFc2.cuh); 0 where each thread loads for itself.
+  int slots;
 };
+
+/// sums += h row, for the columns of one load.
+template <DType kType>
+__device__ inline void AddRow(float h, const uint4& row, float (&sums)[PerLoad(kType)]) {
+  float values[PerLoad(kType)];
+  Widen<kType>(row, values);
+#pragma unroll
+  for (int j = 0; j < PerLoad(kType); ++j) {
+    sums[j] = fmaf(h, values[j], sums[j]);
+  }
+}
 
 /// An entry of the list whose h is not zero.
 struct PositiveEntry {
@@ -51,6 +66,83 @@ __device__ inline int CollectPositives(const int* numbers, const float* h, int b
   return all;
 }
 
+/// One of the pieces that the blocks share: a tile of columns, and one of the parts into which the list is split.
+template <SparseFc2Shape kShape>
+struct Fc2Item {
+  static constexpr int kTiles = CeilDiv(kShape.width, kShape.tile);
+  static_assert(kTiles * 4 <= kScratchCounterBytes);
+
+  int splits;
+  int tile;
+  int split;
+  int begin;  ///< Entries of the list.
+  int end;
+
+  __device__ static int Splits(const Grid& grid) { return max(1, min(grid.blocks / kTiles, kShape.splits)); }
+
+  __device__ Fc2Item(int number, int all_splits, int count)
+      : splits(all_splits),
+        tile(number % kTiles),
+        split(number / kTiles),
+        begin(static_cast<int>(static_cast<long long>(count) * split / splits)),
+        end(static_cast<int>(static_cast<long long>(count) * (split + 1) / splits)) {}
+};
+
+/// Calls body(value, column in the tile, column) for each column of the tile that the thread has a value of.
+template <SparseFc2Shape kShape, int kCount, typename Body>
+__device__ inline void ForColumns(const Fc2Item<kShape>& item, float (&values)[kCount], Body body) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) {
+    const int in_tile = i * kShape.threads + Thread();
+    const int column = item.tile * kShape.tile + in_tile;
+    if (in_tile < kShape.tile && column < kShape.width) {
+      body(values[i], in_tile, column);
+    }
+  }
+}
+
+/// By the first kShape.threads threads: adds up the sums of the groups of threads, and then those of all splits in the
+/// block that is the last to come here.
+template <SparseFc2Shape kShape, int kGroups>
+__device__ inline void FinishTile(const Fc2Item<kShape>& item, const float (*sums)[kShape.tile], const void* bias,
+                                  const void* residual, void* y, void* scratch) {
+  constexpr int kPerThread = CeilDiv(kShape.tile, kShape.threads);
+  auto* counters = static_cast<unsigned*>(scratch);
+  auto* partial = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes);
+  float mine[kPerThread] = {};
+  SyncFirst(kShape.threads);
+  ForColumns<kShape>(item, mine, [&](float& sum, int in_tile, int) {
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      sum += sums[group][in_tile];
+    }
+  });
+  bool stores = true;
+  if (kShape.splits > 1 && item.splits > 1) {
+    ForColumns<kShape>(item, mine, [&](float sum, int, int column) {
+      partial[static_cast<long long>(item.split) * kShape.width + column] = sum;
+    });
+    stores = IsLastBlock(counters + item.tile, item.splits, kShape.threads);
+    if (stores) {
+      ForColumns<kShape>(item, mine, [&](float& sum, int, int column) {
+        sum = 0;
+#pragma unroll 8
+        for (int s = 0; s < item.splits; ++s) {
+          sum += LoadCoherent(partial + static_cast<long long>(s) * kShape.width + column);
+        }
+      });
+    }
+  }
+  if (stores) {
+    ForColumns<kShape>(item, mine, [&](float sum, int, int column) {
+      const float start = static_cast<const float*>(bias)[column] +
+                          (kShape.residual ? LoadCoherent(static_cast<const float*>(residual) + column) : 0);
+      static_cast<float*>(y)[column] = start + sum;
+    });
+  }
+  SyncFirst(kShape.threads);
+}
+
 /// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
 template <SparseFc2Shape kShape>
 __device__ inline void SparseFc2(const void* h, const void* active, const void* fc2t, const void* bias,
@@ -59,28 +151,20 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
   constexpr int kThreads = kShape.threads;
   constexpr int kWarps = kThreads / 32;
   constexpr int kLoad = PerLoad(kShape.dtype);
-  constexpr int kTile = 32 * kLoad;
-  constexpr int kTiles = CeilDiv(kShape.width, kTile);
   constexpr int kUnroll = 4;
-  static_assert(kShape.width % kLoad == 0 && kThreads % 32 == 0 && kTile <= kThreads);
-  static_assert(kTiles * 4 <= kScratchCounterBytes);
+  static_assert(kShape.width % kLoad == 0 && kThreads % 32 == 0 && kShape.tile == 32 * kLoad);
   __shared__ PositiveEntry list[kThreads];
-  __shared__ float sums_of_warps[kWarps][kTile];
+  __shared__ float sums_of_warps[kWarps][kShape.tile];
   WaitForEarlier();
-  auto* counters = static_cast<unsigned*>(scratch);
-  auto* partial = reinterpret_cast<float*>(static_cast<char*>(scratch) + kScratchCounterBytes);
   const int count = LoadCoherent(static_cast<const int*>(active));
   const int* numbers = static_cast<const int*>(active) + kIndexEntries;
-  const int splits = max(1, min(grid.blocks / kTiles, kShape.splits));
-  for (int item = grid.block; item < kTiles * splits; item += grid.blocks) {
-    const int tile = item % kTiles;
-    const int split = item / kTiles;
-    const int begin = static_cast<int>(static_cast<long long>(count) * split / splits);
-    const int end = static_cast<int>(static_cast<long long>(count) * (split + 1) / splits);
-    const int column = tile * kTile + Lane() * kLoad;
+  const int splits = Fc2Item<kShape>::Splits(grid);
+  for (int number = grid.block; number < Fc2Item<kShape>::kTiles * splits; number += grid.blocks) {
+    const Fc2Item<kShape> item(number, splits, count);
+    const int column = item.tile * kShape.tile + Lane() * kLoad;
     float sums[kLoad] = {};
-    for (int first = begin; first < end; first += kThreads) {
-      const int positives = CollectPositives<kThreads>(numbers, static_cast<const float*>(h), first, end, list);
+    for (int first = item.begin; first < item.end; first += kThreads) {
+      const int positives = CollectPositives<kThreads>(numbers, static_cast<const float*>(h), first, item.end, list);
       for (int i = Warp(); i < positives && column < kShape.width; i += kWarps * kUnroll) {
         uint4 rows[kUnroll];
 #pragma unroll
@@ -93,12 +177,7 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
 #pragma unroll
         for (int u = 0; u < kUnroll; ++u) {
           if (i + u * kWarps < positives) {
-            float values[kLoad];
-            Widen<kShape.dtype>(rows[u], values);
-#pragma unroll
-            for (int j = 0; j < kLoad; ++j) {
-              sums[j] = fmaf(list[i + u * kWarps].h, values[j], sums[j]);
-            }
+            AddRow<kShape.dtype>(list[i + u * kWarps].h, rows[u], sums);
           }
         }
       }
@@ -108,36 +187,7 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
     for (int j = 0; j < kLoad; ++j) {
       sums_of_warps[Warp()][Lane() * kLoad + j] = sums[j];
     }
-    __syncthreads();
-    // From here on a thread has one column.
-    const int mine = tile * kTile + Thread();
-    const bool owns = threadIdx.x < kTile && mine < kShape.width;
-    float sum = 0;
-    if (owns) {
-#pragma unroll
-      for (int warp = 0; warp < kWarps; ++warp) {
-        sum += sums_of_warps[warp][threadIdx.x];
-      }
-    }
-    bool stores = owns;
-    if (kShape.splits > 1 && splits > 1) {
-      if (owns) {
-        partial[static_cast<long long>(split) * kShape.width + mine] = sum;
-      }
-      stores = IsLastBlock(counters + tile, splits, kThreads) && owns;
-      if (stores) {
-        sum = 0;
-        for (int s = 0; s < splits; ++s) {
-          sum += LoadCoherent(partial + static_cast<long long>(s) * kShape.width + mine);
-        }
-      }
-    }
-    if (stores) {
-      const float start = static_cast<const float*>(bias)[mine] +
-                          (kShape.residual ? LoadCoherent(static_cast<const float*>(residual) + mine) : 0);
-      static_cast<float*>(y)[mine] = start + sum;
-    }
-    __syncthreads();
+    FinishTile<kShape, kWarps>(item, sums_of_warps, bias, residual, y, scratch);
   }
 }
 
