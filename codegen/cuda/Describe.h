@@ -48,8 +48,6 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 
 /// Whether rows of a linear or sparse_qkv go through a ring on `isa`, whole and with the bytes of two rows of int8.
 [[nodiscard]] bool RingTakesPairs(const KernelSpec& spec, std::string_view isa);
-/// Whether rows of a sparse_fc1 do.
-[[nodiscard]] bool HasRing(const KernelSpec& sparse_fc1, std::string_view isa);
 
 /// Of a joint kernel: OK, or why its parts can't be joined; its grid, nothing where `isa` can't; its text.
 [[nodiscard]] absl::Status JointLimits(const KernelSpec& spec);

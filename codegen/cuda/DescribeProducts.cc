@@ -105,10 +105,16 @@ namespace {
 /// sparse_fc2 by plain loads: a warp has a tile of one load each lane.
 CudaKernel PlainFc2(const SparseFc2Shape& s) {
   LaunchGrid grid{.per_sm = 2, .threads = kThreadsPerSm / 2, .early = true};
+  int64_t most_blocks = kManyBlocks;
+  if (s.early_list) {
+    // Reads early, and leaves room for the ring of the next launch.
+    grid = {.per_sm = 1, .threads = 384, .early = true};
+    most_blocks = kManyBlocks / 2;
+  }
   // A block is worth it for a few rows for each warp.
   const int64_t tile = 32 * PerLoad(s.dtype);
   const int64_t tiles = CeilDiv(s.width, tile);
-  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
+  const int64_t splits = std::clamp<int64_t>(most_blocks / tiles, 1, CeilDiv(s.n, 64));
   grid.blocks = tiles * splits;
   grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
   return {"SparseFc2.cuh",
@@ -129,16 +135,21 @@ CudaKernel PlainFc2(const SparseFc2Shape& s) {
 CudaKernel RingFc2(const SparseFc2Shape& s) {
   constexpr int64_t kTiles = 8;  // pieces of rows are long enough then, and few sums are left to add up
   constexpr int64_t kMostThreads = 512;
-  constexpr int64_t kRows = 8;
   constexpr int64_t kRingBytes = 200 * 1024;
+  constexpr int64_t kMostSlotBytes = 48 * 1024;
   constexpr int64_t kMostSlots = 64;
   const int64_t per_load = PerLoad(s.dtype);
   const int64_t loads = std::min(CeilDiv(CeilDiv(s.width, kTiles), per_load), kMostThreads);
   const int64_t tile = loads * per_load;
   const int64_t tiles = CeilDiv(s.width, tile);
-  const int64_t groups = std::clamp<int64_t>(kMostThreads / loads, 1, kRows);
+  const int64_t groups = std::clamp<int64_t>(kMostThreads / loads, 1, 8);
   const int64_t threads = WholeWarps(groups * loads);
-  const int64_t slot_bytes = kRows * loads * 16;
+  // Giving a slot back takes all threads a while, so few large ones are better.
+  int64_t rows = 32;
+  while (rows > 1 && rows * loads * 16 > kMostSlotBytes) {
+    rows /= 2;
+  }
+  const int64_t slot_bytes = rows * loads * 16;
   const int64_t slots = std::min(kRingBytes / slot_bytes, kMostSlots);
   const int64_t splits = std::clamp<int64_t>(kManyBlocks / 2 / tiles, 1, CeilDiv(s.n, 64));
   // The kernel counts groups by its threads, of which the last warp may have some more.
@@ -156,7 +167,7 @@ CudaKernel RingFc2(const SparseFc2Shape& s) {
               .Int("threads", threads)
               .Int("tile", tile)
               .Int("splits", splits)
-              .Int("rows", kRows)
+              .Int("rows", rows)
               .Int("slots", slots),
           grid};
 }
@@ -165,12 +176,10 @@ CudaKernel RingFc2(const SparseFc2Shape& s) {
 
 CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  return s.early_list && HasBulkCopies(isa) ? RingFc2(s) : PlainFc2(s);
-}
-
-bool HasRing(const KernelSpec& sparse_fc1, std::string_view isa) {
-  const SparseFc1Shape s = MatchSparseFc1(sparse_fc1).value();
-  return TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm).slots > 0;
+  // Short rows come sooner by plain loads, and their blocks leave room for the ring of the next launch.
+  constexpr int64_t kLeastRowBytes = 12 * 1024;
+  const bool is_long = s.width * static_cast<int64_t>(DTypeSize(s.dtype)) >= kLeastRowBytes;
+  return s.early_list && is_long && HasBulkCopies(isa) ? RingFc2(s) : PlainFc2(s);
 }
 
 /// For a product of rows of int8 with a vector that is rounded as a whole.

@@ -1,4 +1,4 @@
-// Joint kernels: launches of which none waits for another, as one. Three forms:
+// Joint kernels: launches of which none waits for another, as one. Two forms:
 //
 // - Side by side: each part has blocks of its own, all of as many threads as those of the first.
 // - With its choice: each block of a sparse_fc1 finds by itself which rows are its own. They are in its ring before x
@@ -50,15 +50,6 @@ bool SideBySide(const KernelSpec& spec) {
            }
            return part.kernel == "quantized_linear";
          });
-}
-
-bool WithItsChoice(const KernelSpec& spec, std::string_view isa) {
-  if (!spec.attributes.contains(kOwnList) || spec.parts.size() != 2 || spec.parts[0].kernel != "sparse_fc1" ||
-      spec.parts[1].kernel != "select" || !HasRing(spec.parts[0], isa)) {
-    return false;
-  }
-  const SelectShape s = MatchSelect(spec.parts[1]).value();
-  return s.k == 0 && s.n <= kMostScoresBeside;
 }
 
 /// The parts of a joint kernel whose blocks are side by side.
@@ -119,14 +110,6 @@ std::string BodyOf(const Sides& sides) {
   return text;
 }
 
-void EmitWithItsChoice(CudaSource& source, std::string_view symbol, const KernelSpec& spec) {
-  const CudaKernel fc1 = SparseFc1(spec.parts[0], source.isa());
-  const CudaKernel select = SelectBy(spec.parts[1], 32);
-  source.AddJoint(symbol, {fc1, select}, fc1.grid, "ChosenFc1.cuh",
-                  absl::StrCat("  ChosenFc1<", fc1.shape.Text(), ", ", MatchSelect(spec.parts[1]).value().n,
-                               ">(\n      ", Arguments(fc1, 0), "scores1, dims);\n"));
-}
-
 CudaKernel ProductOf(const KernelSpec& spec, std::string_view isa) {
   return spec.kernel == "linear" ? Linear(spec, isa) : SparseQkv(spec, isa);
 }
@@ -152,18 +135,14 @@ absl::Status JointLimits(const KernelSpec& spec) {
   for (const KernelSpec& part : spec.parts) {
     RETURN_IF_ERROR(CudaKernels().Supports(part));
   }
-  const bool joins = SideBySide(spec) || std::any_of(isas.begin(), isas.end(), [&](const std::string& isa) {
-                       return ThroughOneRing(spec, isa) || WithItsChoice(spec, isa);
-                     });
+  const bool joins = SideBySide(spec) || std::any_of(isas.begin(), isas.end(),
+                                                     [&](const std::string& isa) { return ThroughOneRing(spec, isa); });
   return joins ? absl::OkStatus() : absl::UnimplementedError("kernel 'joint': its parts can't run together on cuda");
 }
 
 std::optional<LaunchGrid> JointGrid(const KernelSpec& spec, std::string_view isa) {
   if (SideBySide(spec)) {
     return SidesOf(spec, isa).grid;
-  }
-  if (WithItsChoice(spec, isa)) {
-    return SparseFc1(spec.parts.front(), isa).grid;
   }
   return ThroughOneRing(spec, isa) ? std::optional(ProductOf(spec.parts.front(), isa).grid) : std::nullopt;
 }
@@ -174,8 +153,6 @@ void EmitJoint(EmitContext& context, const KernelSpec& spec) {
   if (SideBySide(spec)) {
     const Sides sides = SidesOf(spec, source.isa());
     source.AddJoint(symbol, sides.kernels, sides.grid, "JointParts.cuh", BodyOf(sides));
-  } else if (WithItsChoice(spec, source.isa())) {
-    EmitWithItsChoice(source, symbol, spec);
   } else if (ThroughOneRing(spec, source.isa())) {
     EmitThroughOneRing(source, symbol, spec);
   }

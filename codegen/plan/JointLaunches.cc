@@ -18,9 +18,6 @@ bool HaveSameInput(const Launch& a, const KernelSpec& a_spec, const Launch& b, c
          IsSame(a.args[a_end - 2], b.args[b_end - 2]);
 }
 
-/// Whether the result of `select` is the list that a sparse_fc1 reads, its fourth argument.
-bool MakesList(const Launch& select, const Launch& fc1) { return IsSame(select.args.back(), fc1.args[3]); }
-
 class Joining {
  public:
   Joining(const std::vector<Launch>& launches, const std::vector<KernelSpec>& specs, const StreamOrder& order,
@@ -106,34 +103,6 @@ std::vector<JointLaunches> JoinLaunches(const std::vector<Launch>& launches, con
   return Joining(launches, specs, order, kernels).Run();
 }
 
-void MoveChoices(const std::vector<KernelSpec>& specs, const KernelTable& kernels, PlanFunction& function) {
-  if (kernels.Find(kJointKernel) == nullptr) {
-    return;
-  }
-  for (size_t fc1 = 0; fc1 < specs.size(); ++fc1) {
-    if (specs[fc1].kernel != "sparse_fc1") {
-      continue;
-    }
-    // The last one: earlier layers may keep their lists at the same place.
-    size_t select = fc1;
-    while (select > 0 &&
-           !(specs[--select].kernel == "select" && MakesList(function.launches[select], function.launches[fc1]))) {
-    }
-    if (specs[select].kernel != "select" ||
-        !kernels
-             .Supports(
-                 JointSpecOf({&function.launches[fc1], &function.launches[select]}, {&specs[fc1], &specs[select]}))
-             .ok()) {
-      continue;
-    }
-    for (Joint& joint : function.joints) {
-      std::erase(joint.launches, static_cast<int64_t>(select));
-    }
-    std::erase_if(function.joints, [](const Joint& joint) { return joint.launches.size() < 2; });
-    function.joints.push_back({{static_cast<int64_t>(fc1), static_cast<int64_t>(select)}, "", {}});
-  }
-}
-
 KernelSpec JointSpecOf(const std::vector<const Launch*>& launches, const std::vector<const KernelSpec*>& specs) {
   KernelSpec joint;
   joint.kernel = kJointKernel;
@@ -144,10 +113,6 @@ KernelSpec JointSpecOf(const std::vector<const Launch*>& launches, const std::ve
   }
   if (same_input) {
     joint.attributes[kSameInput] = true;
-  }
-  if (specs.size() == 2 && specs[0]->kernel == "sparse_fc1" && specs[1]->kernel == "select" &&
-      MakesList(*launches[1], *launches[0])) {
-    joint.attributes[kOwnList] = true;
   }
   return joint;
 }

@@ -24,10 +24,6 @@ struct JointLaunches {
                                                       const std::vector<KernelSpec>& specs, const StreamOrder& order,
                                                       const KernelTable& kernels);
 
-/// Moves each choice out of its joint and to the sparse_fc1 that reads its list, where `kernels` have a joint kernel
-/// for both.
-void MoveChoices(const std::vector<KernelSpec>& specs, const KernelTable& kernels, PlanFunction& function);
-
 /// The joint kernel's spec; `launches` and `specs` are those of its parts.
 [[nodiscard]] KernelSpec JointSpecOf(const std::vector<const Launch*>& launches,
                                      const std::vector<const KernelSpec*>& specs);

@@ -108,7 +108,10 @@ class Planner {
       planned.launches.push_back(std::move(launch));
       specs.push_back(std::move(spec));
     }
-    ASSIGN_OR_RETURN(const PlanGraph graph, AddJoints(function, specs, order, planned));
+    for (const JointLaunches& joint : JoinLaunches(planned.launches, specs, order, target_.kernels())) {
+      planned.joints.push_back({{joint.launches.begin(), joint.launches.end()}, "", {}});
+    }
+    ASSIGN_OR_RETURN(const PlanGraph graph, PlanGraph::Of(planned, ""));
     for (const auto& op : function.ops()) {
       const size_t number = launch_numbers_.at(op.get());
       RETURN_IF_ERROR(FinishLaunch(*op, graph, planned, &specs[number]));
@@ -128,39 +131,6 @@ class Planner {
     }
     result_.plan.functions[function.name()] = std::move(planned);
     return absl::OkStatus();
-  }
-
-  /// Sets which launches the joints have, and returns the graph that they make.
-  absl::StatusOr<PlanGraph> AddJoints(const Function& function, const std::vector<KernelSpec>& specs,
-                                      const StreamOrder& order, PlanFunction& planned) {
-    for (JointLaunches& joint : JoinLaunches(planned.launches, specs, order, target_.kernels())) {
-      planned.joints.push_back({{joint.launches.begin(), joint.launches.end()}, "", {}});
-    }
-    // A choice goes to the launch that reads the list if its scores are there early, which depends on all the others.
-    PlanFunction chosen = planned;
-    MoveChoices(specs, target_.kernels(), chosen);
-    ASSIGN_OR_RETURN(PlanGraph graph, PlanGraph::Of(chosen, ""));
-    for (const auto& op : function.ops()) {
-      const size_t launch = launch_numbers_.at(op.get());
-      const PlanGraph::Node& node = graph.nodes()[graph.NodeOf(launch)];
-      if (op->Is("sched.launch @select") && node.joint != nullptr && MakesOwnList(node, chosen)) {
-        const size_t writer = graph.NodeOf(launch_numbers_.at(op->operand("scores")->producer()));
-        if (!EndsEarly(writer, graph.NodeOf(launch), graph, chosen)) {
-          return PlanGraph::Of(planned, "");
-        }
-      }
-    }
-    planned.joints = chosen.joints;
-    return PlanGraph::Of(planned, "");
-  }
-
-  /// Whether the joint is a sparse_fc1 with the choice of its rows.
-  static bool MakesOwnList(const PlanGraph::Node& node, const PlanFunction& planned) {
-    const auto has = [&](std::string_view kernel) {
-      return std::any_of(node.launches.begin(), node.launches.end(),
-                         [&](size_t launch) { return planned.launches[launch].kernel == kernel; });
-    };
-    return node.joint != nullptr && has("sparse_fc1") && has("select");
   }
 
   BufferRef Arena(int64_t offset, int64_t bytes) {
@@ -333,11 +303,7 @@ class Planner {
     for (const Value* operand : op.operands()) {
       if (operand != nullptr && operand->type().dtype == DType::kIndex && operand->producer() != nullptr) {
         const size_t writer = graph.NodeOf(launch_numbers_.at(operand->producer()));
-        const size_t reader = graph.NodeOf(launch_numbers_.at(&op));
-        // A joint that makes its own list has made it before it lets the next launch start.
-        const std::vector<size_t>& before = graph.nodes()[reader].before;
-        const bool is_next = before.size() == 1 && before.front() == writer;
-        return (is_next && MakesOwnList(graph.nodes()[writer], planned)) || EndsEarly(writer, reader, graph, planned);
+        return EndsEarly(writer, graph.NodeOf(launch_numbers_.at(&op)), graph, planned);
       }
     }
     return false;

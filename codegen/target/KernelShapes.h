@@ -52,9 +52,6 @@ struct Norm {
 inline constexpr char kEarlyList[] = "early_list";
 /// An attribute of a joint kernel: all parts multiply with the vector of the first, normalised alike.
 inline constexpr char kSameInput[] = "same_input";
-/// An attribute of a joint kernel of a sparse_fc1 and the select that makes its list: the scores are there before the
-/// launches ahead of it have ended.
-inline constexpr char kOwnList[] = "own_list";
 
 /// y f32<tokens, n> = act(w<n, k> x + bias) + residual; with `transposed` (gemm only) w is stored as <k, n>.
 struct LinearShape {

@@ -93,7 +93,7 @@ struct Launch {
   nlohmann::json params;                    ///< The kernel's attributes as the compiler wrote them, or null.
 };
 
-/// Launches that run as one kernel on devices that have it. On others they run one by one.
+/// Launches that wait for none of each other, as one kernel of devices that have it. On others they run one by one.
 struct Joint {
   std::vector<int64_t> launches;  ///< Their numbers in the order of the kernel's arguments, at least two.
   std::string symbol;             ///< The function in the code file; its arguments are theirs, one after the other.

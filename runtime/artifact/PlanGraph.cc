@@ -77,9 +77,7 @@ absl::StatusOr<PlanGraph> PlanGraph::Of(const PlanFunction& function, const std:
   std::vector<std::set<size_t>> before(unordered.size());
   for (size_t launch = 0; launch < owner.size(); ++launch) {
     for (const size_t other : launches_before[launch]) {
-      if (owner[other] != owner[launch]) {  // a joint does the work of its launches in their order
-        before[owner[launch]].insert(owner[other]);
-      }
+      before[owner[launch]].insert(owner[other]);
     }
   }
   // Of the nodes that can run the first one is next, so the order stays close to the launches'.

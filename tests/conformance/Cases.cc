@@ -139,14 +139,6 @@ void AddJoints(std::vector<Case>& cases) {
       {JointSpec({SparseOutSpec(768, 768, 12, kF16, true, true), SelectSpec(3072, 0), SelectSpec(12, 0)}, false)});
   cases.push_back(
       {JointSpec({WithEarlyList(SparseOutSpec(130, 2048, 16, kBF16, true, true)), SelectSpec(20000, 0)}, false)});
-  // With its choice.
-  for (const DType dtype : {kF16, kF32}) {
-    for (const auto& [n, k] : {std::pair{3072, 768}, std::pair{1030, 2048}}) {
-      KernelSpec chosen = JointSpec({Normed(SparseFc1Spec(n, k, dtype), 1e-5), SelectSpec(n, 0)}, false);
-      chosen.attributes[kOwnList] = true;
-      cases.push_back({chosen});
-    }
-  }
   // Through one ring: a load or more of each thread, with and without idle threads, on the border of both rows or not.
   for (const DType dtype : {kF16, kBF16}) {
     cases.push_back({JointSpec(

@@ -29,9 +29,7 @@ struct Problem {
   int64_t tokens = 1;
   int64_t past = 0;
   std::vector<Argument> args;
-  /// Where the kernel is a part of a joint one: x, gamma and beta, which are those of another part, or the list that
-  /// another part expects of this one.
-  std::vector<Argument> given;
+  std::vector<Argument> given;  ///< x, gamma and beta, where those of another part of a joint kernel are read.
   /// Empty if the arguments after the call are right, else what is wrong.
   std::function<std::string(const std::vector<Argument>&)> check;
 };

@@ -219,7 +219,6 @@ void MakeJoint(Problem& problem, Random& random) {
   };
   std::vector<Part> parts;
   const bool same_input = problem.spec.attributes.contains(kSameInput);
-  const bool own_list = problem.spec.attributes.contains(kOwnList);
   for (const KernelSpec& spec : problem.spec.parts) {
     Problem part;
     part.spec = spec;
@@ -228,20 +227,12 @@ void MakeJoint(Problem& problem, Random& random) {
     if (same_input && !parts.empty()) {
       part.given = {problem.args[0], problem.args[4], problem.args[5]};
     }
-    const bool makes_list = own_list && !parts.empty();
-    if (makes_list) {
-      part.given = {problem.args[3]};
-    }
     Make(part, random);
     const size_t begin = problem.args.size();
     for (size_t i = 0; i < part.args.size(); ++i) {
       Argument argument = part.args[i];
       argument.same_as += argument.same_as >= 0 ? static_cast<int>(begin) : 0;
-      if (makes_list && i == 1) {
-        argument.same_as = 3;
-        problem.args[3].bytes = argument.bytes;
-      }
-      if (same_input && !part.given.empty() && argument.present && (i == 0 || i == 4 || i == 5)) {
+      if (!part.given.empty() && argument.present && (i == 0 || i == 4 || i == 5)) {
         argument.same_as = static_cast<int>(i);
       }
       problem.args.push_back(std::move(argument));

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
-#include "runtime/artifact/Plan.h"
 #include "tests/conformance/ReferenceKernels.h"
 
 namespace dejavu::testing {
@@ -128,17 +127,8 @@ void MakeQuantizedLinear(Problem& problem, Random& random) {
 
 void MakeSelect(Problem& problem, Random& random) {
   const SelectShape s = MatchSelect(problem.spec).value();
-  std::vector<double> scores = RandomScores(s.n, random);
-  if (!problem.given.empty()) {
-    const Argument& list = problem.given.front();
-    for (double& value : scores) {
-      value = value > 0 ? -value : value;
-    }
-    for (size_t i = 0; i < static_cast<size_t>(list.At(0)); ++i) {
-      scores[static_cast<size_t>(list.At(kIndexEntriesOffset / 4 + i))] = std::exp2(static_cast<double>(i % 40) - 20);
-    }
-  }
-  problem.args = {ValuesArgument(DType::kF32, scores), PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n))};
+  problem.args = {ValuesArgument(DType::kF32, RandomScores(s.n, random)),
+                  PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n))};
   const auto score = [&](int32_t i) {
     const double value = problem.args[0].At(static_cast<size_t>(i));
     return std::isnan(value) ? kInfinity : value;

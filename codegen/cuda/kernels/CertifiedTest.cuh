@@ -235,7 +235,8 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
           quantizer.template Finish<Ring::kThreads>(Ring::template OfWarps<float>(1), Ring::template OfWarps<float>(0));
     };
     const auto finish = [&](int row, unsigned dot, const float4& early) { finish_with(input, row, dot, early); };
-    ring.Run(kShape.n, read, prepare, finish);
+    typename Ring::template Product<decltype(read)> product(read);
+    ring.Run(kShape.n, product, prepare, finish);
   } else {
     Gemv<Math, kShape.k, kShape.tiling> gemv;
     static_assert(decltype(gemv)::kChunks == 1, "shared memory holds all of x");

@@ -16,9 +16,25 @@ struct FloatVector {
   const void* beta;
 };
 
+/// Rows that all go through a ring in their order; Derived says how many there are and where.
+template <typename Derived>
+struct RowsInOrder {
+  template <typename Ring>
+  __device__ void Copy(Ring& ring) const {
+    const auto& rows = static_cast<const Derived&>(*this);
+    ring.Copy(rows.Count(), rows);
+  }
+  template <typename Ring, typename Product, typename Prepare, typename Finish>
+  __device__ void Run(Ring& ring, Product& product, Prepare prepare, Finish finish) const {
+    ring.Run(static_cast<const Derived&>(*this).Count(), product, prepare, finish);
+  }
+};
+
 /// All rows of a matrix<count, kWidth>.
 template <int kRowBytes>
-struct MatrixRows {
+struct MatrixRows : RowsInOrder<MatrixRows<kRowBytes>> {
+  __device__ MatrixRows(const void* all, int rows) : matrix(all), count(rows) {}
+
   static constexpr bool kEarly = true;  ///< Known before the launches ahead have ended.
 
   const void* matrix;
@@ -32,7 +48,9 @@ struct MatrixRows {
 
 /// The rows of a matrix that an index list names.
 template <int kRowBytes, bool kEarlyList>
-struct ListedRows {
+struct ListedRows : RowsInOrder<ListedRows<kRowBytes, kEarlyList>> {
+  __device__ ListedRows(const void* all, const int* numbers) : matrix(all), list(numbers) {}
+
   static constexpr bool kEarly = kEarlyList;
 
   const void* matrix;
@@ -161,7 +179,7 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
       if constexpr (!Rows::kEarly) {
         WaitForEarlier();
       }
-      ring.Copy(rows.Count(), rows);
+      rows.Copy(ring);
       return;
     }
     const RingVector<Ring, kWidth, kNorm> columns(vector);
@@ -175,7 +193,8 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
         operands[i] = Math::OperandOf(values[i]);
       }
     };
-    ring.Run(rows.Count(), read, prepare, finish);
+    typename Ring::template Product<decltype(read)> product(read);
+    rows.Run(ring, product, prepare, finish);
   } else {
     if constexpr (!Rows::kEarly) {
       WaitForEarlier();

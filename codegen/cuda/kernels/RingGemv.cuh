@@ -102,26 +102,8 @@ class RingGemv {
   __device__ static unsigned* FreeWords() { return reinterpret_cast<unsigned*>(State().sums); }
   static constexpr int kFreeBytes = 2 * kWarps * kRowsOfPass * 4;
 
-  /// By the threads for which Start() was true, once for each Copy() and with as many rows. `read(chunk, vector)`
-  /// brings this thread's columns of a part of x. For each row i, one thread calls early = prepare(i) before its sum is
-  /// known and finish(i, sum, early) then.
-  template <typename Read, typename Prepare, typename Finish>
-  __device__ void Run(int rows, Read read, Prepare prepare, Finish finish) {
-    RunRows(rows, Product<Read>(read), prepare, finish);
-  }
-
-  /// The same where a row of the ring is two rows of another product, both right behind each other; their sums have the
-  /// numbers 2 i and 2 i + 1. `multiply(load, i, sums)` adds the thread's load number i of the row to the two sums.
-  template <typename SumOfPair, typename Multiply, typename Prepare, typename Finish>
-  __device__ void RunPairs(int pairs, Multiply multiply, Prepare prepare, Finish finish) {
-    static_assert(kChunks == 1, "the rows would not be right behind each other");
-    RunRows(pairs, ProductOfPairs<SumOfPair, Multiply>(multiply), prepare, finish);
-  }
-
- private:
-  using Load = typename Math::Load;
-
-  /// What Run() multiplies with.
+  /// By the threads for which Start() was true: what rows are multiplied with. `read(chunk, vector)` brings this
+  /// thread's columns of a part of x.
   template <typename Read>
   class Product {
    public:
@@ -143,13 +125,34 @@ class RingGemv {
         }
       }
     }
-    __device__ void Add(const Load& load, int i, Sum* sum) const { *sum = Math::MultiplyAdd(load, vector_[i], *sum); }
+    __device__ void Add(const typename Math::Load& load, int i, Sum* sum) const {
+      *sum = Math::MultiplyAdd(load, vector_[i], *sum);
+    }
 
    private:
     Read read_;
     Operand vector_[kLoads];
     Operand next_[kLoads];
   };
+
+  /// By the threads for which Start() was true, once for each Copy() and with as many rows. For each row i, one thread
+  /// calls early = prepare(i) before its sum is known and finish(i, sum, early) then.
+  template <typename Read, typename Prepare, typename Finish>
+  __device__ void Run(int rows, Product<Read>& product, Prepare prepare, Finish finish) {
+    RunRows(rows, product, prepare, finish);
+  }
+
+  /// The same where a row of the ring is two rows of another product, both right behind each other; their sums have the
+  /// numbers 2 i and 2 i + 1. `multiply(load, i, sums)` adds the thread's load number i of the row to the two sums.
+  template <typename SumOfPair, typename Multiply, typename Prepare, typename Finish>
+  __device__ void RunPairs(int pairs, Multiply multiply, Prepare prepare, Finish finish) {
+    static_assert(kChunks == 1, "the rows would not be right behind each other");
+    ProductOfPairs<SumOfPair, Multiply> product(multiply);
+    RunRows(pairs, product, prepare, finish);
+  }
+
+ private:
+  using Load = typename Math::Load;
 
   /// What RunPairs() does.
   template <typename SumOfPair, typename Multiply>
@@ -182,7 +185,7 @@ class RingGemv {
 
   /// The block's share of `rows` rows of a product, some of them in each pass.
   template <typename P, typename Prepare, typename Finish>
-  __device__ void RunRows(int rows, P product, Prepare prepare, Finish finish) {
+  __device__ void RunRows(int rows, P& product, Prepare prepare, Finish finish) {
     using S = typename P::SumOfRow;
     static_assert(sizeof(S) == sizeof(Sum));
     constexpr int kOfRow = P::kSumsOfRow;

@@ -143,6 +143,80 @@ __device__ inline void FinishTile(const Fc2Item<kShape>& item, const float (*sum
   SyncFirst(kShape.threads);
 }
 
+/// A warp's part of an item of a predictor's list, by plain loads. Most of what a predictor lists is positive, so all
+/// rows are read, from before h is there.
+template <SparseFc2Shape kShape>
+class LikelyRows {
+ public:
+  static constexpr int kLoad = PerLoad(kShape.dtype);
+  static constexpr int kUnroll = 6;
+  static constexpr int kWarps = kShape.threads / 32;
+  static constexpr int kStep = kWarps * kUnroll;
+
+  /// Starts to load the first rows.
+  __device__ LikelyRows(const Fc2Item<kShape>& item, const void* h, const int* numbers, const void* fc2t)
+      : h_(static_cast<const float*>(h)), numbers_(numbers), end_(item.end), first_(item.begin + Warp()) {
+    column_ = item.tile * kShape.tile + Lane() * kLoad;
+    rows_ = static_cast<const char*>(fc2t) + static_cast<long long>(column_) * Bytes(kShape.dtype);
+    LoadNumbers(first_);
+    LoadRows(first_);
+  }
+
+  /// When h is there.
+  __device__ void Add(float (&sums)[kLoad]) {
+    float h[kUnroll];
+    LoadH(first_, h);
+    for (int i = first_; i < end_; i += kStep) {
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u) {
+        if (h[u] != 0) {
+          AddRow<kShape.dtype>(h[u], loaded_[u], sums);
+        }
+      }
+      LoadRows(i + kStep);
+      LoadH(i + kStep, h);
+    }
+  }
+
+ private:
+  [[nodiscard]] __device__ bool Has(int i, int u) const { return i + u * kWarps < end_; }
+
+  __device__ void LoadNumbers(int i) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      next_[u] = Has(i, u) ? LoadCoherent(numbers_ + i + u * kWarps) : 0;
+    }
+  }
+
+  /// After LoadNumbers(): starts to load those rows, and the numbers after them.
+  __device__ void LoadRows(int i) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      loaded_[u] = {};
+      if (Has(i, u) && column_ < kShape.width) {
+        LoadWeights(rows_ + static_cast<long long>(next_[u]) * (kShape.width * Bytes(kShape.dtype)), loaded_[u]);
+      }
+    }
+    LoadNumbers(i + kStep);
+  }
+
+  __device__ void LoadH(int i, float (&h)[kUnroll]) const {
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      h[u] = Has(i, u) ? LoadCoherent(h_ + i + u * kWarps) : 0;
+    }
+  }
+
+  const float* h_;
+  const int* numbers_;
+  const char* rows_;
+  int column_;
+  int end_;
+  int first_;
+  int next_[kUnroll];
+  uint4 loaded_[kUnroll];
+};
+
 /// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
 template <SparseFc2Shape kShape>
 __device__ inline void SparseFc2(const void* h, const void* active, const void* fc2t, const void* bias,
@@ -155,7 +229,9 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
   static_assert(kShape.width % kLoad == 0 && kThreads % 32 == 0 && kShape.tile == 32 * kLoad);
   __shared__ PositiveEntry list[kThreads];
   __shared__ float sums_of_warps[kWarps][kShape.tile];
-  WaitForEarlier();
+  if constexpr (!kShape.early_list) {
+    WaitForEarlier();
+  }
   const int count = LoadCoherent(static_cast<const int*>(active));
   const int* numbers = static_cast<const int*>(active) + kIndexEntries;
   const int splits = Fc2Item<kShape>::Splits(grid);
@@ -163,7 +239,12 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
     const Fc2Item<kShape> item(number, splits, count);
     const int column = item.tile * kShape.tile + Lane() * kLoad;
     float sums[kLoad] = {};
-    for (int first = item.begin; first < item.end; first += kThreads) {
+    if constexpr (kShape.early_list) {
+      LikelyRows<kShape> rows(item, h, numbers, fc2t);
+      WaitForEarlier();
+      rows.Add(sums);
+    }
+    for (int first = item.begin; !kShape.early_list && first < item.end; first += kThreads) {
       const int positives = CollectPositives<kThreads>(numbers, static_cast<const float*>(h), first, item.end, list);
       for (int i = Warp(); i < positives && column < kShape.width; i += kWarps * kUnroll) {
         uint4 rows[kUnroll];
@@ -189,6 +270,7 @@ __device__ inline void SparseFc2(const void* h, const void* active, const void* 
     }
     FinishTile<kShape, kWarps>(item, sums_of_warps, bias, residual, y, scratch);
   }
+  WaitForEarlier();  // where a block had nothing to do
 }
 
 }  // namespace dejavu

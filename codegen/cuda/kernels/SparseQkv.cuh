@@ -25,6 +25,20 @@ struct QkvRows {
   const void* matrix;
   const int* heads;
 
+  /// Through a ring, K and V before Q: each block has a share of both, so the list is there when it is needed.
+  template <typename Ring>
+  __device__ void Copy(Ring& ring) const {
+    ring.Copy(kOthers, *this);
+    ring.Copy(Count() - kOthers, [&](int i) { return (*this)(kOthers + i); });
+  }
+  template <typename Ring, typename Product, typename Prepare, typename Finish>
+  __device__ void Run(Ring& ring, Product& product, Prepare prepare, Finish finish) const {
+    ring.Run(kOthers, product, prepare, finish);
+    const auto prepare_q = [&](int i) { return prepare(kOthers + i); };
+    const auto finish_q = [&](int i, float sum, const decltype(prepare(0))& early) { finish(kOthers + i, sum, early); };
+    ring.Run(Count() - kOthers, product, prepare_q, finish_q);
+  }
+
   __device__ int Count() const { return kOthers + LoadCoherent(heads) * kHeadDim; }
   __device__ int Number(int entry) const {
     const int of_q = entry - kOthers;

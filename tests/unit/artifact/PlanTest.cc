@@ -127,6 +127,34 @@ TEST(PlanTest, GridsRoundTripAndAreChecked) {
               HasSubstr("launches[0].grids.sm_80' must be an object"));
 }
 
+TEST(PlanTest, JointsRoundTripAndAreChecked) {
+  Plan plan = toy::MakePlan();
+  PlanFunction& decode = plan.functions["decode"];
+  decode.launches[3].stream = 1;
+  decode.joints = {{{2, 3}, "joint_a", {{"sm_90", LaunchGrid{.blocks = 4, .threads = 64, .early = true}}}}};
+  const nlohmann::json json = PlanToJson(plan);
+  const auto parsed = ParsePlan(json.dump(), toy::kVocab);
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(PlanToJson(*parsed), json);
+
+  const auto with = [&](const nlohmann::json& launches) {
+    nlohmann::json changed = json;
+    changed["functions"]["decode"]["joints"][0]["launches"] = launches;
+    return std::string(ParsePlan(changed.dump(), toy::kVocab).status().message());
+  };
+  EXPECT_EQ(with({3, 2}), "");
+  EXPECT_THAT(with({2}), HasSubstr("joint 'joint_a' must name at least two launches"));
+  EXPECT_THAT(with({2, 99}), HasSubstr("names launch 99, which does not exist or is in a joint already"));
+  EXPECT_THAT(with({2, -1}), HasSubstr("names launch -1, which"));
+  EXPECT_THAT(with({2, 2}), HasSubstr("names launch 2, which"));
+  EXPECT_THAT(with({2, 3.5}), HasSubstr("joints[0].launches' must hold integers"));
+  EXPECT_THAT(with({1, 2}), HasSubstr("the joints make launches wait for themselves"));
+  nlohmann::json nameless = json;
+  nameless["functions"]["decode"]["joints"][0]["symbol"] = "";
+  EXPECT_THAT(std::string(ParsePlan(nameless.dump(), toy::kVocab).status().message()),
+              HasSubstr("joints[0].symbol' must be the name of a function"));
+}
+
 TEST(PlanTest, CostsReferToArguments) {
   EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 4)["per_active"]["arg"] = 5; }), HasSubstr("from 0 to 4"));
   EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 4)["per_active"]["arg"] = 1; }),
