@@ -1,10 +1,13 @@
 #include "passes/Pipelines.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace dejavu {
 namespace {
@@ -74,8 +77,8 @@ int StratumIndex(std::string_view name) {
   return -1;
 }
 
-/// The steps of `predicted` with its first pass's options.
-std::string PredictedPipeline(const Budgets& budgets) {
+/// The steps of `predicted` with its first pass's options. Of a batch each sequence is to choose by itself.
+std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   std::string text(kPredicted[0].first);
   text.pop_back();
   const auto add = [&](std::string_view option, const std::optional<double>& density) {
@@ -87,7 +90,7 @@ std::string PredictedPipeline(const Budgets& budgets) {
   };
   add("mlp-density", budgets.mlp_density);
   add("head-density", budgets.head_density);
-  text += "}";
+  text += batch ? ",choose=by-score}" : "}";
   for (size_t i = 1; i < kPredicted.size(); ++i) {
     absl::StrAppend(&text, ",", std::string(kPredicted[i].first));
   }
@@ -124,7 +127,8 @@ absl::Status CheckSparsity(const Module& module, std::string_view sparsity) {
 }
 
 absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
-                                            std::optional<std::string_view> sparsity, const Budgets& budgets) {
+                                            std::optional<std::string_view> sparsity, const Budgets& budgets,
+                                            absl::Span<const int64_t> batch) {
   const int first = StratumIndex(module.stage());
   const int last = StratumIndex(to);
   if (last < 0) {
@@ -138,7 +142,8 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
                       "' already, which comes later");
   }
   const bool has_budgets = budgets.mlp_density || budgets.head_density;
-  const std::string to_sparse = has_budgets ? PredictedPipeline(budgets) : std::string(sparsity.value_or("exact"));
+  const std::string to_sparse =
+      has_budgets ? PredictedPipeline(budgets, !batch.empty()) : std::string(sparsity.value_or("exact"));
   const std::array<std::string_view, 4> pipelines = {"lift", "phases", to_sparse, "schedule"};
   // A checkpoint enters at [model] like a lifted graph: with @forward only.
   const bool needs_phases = first == 0 || module.FindFunction("forward") != nullptr;
@@ -149,11 +154,22 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
         "--mlp-density and --head-density are for the way from 'model' to 'sparse', but the input is at '",
         module.stage(), "' and --compile-to is '", std::string(to), "'");
   }
-  std::string text;
-  for (int i = begin; i < end; ++i) {
-    absl::StrAppend(&text, text.empty() ? "" : ",", std::string(pipelines[static_cast<size_t>(i)]));
+  if (!batch.empty() && (begin > 3 || end < 3)) {
+    return UsageError("--batch is for the way to 'sched', but the input is at '", module.stage(),
+                      "' and --compile-to is '", std::string(to), "'");
   }
-  return text;
+  std::vector<std::string> steps;
+  for (int i = begin; i < std::min(end, 3); ++i) {
+    steps.emplace_back(pipelines[static_cast<size_t>(i)]);
+  }
+  // When it is known what is sparse, as @decode is copied.
+  for (const int64_t sequences : batch) {
+    steps.push_back(absl::StrCat("batch-decode{sequences=", sequences, "}"));
+  }
+  if (begin < end && end == 4) {
+    steps.emplace_back(pipelines[3]);
+  }
+  return absl::StrJoin(steps, ",");
 }
 
 }  // namespace dejavu

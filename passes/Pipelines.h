@@ -2,6 +2,7 @@
 #ifndef DEJAVU_PASSES_PIPELINES_H_
 #define DEJAVU_PASSES_PIPELINES_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,11 +34,13 @@ struct Budgets {
 [[nodiscard]] absl::Status CheckSparsity(const Module& module, std::string_view sparsity);
 
 /// The pipeline text that takes `module` from its stratum to `to` with `--sparsity=sparsity`; without one, what the
-/// module has or else exact. `budgets` are for predicted alone. An error if `to` comes before or a word is unknown;
-/// empty text if there is nothing to do.
+/// module has or else exact. `budgets` are for predicted alone. `batch` has the numbers of sequences, from 2 to 8,
+/// that one call shall be able to decode beside 1. An error if `to` comes before or a word is unknown; empty text if
+/// there is nothing to do.
 [[nodiscard]] absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_view to,
                                                           std::optional<std::string_view> sparsity,
-                                                          const Budgets& budgets = {});
+                                                          const Budgets& budgets = {},
+                                                          absl::Span<const int64_t> batch = {});
 
 }  // namespace dejavu
 

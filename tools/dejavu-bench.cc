@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_format.h"
 #include "ir/base/FileUtil.h"
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
 #include "tools/driver/Bench.h"
 #include "tools/driver/CommandLine.h"
@@ -28,8 +29,10 @@ constexpr char kExamples[] = R"(Examples:
   dejavu-bench opt.dejavu --text=README.md --threads=2 --json
   dejavu-bench opt.dejavu --per-kernel
   dejavu-bench opt.dejavu --device=cuda --trace=token.json
+  dejavu-bench opt.dejavu --batch=4
 
-Takes a prompt through the model and decodes greedily, several times; the times are medians of single steps. Which
+Takes a prompt through the model and decodes greedily, several times; the times are medians of single steps. With
+--batch, each sequence has a prompt of its own, a step takes a token of each, and densities are of their union. Which
 neurons a token needs depends on the text, so the speed of a sparse artifact does too: without --text, the prompt is
 random tokens. The memory's speed is measured in the same run: a copy (bytes read and written count) and, on a CPU, a
 sum (bytes read), there over buffers as large as one token's reads. --per-kernel times every launch by itself, one after
@@ -46,7 +49,10 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
       ->type_name("N")
       ->check(AtLeast(1))
       ->capture_default_str();
-  app.add_option("--batch", flags.batch, "Sequences at once; only 1")->type_name("N")->capture_default_str();
+  app.add_option("--batch", flags.batch, "Sequences that are decoded together; more than 1 needs dejavu-opt --batch=N")
+      ->type_name("N")
+      ->check(AtLeast(1))
+      ->capture_default_str();
   app.add_option("--repeats", flags.bench.repeats, "How often to measure")
       ->type_name("N")
       ->check(AtLeast(1))
@@ -60,22 +66,32 @@ void AddFlags(CLI::App& app, BenchFlags& flags) {
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
-absl::StatusOr<std::vector<int32_t>> Prompt(const Model& model, const BenchFlags& flags) {
+/// One for each sequence: random tokens, or parts of the text that follow each other.
+absl::StatusOr<std::vector<std::vector<int32_t>>> Prompts(const Model& model, const BenchFlags& flags) {
+  std::vector<std::vector<int32_t>> prompts;
   if (flags.prompt_tokens > model.info().positions) {
     return UserError("--prompt-tokens=", flags.prompt_tokens, " is more than the model's ", model.info().positions,
                      " positions");
   }
   if (flags.text.empty()) {
-    return RandomTokens(flags.prompt_tokens, model.info().vocab);
+    for (int64_t i = 0; i < flags.batch; ++i) {
+      prompts.push_back(RandomTokens(flags.prompt_tokens, model.info().vocab, static_cast<uint64_t>(i) + 1));
+    }
+    return prompts;
   }
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(flags.text));
   ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(model, ""));
-  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, tokenizer.EncodePrompt(text));
-  if (static_cast<int64_t>(tokens.size()) < flags.prompt_tokens) {
-    return UserError(flags.text, ": has ", tokens.size(), " tokens, fewer than --prompt-tokens=", flags.prompt_tokens);
+  ASSIGN_OR_RETURN(const std::vector<int32_t> tokens, tokenizer.EncodePrompt(text));
+  const auto count = static_cast<int64_t>(tokens.size());
+  if (count / flags.batch < flags.prompt_tokens) {
+    return UserError(flags.text, ": has ", count, " tokens, fewer than --prompt-tokens=", flags.prompt_tokens,
+                     flags.batch > 1 ? absl::StrCat(" for each of ", flags.batch, " sequences") : "");
   }
-  tokens.resize(static_cast<size_t>(flags.prompt_tokens));
-  return tokens;
+  for (int64_t i = 0; i < flags.batch; ++i) {
+    const auto begin = tokens.begin() + i * flags.prompt_tokens;
+    prompts.emplace_back(begin, begin + flags.prompt_tokens);
+  }
+  return prompts;
 }
 
 /// GB/s; 0 for a kernel that took no time that can be measured.
@@ -94,7 +110,9 @@ std::string SpeedText(const BenchResult& result) {
 }
 
 void PrintJson(const BenchResult& result, const Model& model, bool per_kernel) {
-  nlohmann::ordered_json json = {{"ms_per_token", result.ms_per_token},
+  nlohmann::ordered_json json = {{"batch", result.sequences},
+                                 {"ms_per_step", result.ms_per_step},
+                                 {"ms_per_token", result.ms_per_token},
                                  {"ms_per_token_p10", result.ms_per_token_p10},
                                  {"ms_per_token_p90", result.ms_per_token_p90},
                                  {"prefill_ms", result.prefill_ms},
@@ -130,6 +148,9 @@ void PrintTable(const BenchResult& result, const Model& model) {
   };
   line("model", absl::StrFormat("%s, %s", model.info().name, model.artifact().manifest().sparsity));
   line("device", absl::StrFormat("%s, %s", model.device().DeviceName(result.threads), model.isa()));
+  if (result.sequences > 1) {
+    line("step", absl::StrFormat("%.3f ms for a token of each of %d sequences", result.ms_per_step, result.sequences));
+  }
   line("decode", absl::StrFormat("%.3f ms per token (10th to 90th percentile: %.3f to %.3f)", result.ms_per_token,
                                  result.ms_per_token_p10, result.ms_per_token_p90));
   line("prefill", absl::StrFormat("%.2f ms", result.prefill_ms));
@@ -154,11 +175,14 @@ void PrintKernels(const BenchResult& result) {
 }
 
 absl::Status Run(BenchFlags& flags) {
-  if (flags.batch != 1) {
-    return UsageError("--batch=", flags.batch, ": sequences are decoded one at a time; only --batch=1 works");
+  if (flags.batch > kMaxSequences) {
+    return UsageError("--batch=", flags.batch, ": at most ", kMaxSequences, " sequences are decoded together");
+  }
+  if (flags.batch > 1 && !flags.trace.empty()) {
+    return UsageError("--trace shows a token of one sequence; leave out --batch");
   }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
-  ASSIGN_OR_RETURN(flags.bench.prompt, Prompt(*model, flags));
+  ASSIGN_OR_RETURN(flags.bench.prompts, Prompts(*model, flags));
   flags.bench.threads = flags.device.threads;
   flags.bench.trace = !flags.trace.empty();
   if (flags.bench.trace) {

@@ -1,4 +1,5 @@
-// argmax: the likeliest token, found by one thread; there are few logits beside the weights that they come from.
+// argmax: the likeliest token, found by one thread for each sequence; there are few logits beside the weights that they
+// come from.
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/VectorOps.h"
@@ -54,8 +55,6 @@ void EmitArgmax(EmitContext& context, const KernelSpec& spec) {
   const ArgmaxShape shape = MatchArgmax(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
-  Value* logits = b.Arg(0);
-  Value* choice = b.Arg(1);
   const int lanes = b.lanes();
   const int64_t main = shape.n / lanes * lanes;
   auto* numbers = llvm::FixedVectorType::get(ir.getInt32Ty(), static_cast<unsigned>(lanes));
@@ -63,7 +62,10 @@ void EmitArgmax(EmitContext& context, const KernelSpec& spec) {
   for (int lane = 0; lane < lanes; ++lane) {
     count_up.push_back(ir.getInt32(static_cast<uint32_t>(lane)));
   }
-  b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] {
+  // Threads share the tokens.
+  const Range tokens = b.Share(b.I64(shape.tokens));
+  b.For(tokens.begin, tokens.end, 1, [&](Value* token) {
+    Value* logits = b.At(b.Arg(0), token, 4 * shape.n);
     const Best none = None(b.FloatVector(lanes), numbers);
     const Values wide = b.For(b.I64(0), b.I64(main), lanes, {none.logit, none.number}, [&](Value* i, const Values& c) {
       Value* first = ir.CreateVectorSplat(static_cast<unsigned>(lanes), ir.CreateTrunc(i, ir.getInt32Ty()));
@@ -77,7 +79,7 @@ void EmitArgmax(EmitContext& context, const KernelSpec& spec) {
           const Best best = Take(b, {c[0], c[1]}, b.LoadFloat(logits, i), ir.CreateTrunc(i, ir.getInt32Ty()));
           return Values{best.logit, best.number};
         });
-    ir.CreateAlignedStore(last[1], choice, llvm::Align(4));
+    ir.CreateAlignedStore(last[1], b.At(b.Arg(1), token, 4), llvm::Align(4));
   });
   b.Finish();
 }

@@ -37,24 +37,30 @@ class AttentionEmitter {
     Value* list = b_.Arg(2);
     Value* y = b_.Arg(3);
     Value* tokens = b_.Tokens(shape_.tokens);
-    Value* past = b_.Past();
+    Value* past = shape_.batch ? nullptr : b_.Past();
     const int64_t width_bytes = shape_.heads * row_bytes_;
     const int64_t head_bytes = shape_.positions * row_bytes_;
-    const auto store = [&](Value* head) {
+    // Of a batch each token is of another sequence, which has its own past and its own part of the cache.
+    const auto position_of = [&](Value* token) { return shape_.batch ? b_.PastOf(token) : ir_.CreateAdd(past, token); };
+    const auto keys_of = [&](Value* head, Value* token) {
       Value* keys = b_.At(cache, head, head_bytes);
-      Value* values = b_.At(keys, shape_.heads * head_bytes);
+      return shape_.batch ? b_.At(keys, token, 2 * shape_.heads * head_bytes) : keys;
+    };
+    const auto store = [&](Value* head) {
       b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
+        Value* keys = keys_of(head, token);
+        Value* values = b_.At(keys, shape_.heads * head_bytes);
         Value* query = b_.At(b_.At(qkv, head, row_bytes_), token, 3 * width_bytes);
-        Value* position = ir_.CreateAdd(past, token);
+        Value* position = position_of(token);
         CopyRow(b_.At(query, width_bytes), b_.At(keys, position, row_bytes_));
         CopyRow(b_.At(query, 2 * width_bytes), b_.At(values, position, row_bytes_));
       });
     };
     const auto attend = [&](Value* head) {
-      Value* keys = b_.At(cache, head, head_bytes);
-      Value* values = b_.At(keys, shape_.heads * head_bytes);
       b_.For(b_.I64(0), tokens, 1, [&](Value* token) {
-        Value* context = ir_.CreateAdd(ir_.CreateAdd(past, token), b_.I64(1));
+        Value* keys = keys_of(head, token);
+        Value* values = b_.At(keys, shape_.heads * head_bytes);
+        Value* context = ir_.CreateAdd(position_of(token), b_.I64(1));
         Attend(b_.At(b_.At(qkv, head, row_bytes_), token, 3 * width_bytes), keys, values, context,
                b_.At(b_.At(y, head, row_bytes_), token, width_bytes));
       });

@@ -43,32 +43,43 @@ class CertifiedTestEmitter {
     Value* q8 = b_.Arg(1);
     Value* rows = b_.Arg(2);
     Value* flags = b_.Arg(3);
-    const Range blocks = b_.Share(b_.I64((shape_.n + kRows - 1) / kRows));
-    Value* largest = products_.LargestBits(x);
-    Value* finite = products_.IsFinite(largest);
-    b_.If(ir_.CreateNot(finite), [&] {
-      b_.For(blocks.begin, blocks.end, 1, [&](Value* block) {
-        for (Value* neuron : products_.RowsOf(block, shape_.n)) {
-          StoreFlag(ir_.getTrue(), flags, neuron);
-        }
+    const Range all = b_.Share(b_.I64((shape_.n + kRows - 1) / kRows));
+    products_.ForTokens(all, shape_.tokens, [&](const Range& blocks, Value* token) {
+      Value* x_row = b_.At(x, token, 4 * shape_.k);
+      Value* largest = products_.LargestBits(x_row);
+      Value* finite = products_.IsFinite(largest);
+      b_.If(ir_.CreateNot(finite), [&] {
+        b_.For(blocks.begin, blocks.end, 1, [&](Value* block) {
+          for (Value* neuron : products_.RowsOf(block, shape_.n)) {
+            StoreFlag(ir_.getTrue(), flags, neuron, token);
+          }
+        });
       });
-    });
-    b_.If(finite, [&] {
-      const Int8Rows::Input input = products_.Quantize(x, largest);
-      b_.For(blocks.begin, blocks.end, 1, [&](Value* block) {
-        const Values neurons = products_.RowsOf(block, shape_.n);
-        Value* maybe_positive = MaybePositive(input, neurons, rows, products_.DotFour(q8, neurons));
-        for (size_t r = 0; r < kRows; ++r) {
-          StoreFlag(ir_.CreateExtractElement(maybe_positive, r), flags, neurons[r]);
-        }
+      b_.If(finite, [&] {
+        const Int8Rows::Input input = products_.Quantize(x_row, largest);
+        b_.For(blocks.begin, blocks.end, 1, [&](Value* block) {
+          const Values neurons = products_.RowsOf(block, shape_.n);
+          Value* maybe_positive = MaybePositive(input, neurons, rows, products_.DotFour(q8, neurons));
+          for (size_t r = 0; r < kRows; ++r) {
+            StoreFlag(ir_.CreateExtractElement(maybe_positive, r), flags, neurons[r], token);
+          }
+        });
       });
     });
     b_.Finish();
   }
 
  private:
-  void StoreFlag(Value* flag, Value* flags, Value* neuron) {
-    ir_.CreateAlignedStore(ir_.CreateZExt(flag, ir_.getInt8Ty()), b_.At(flags, neuron, 1), llvm::Align(1));
+  // Sets the flag for the first token, and adds to it what a later one needs.
+  void StoreFlag(Value* flag, Value* flags, Value* neuron, Value* token) {
+    Value* address = b_.At(flags, neuron, 1);
+    Value* byte = ir_.CreateZExt(flag, ir_.getInt8Ty());
+    if (shape_.tokens > 1) {
+      Value* before = ir_.CreateAlignedLoad(ir_.getInt8Ty(), address, llvm::Align(1));
+      Value* is_first = ir_.CreateICmpEQ(token, b_.I64(0));
+      byte = ir_.CreateOr(byte, ir_.CreateSelect(is_first, ir_.getInt8(0), before));
+    }
+    ir_.CreateAlignedStore(byte, address, llvm::Align(1));
   }
 
   // Column `index` of the four rows of (scale, residual_norm, norm, bias).

@@ -50,15 +50,17 @@ void EmitEmbedPositions(EmitContext& context, const KernelSpec& spec) {
   Value* x = b.Arg(0);
   Value* table = b.Arg(1);
   Value* y = b.Arg(2);
-  Value* first = ir.CreateAdd(b.Past(), b.I64(shape.offset));
+  // Of a batch each token has its own position.
+  Value* past = shape.batch ? nullptr : b.Past();
   const RowLayout layout{shape.width, shape.dtype};
   ForTokens(b, shape.tokens, [&](Value* token) {
     Value* x_row = b.At(x, token, 4 * shape.width);
     Value* y_row = b.At(y, token, 4 * shape.width);
-    Value* table_row = b.At(table, ir.CreateAdd(first, token), layout.bytes());
+    Value* position = shape.batch ? b.PastOf(token) : ir.CreateAdd(past, token);
+    Value* table_row = b.At(table, ir.CreateAdd(position, b.I64(shape.offset)), layout.bytes());
     ForColumns(b, shape.width, [&](Value* column, int count) {
-      Value* position = LoadColumns(b, table_row, column, count, shape.dtype);
-      Value* sum = ir.CreateFAdd(LoadColumns(b, x_row, column, count), position);
+      Value* embedding = LoadColumns(b, table_row, column, count, shape.dtype);
+      Value* sum = ir.CreateFAdd(LoadColumns(b, x_row, column, count), embedding);
       StoreFloats(b, sum, b.At(y_row, column, 4), count);
     });
   });

@@ -1,4 +1,6 @@
 // compact and select: lists of what flags or scores choose, by the first thread alone.
+#include <vector>
+
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
@@ -23,17 +25,20 @@ class LargestEmitter {
   LargestEmitter(KernelBuilder& b, const SelectShape& shape, Value* scores)
       : b_(b), ir_(b.ir()), shape_(shape), scores_(scores) {}
 
-  void Emit(Value* list) {
-    Value* threshold = Threshold();
-    Value* above = Count([&](Value* ranks) { return ir_.CreateICmpUGT(ranks, SplatInt(threshold, ranks)); });
-    Value* last = LastTie(threshold, ir_.CreateSub(b_.I64(shape_.k), above));
-    EmitList(b_, shape_.n, list, [&](Value* start, int size) {
-      Value* ranks = Ranks(start, size);
-      Value* tie = ir_.CreateICmpEQ(ranks, SplatInt(threshold, ranks));
-      Value* is_counted = ir_.CreateICmpSLE(Numbers(start, size), ir_.CreateVectorSplat(size, last));
-      Value* larger = ir_.CreateICmpUGT(ranks, SplatInt(threshold, ranks));
-      return ir_.CreateOr(larger, ir_.CreateAnd(tie, is_counted));
-    });
+  // Finds out what is chosen; before Chosen().
+  void Find() {
+    threshold_ = Threshold();
+    Value* above = Count([&](Value* ranks) { return ir_.CreateICmpUGT(ranks, SplatInt(threshold_, ranks)); });
+    last_ = LastTie(threshold_, ir_.CreateSub(b_.I64(shape_.k), above));
+  }
+
+  // <size x i1>
+  Value* Chosen(Value* start, int size) {
+    Value* ranks = Ranks(start, size);
+    Value* tie = ir_.CreateICmpEQ(ranks, SplatInt(threshold_, ranks));
+    Value* is_counted = ir_.CreateICmpSLE(Numbers(start, size), ir_.CreateVectorSplat(size, last_));
+    Value* larger = ir_.CreateICmpUGT(ranks, SplatInt(threshold_, ranks));
+    return ir_.CreateOr(larger, ir_.CreateAnd(tie, is_counted));
   }
 
  private:
@@ -102,6 +107,8 @@ class LargestEmitter {
   llvm::IRBuilder<>& ir_;
   const SelectShape shape_;
   Value* scores_;
+  Value* threshold_ = nullptr;  // the rank of the last score that is chosen
+  Value* last_ = nullptr;       // the number of the last one of that rank
 };
 
 }  // namespace
@@ -124,16 +131,32 @@ void EmitCompact(EmitContext& context, const KernelSpec& spec) {
 void EmitSelect(EmitContext& context, const KernelSpec& spec) {
   const SelectShape shape = MatchSelect(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
-  Value* scores = b.Arg(0);
   Value* list = b.Arg(1);
+  Values scores;  // of each token
+  for (int64_t token = 0; token < shape.tokens; ++token) {
+    scores.push_back(b.At(b.Arg(0), 4 * shape.n * token));
+  }
   OnFirstThread(b, [&] {
-    if (shape.k > 0) {
-      LargestEmitter(b, shape, scores).Emit(list);
-      return;
+    std::vector<LargestEmitter> largest;
+    for (Value* row : scores) {
+      largest.emplace_back(b, shape, row);
+      if (shape.k > 0) {
+        largest.back().Find();
+      }
     }
     EmitList(b, shape.n, list, [&](Value* start, int size) {
-      Value* block = LoadFloats(b, b.At(scores, start, 4), DType::kF32, size);
-      return b.ir().CreateFCmpUGT(block, ZeroVector(b, size));
+      Value* chosen = nullptr;
+      for (size_t token = 0; token < scores.size(); ++token) {
+        Value* of_token = nullptr;
+        if (shape.k > 0) {
+          of_token = largest[token].Chosen(start, size);
+        } else {
+          Value* block = LoadFloats(b, b.At(scores[token], start, 4), DType::kF32, size);
+          of_token = b.ir().CreateFCmpUGT(block, ZeroVector(b, size));
+        }
+        chosen = chosen == nullptr ? of_token : b.ir().CreateOr(chosen, of_token);
+      }
+      return chosen;
     });
   });
 }

@@ -51,11 +51,14 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
     const auto prefetch = [&](int r, Value* offset) {
       return ir.CreateGEP(ir.getInt8Ty(), next_rows[static_cast<size_t>(r)], offset);
     };
-    Value* sums = DotFourRows(b, rows, x, layout, prefetch);
-    for (size_t r = 0; r < kRows; ++r) {
-      Value* sum = ir.CreateFAdd(ir.CreateExtractElement(sums, r), b.LoadFloat(bias, neurons[r]));
-      b.StoreFloat(Relu(b, sum), h, entries[r]);
-    }
+    b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
+      Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.k), layout, prefetch);
+      for (size_t r = 0; r < kRows; ++r) {
+        Value* sum = ir.CreateFAdd(ir.CreateExtractElement(sums, r), b.LoadFloat(bias, neurons[r]));
+        Value* index = ir.CreateAdd(ir.CreateMul(entries[r], b.I64(shape.tokens)), token);
+        b.StoreFloat(Relu(b, sum), h, index);
+      }
+    });
   });
   b.Finish();
 }
@@ -79,18 +82,21 @@ class SparseFc2Emitter {
         residual_(b_.Arg(4)),
         y_(b_.Arg(5)),
         block_rows_(b_.Scratch(8 * kBlock)),
-        block_h_(b_.Scratch(4 * kBlock)) {}
+        block_h_(b_.Scratch(4 * kBlock * shape_.tokens)) {}
 
   void Emit() {
     const Range units = b_.Share(b_.I64((shape_.width + kUnit - 1) / kUnit));
     const Range columns = {ir_.CreateMul(units.begin, b_.I64(kUnit)),
                            Smaller(b_, ir_.CreateMul(units.end, b_.I64(kUnit)), b_.I64(shape_.width))};
     ForParts(columns, [&](Value* column, int count) {
-      Value* start = LoadFloats(b_, b_.At(bias_, column, 4), DType::kF32, count);
-      if (shape_.residual) {
-        start = ir_.CreateFAdd(start, LoadFloats(b_, b_.At(residual_, column, 4), DType::kF32, count));
+      Value* bias = LoadFloats(b_, b_.At(bias_, column, 4), DType::kF32, count);
+      for (int64_t token = 0; token < shape_.tokens; ++token) {
+        Value* start = bias;
+        if (shape_.residual) {
+          start = ir_.CreateFAdd(start, LoadFloats(b_, Of(residual_, token, column), DType::kF32, count));
+        }
+        StoreFloats(b_, start, Of(y_, token, column), count);
       }
-      StoreFloats(b_, start, b_.At(y_, column, 4), count);
     });
     Value* count = LoadI32(b_, active_, b_.I64(0));
     b_.For(b_.I64(0), count, kBlock, [&](Value* start) {
@@ -118,17 +124,30 @@ class SparseFc2Emitter {
     }
   }
 
-  // Fills block_rows_ and block_h_ from the entries [start, end) with h != 0; returns their number.
+  // Column `column` of a token's row.
+  Value* Of(Value* rows, int64_t token, Value* column) {
+    return b_.At(b_.At(rows, 4 * shape_.width * token), column, 4);
+  }
+
+  // Fills block_rows_ and block_h_ from the entries [start, end) with an h != 0; returns their number.
   Value* CollectRows(Value* start, Value* end) {
     const Values found = b_.For(start, end, 1, {b_.I64(0)}, [&](Value* i, const Values& carried) {
       Value* neuron = LoadI32(b_, b_.At(active_, kNumbersOffset), i);
-      Value* h = b_.LoadFloat(h_, i);
       ir_.CreateAlignedStore(b_.At(fc2t_, neuron, layout_.bytes()), b_.At(block_rows_, carried[0], 8), llvm::Align(8));
-      b_.StoreFloat(h, block_h_, carried[0]);
-      Value* used = ir_.CreateFCmpUNE(h, b_.Float(0));
+      Value* used = ir_.getFalse();
+      for (int64_t token = 0; token < shape_.tokens; ++token) {
+        Value* h = b_.LoadFloat(h_, Index(i, token));
+        b_.StoreFloat(h, block_h_, Index(carried[0], token));
+        used = ir_.CreateOr(used, ir_.CreateFCmpUNE(h, b_.Float(0)));
+      }
       return Values{ir_.CreateAdd(carried[0], ir_.CreateZExt(used, ir_.getInt64Ty()))};
     });
     return found[0];
+  }
+
+  // Where a neuron's h for a token is.
+  Value* Index(Value* entry, int64_t token) {
+    return ir_.CreateAdd(ir_.CreateMul(entry, b_.I64(shape_.tokens)), b_.I64(token));
   }
 
   Value* LoadRow(Value* index) {
@@ -145,7 +164,10 @@ class SparseFc2Emitter {
     Value* rows_ahead = ir_.CreateAdd(ir_.CreateUDiv(b_.I64(kPrefetchBytes), part_bytes), b_.I64(1));
     b_.For(b_.I64(0), rows, 1, [&](Value* i) {
       Value* row = LoadRow(i);
-      Value* h = b_.LoadFloat(block_h_, i);
+      Values h;
+      for (int64_t token = 0; token < shape_.tokens; ++token) {
+        h.push_back(b_.LoadFloat(block_h_, Index(i, token)));
+      }
       Value* next_row = LoadRow(Smaller(b_, ir_.CreateAdd(i, rows_ahead), last));
       int64_t prefetched = 64;
       ForParts(columns, [&](Value* column, int count) {
@@ -155,9 +177,12 @@ class SparseFc2Emitter {
         }
         prefetched += count * size;
         Value* weights = LoadFloats(b_, b_.At(row, column, size), shape_.dtype, count);
-        Value* address = b_.At(y_, column, 4);
-        Value* sum = LoadFloats(b_, address, DType::kF32, count);
-        StoreFloats(b_, MulAdd(b_, weights, Splat(b_, h, count), sum), address, count);
+        for (int64_t token = 0; token < shape_.tokens; ++token) {
+          Value* address = Of(y_, token, column);
+          Value* sum = LoadFloats(b_, address, DType::kF32, count);
+          Value* factor = Splat(b_, h[static_cast<size_t>(token)], count);
+          StoreFloats(b_, MulAdd(b_, weights, factor, sum), address, count);
+        }
       });
     });
   }
@@ -173,7 +198,7 @@ class SparseFc2Emitter {
   Value* residual_;
   Value* y_;
   Value* block_rows_;  // pointers (kBlock)
-  Value* block_h_;     // f32 (kBlock)
+  Value* block_h_;     // f32 (kBlock, tokens)
 };
 
 }  // namespace

@@ -51,11 +51,13 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
     const auto prefetch = [&](int r, Value* offset) {
       return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
     };
-    Value* sums = DotFourRows(b, rows, x, layout, prefetch);
-    if (shape.bias) {
-      sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
-    }
-    StoreFloats(b, sums, b.At(y, first, 4), kRows);
+    b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
+      Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.width), layout, prefetch);
+      if (shape.bias) {
+        sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
+      }
+      StoreFloats(b, sums, b.At(b.At(y, token, 4 * 3 * shape.width), first, 4), kRows);
+    });
   });
   b.Finish();
 }
@@ -84,29 +86,33 @@ void EmitSparseOut(EmitContext& context, const KernelSpec& spec) {
       numbers.push_back(number);
     }
     const Values zero = {ZeroVector(b, kRows)};
-    const Values sums = b.For(b.I64(0), count, 1, zero, [&](Value* entry, const Values& carried) {
-      Value* head = LoadI32(b, b.At(heads, kNumbersOffset), entry);
-      Values rows;
-      for (Value* number : numbers) {
-        rows.push_back(b.At(b.At(w, number, row_bytes), head, layout.bytes()));
+    b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
+      Value* x_row = b.At(x, token, 4 * shape.k);
+      const Values sums = b.For(b.I64(0), count, 1, zero, [&](Value* entry, const Values& carried) {
+        Value* head = LoadI32(b, b.At(heads, kNumbersOffset), entry);
+        Values rows;
+        for (Value* number : numbers) {
+          rows.push_back(b.At(b.At(w, number, row_bytes), head, layout.bytes()));
+        }
+        // The same head's part of the next block.
+        const auto prefetch = [&](int r, Value* offset) {
+          return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kRows * row_bytes);
+        };
+        Value* part = DotFourRows(b, rows, b.At(x_row, head, 4 * shape.head_dim()), layout, prefetch);
+        return Values{ir.CreateFAdd(carried[0], part)};
+      });
+      for (size_t r = 0; r < numbers.size(); ++r) {
+        Value* sum = ir.CreateExtractElement(sums[0], r);
+        Value* index = ir.CreateAdd(ir.CreateMul(token, b.I64(shape.n)), numbers[r]);
+        if (shape.bias) {
+          sum = ir.CreateFAdd(sum, b.LoadFloat(bias, numbers[r]));
+        }
+        if (shape.residual) {
+          sum = ir.CreateFAdd(sum, b.LoadFloat(residual, index));
+        }
+        b.StoreFloat(sum, y, index);
       }
-      // The same head's part of the next block.
-      const auto prefetch = [&](int r, Value* offset) {
-        return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kRows * row_bytes);
-      };
-      Value* part = DotFourRows(b, rows, b.At(x, head, 4 * shape.head_dim()), layout, prefetch);
-      return Values{ir.CreateFAdd(carried[0], part)};
     });
-    for (size_t r = 0; r < numbers.size(); ++r) {
-      Value* sum = ir.CreateExtractElement(sums[0], r);
-      if (shape.bias) {
-        sum = ir.CreateFAdd(sum, b.LoadFloat(bias, numbers[r]));
-      }
-      if (shape.residual) {
-        sum = ir.CreateFAdd(sum, b.LoadFloat(residual, numbers[r]));
-      }
-      b.StoreFloat(sum, y, numbers[r]);
-    }
   });
   b.Finish();
 }

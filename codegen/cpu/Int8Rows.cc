@@ -15,6 +15,8 @@ using llvm::Value;
 namespace {
 
 constexpr int64_t kPrefetchBytes = 4096;
+// Enough rows that rounding x anew for each part is little beside their products.
+constexpr int64_t kBlocksOfPart = 16;
 // Vectors of a row in work at a time.
 constexpr int64_t kUnroll = 4;
 
@@ -41,6 +43,19 @@ Values Int8Rows::RowsOf(Value* block, int64_t rows) {
     numbers.push_back(number);
   }
   return numbers;
+}
+
+void Int8Rows::ForTokens(const Range& blocks, int64_t tokens,
+                         llvm::function_ref<void(const Range& part, Value* token)> body) {
+  if (tokens == 1) {
+    body(blocks, b_.I64(0));
+    return;
+  }
+  b_.For(blocks.begin, blocks.end, kBlocksOfPart, [&](Value* first) {
+    Value* last = ir_.CreateAdd(first, b_.I64(kBlocksOfPart));
+    last = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, last, blocks.end);
+    b_.For(b_.I64(0), b_.I64(tokens), 1, [&](Value* token) { body({first, last}, token); });
+  });
 }
 
 Value* Int8Rows::LargestBits(Value* x) {

@@ -35,6 +35,10 @@ class Int8Rows {
 
   /// The numbers of the rows in block `block` of `rows` rows; past the end the last one again.
   [[nodiscard]] Values RowsOf(llvm::Value* block, int64_t rows);
+  /// Calls `body` with parts of `blocks` and each of `tokens` rows of x. Parts are small enough that their rows of q8
+  /// come from memory once for all tokens; for one token there is one part.
+  void ForTokens(const Range& blocks, int64_t tokens,
+                 llvm::function_ref<void(const Range& part, llvm::Value* token)> body);
   /// <4 x i32>: q8[row] . n for each of the four rows, exactly.
   [[nodiscard]] llvm::Value* DotFour(llvm::Value* q8, const Values& rows);
 

@@ -41,6 +41,10 @@ Value* KernelBuilder::Past() {
   return ir_.CreateAlignedLoad(ir_.getInt64Ty(), At(function_->getArg(1), 8), llvm::Align(8), "past");
 }
 
+Value* KernelBuilder::PastOf(Value* sequence) {
+  return ir_.CreateAlignedLoad(ir_.getInt64Ty(), At(At(function_->getArg(1), 8), sequence, 8), llvm::Align(8));
+}
+
 Range KernelBuilder::Share(Value* units) {
   Value* next = ir_.CreateAdd(thread_, I64(1));
   return {ir_.CreateUDiv(ir_.CreateMul(units, thread_), threads_, "begin"),

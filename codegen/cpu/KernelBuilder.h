@@ -52,6 +52,8 @@ class KernelBuilder {
   [[nodiscard]] llvm::Value* Tokens(const Dim& tokens);
   /// The number of tokens in the cache before this call, i64: dims[1].
   [[nodiscard]] llvm::Value* Past();
+  /// The same of sequence number `sequence` (i64) of a batch: dims[1 + sequence].
+  [[nodiscard]] llvm::Value* PastOf(llvm::Value* sequence);
   [[nodiscard]] llvm::Value* thread() { return thread_; }
   /// This thread's contiguous part of `units` (i64) equal pieces of work.
   [[nodiscard]] Range Share(llvm::Value* units);

@@ -4,6 +4,7 @@
 
 #include "codegen/cuda/CudaSource.h"
 #include "codegen/cuda/Nvrtc.h"
+#include "ir/base/Phases.h"
 
 namespace dejavu {
 namespace {
@@ -41,7 +42,7 @@ class CudaBackendImpl final : public Target {
   }
 
   [[nodiscard]] bool Runs(std::string_view function) const override {
-    return function == "decode" || function == "prefill";
+    return SequencesOf(function) > 0 || function == "prefill";
   }
 
  private:

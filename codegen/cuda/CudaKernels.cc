@@ -56,7 +56,8 @@ CudaKernel EmbedPositions(const KernelSpec& spec, std::string_view /*isa*/) {
               .Int("tokens", tokens)
               .Int("width", s.width)
               .Int("offset", s.offset)
-              .Type("dtype", s.dtype),
+              .Type("dtype", s.dtype)
+              .Bool("batch", s.batch),
           GridOfPieces(tokens, s.width / PerLoad(s.dtype))};
 }
 
@@ -119,12 +120,13 @@ absl::Status AttentionLimits(const KernelSpec& spec) {
 }
 
 CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
-  const int64_t n = MatchArgmax(spec).value().n;
-  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 4)), .early = true};
+  const ArgmaxShape s = MatchArgmax(spec).value();
+  const int64_t n = s.n;
+  const LaunchGrid grid{.blocks = s.tokens, .threads = WholeWarps(CeilDiv(n, 4)), .early = true};
   return {"Argmax.cuh",
           "Argmax",
           {"logits", "choice"},
-          ShapeText("ArgmaxShape").Int("n", n).Int("threads", grid.threads),
+          ShapeText("ArgmaxShape").Int("tokens", s.tokens).Int("n", n).Int("threads", grid.threads),
           grid};
 }
 
@@ -135,6 +137,15 @@ absl::Status SparseOutLimits(const KernelSpec& spec) {
         absl::StrCat("kernel 'sparse_out': the width ", k, " does not fit the shared memory on cuda"));
   }
   return absl::OkStatus();
+}
+
+absl::Status SelectLimits(const KernelSpec& spec) {
+  const SelectShape s = MatchSelect(spec).value();
+  return s.k > 0 && s.tokens > 1
+             ? absl::UnimplementedError(absl::StrCat("kernel 'select': the ", s.k,
+                                                     " largest scores of several sequences "
+                                                     "are not united on cuda; choose the positive ones"))
+             : absl::OkStatus();
 }
 
 /// Kernels count in int, and addresses in 64 bits.
@@ -159,6 +170,7 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   }
   return spec.kernel == "attention"    ? AttentionLimits(spec)
          : spec.kernel == "sparse_out" ? SparseOutLimits(spec)
+         : spec.kernel == "select"     ? SelectLimits(spec)
                                        : absl::OkStatus();
 }
 
@@ -225,7 +237,7 @@ CudaKernel SelectBy(const KernelSpec& spec, int64_t threads) {
   return {"Select.cuh",
           s.k > 0 ? "SelectLargest" : "SelectPositive",
           {"scores", "list"},
-          ShapeText("SelectShape").Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
+          ShapeText("SelectShape").Int("tokens", s.tokens).Int("n", s.n).Int("k", s.k).Int("threads", grid.threads),
           grid};
 }
 

@@ -9,6 +9,7 @@
 
 #include "codegen/cuda/CudaSource.h"
 #include "codegen/target/KernelSpec.h"
+#include "ir/base/Phases.h"
 
 namespace dejavu::describe {
 
@@ -53,6 +54,17 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 [[nodiscard]] absl::Status JointLimits(const KernelSpec& spec);
 [[nodiscard]] std::optional<LaunchGrid> JointGrid(const KernelSpec& spec, std::string_view isa);
 void EmitJoint(EmitContext& context, const KernelSpec& spec);
+
+/// Whether a kernel with so many tokens reads each weight once for all of them.
+[[nodiscard]] inline bool IsBatch(int64_t tokens) { return tokens > 1 && tokens <= kMaxSequences; }
+/// The same kernels, and sparse_fc2, for specs of which that is so.
+[[nodiscard]] CudaKernel BatchLinear(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchFc1(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchFc2(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchTest(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchQkv(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchOut(const KernelSpec& spec);
+[[nodiscard]] CudaKernel BatchQuantized(const KernelSpec& spec);
 
 }  // namespace dejavu::describe
 

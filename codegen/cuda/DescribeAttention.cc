@@ -42,14 +42,14 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
     return PrefillAttention(s);
   }
   int64_t splits = 1;
-  if (tokens == 1 && s.heads * 4 <= kScratchCounterBytes) {
-    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / s.heads));
+  if ((tokens == 1 || s.batch) && tokens * s.heads * 4 <= kScratchCounterBytes) {
+    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / (tokens * s.heads)));
     splits = std::min(splits, kMaxSplits);
   }
   // Small blocks, which have room beside that of a ring. Wide heads need more registers.
   LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + s.heads * splits * (s.head_dim + 2) * 4 : 0;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + tokens * s.heads * splits * (s.head_dim + 2) * 4 : 0;
   return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
           s.listed ? "SparseAttention" : "Attention",
           {"qkv", "cache", "heads", "y", "new_cache"},
@@ -60,6 +60,7 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
               .Int("positions", s.positions)
               .Float("scale", s.scale)
               .Int("threads", grid.threads)
+              .Bool("batch", s.batch)
               .Int("splits", splits)
               .Int("least_context", kLeastContext)
               .Bool("early_list", s.early_list),

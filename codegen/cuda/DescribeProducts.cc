@@ -50,6 +50,9 @@ GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
 
 CudaKernel Linear(const KernelSpec& spec, std::string_view isa) {
   const LinearShape s = MatchLinear(spec).value();
+  if (IsBatch(TokensOf(s.tokens))) {
+    return BatchLinear(spec);
+  }
   const GemvTiling tiling = TileFloatsFor(isa, TokensOf(s.tokens), s.n, s.k, s.dtype, s.norm);
   return {"Linear.cuh",
           "Linear",
@@ -87,6 +90,9 @@ bool RingTakesPairs(const KernelSpec& spec, std::string_view isa) {
 
 CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchFc1(spec);
+  }
   const GemvTiling tiling = TileFloatsFor(isa, 1, s.n, s.k, s.dtype, s.norm);
   return {"SparseFc1.cuh",
           "SparseFc1",
@@ -176,6 +182,9 @@ CudaKernel RingFc2(const SparseFc2Shape& s) {
 
 CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchFc2(spec);
+  }
   // Short rows come sooner by plain loads, and their blocks leave room for the ring of the next launch.
   constexpr int64_t kLeastRowBytes = 12 * 1024;
   const bool is_long = s.width * static_cast<int64_t>(DTypeSize(s.dtype)) >= kLeastRowBytes;
@@ -185,6 +194,9 @@ CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
 /// For a product of rows of int8 with a vector that is rounded as a whole.
 CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchTest(spec);
+  }
   const GemvTiling tiling = TileInt8For(isa, s.n, s.k);
   return {"CertifiedTest.cuh",
           "CertifiedTest",
@@ -195,6 +207,9 @@ CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa) {
 
 CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
   const SparseQkvShape s = MatchSparseQkv(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchQkv(spec);
+  }
   const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
   return {"SparseQkv.cuh",
           "SparseQkv",
@@ -212,6 +227,9 @@ CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
 
 CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
   const SparseOutShape s = MatchSparseOut(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchOut(spec);
+  }
   const GemvTiling tiling = TileFloats(s.n, s.k, PerLoad(s.dtype));
   return {"SparseOut.cuh",
           "SparseOut",
@@ -231,6 +249,9 @@ CudaKernel SparseOut(const KernelSpec& spec, std::string_view /*isa*/) {
 CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads) {
   // No ring: alone it runs beside the rings of attention, which leave no room for another.
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  if (IsBatch(s.tokens)) {
+    return BatchQuantized(spec);
+  }
   const GemvTiling tiling = TileInt8(s.n, s.k, threads);
   return {"QuantizedLinear.cuh",
           "QuantizedLinear",

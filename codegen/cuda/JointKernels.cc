@@ -128,10 +128,19 @@ void EmitThroughOneRing(CudaSource& source, std::string_view symbol, const Kerne
                                type, ">{{", rows, "}});\n"));
 }
 
+/// Whether the part takes a token of each of several sequences: its kernel is another, with blocks of its own form.
+bool IsOfBatch(const KernelSpec& part) {
+  const Dim& tokens = part.operands.front()->shape.front();
+  return tokens.is_static() && tokens.size() > 1;
+}
+
 }  // namespace
 
 absl::Status JointLimits(const KernelSpec& spec) {
   const std::vector<std::string> isas = CudaBackend().isas();
+  if (std::any_of(spec.parts.begin(), spec.parts.end(), &IsOfBatch)) {
+    return absl::UnimplementedError("kernel 'joint': a batch's parts can't run together on cuda");
+  }
   for (const KernelSpec& part : spec.parts) {
     RETURN_IF_ERROR(CudaKernels().Supports(part));
   }

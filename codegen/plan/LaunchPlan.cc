@@ -7,6 +7,7 @@
 
 #include "codegen/plan/JointLaunches.h"
 #include "codegen/target/KernelShapes.h"
+#include "ir/base/Phases.h"
 #include "ir/verify/ScheduleVerifier.h"
 #include "ir/verify/StreamOrder.h"
 #include "runtime/artifact/PlanGraph.h"
@@ -82,17 +83,19 @@ class Planner {
   absl::Status AddFunction(const Function& function) {
     places_.clear();
     launch_numbers_.clear();
-    max_tokens_ = function.name() == "decode" ? 1 : result_.plan.max_tokens;
+    const int64_t sequences = SequencesOf(function.name());
+    max_tokens_ = sequences > 0 ? sequences : result_.plan.max_tokens;
     PlanFunction planned;
+    planned.sequences = std::max<int64_t>(sequences, 1);
     for (size_t i = 0; i < function.num_arguments(); ++i) {
       const Value* argument = function.argument(i);
       if (argument->type().rank() == 4) {
         const int64_t number = cache_numbers_.at(argument->name());
-        places_[argument] = {BufferRef::Kind::kCache, number, result_.plan.caches[number].bytes};
-      } else if (argument->type().rank() == 1) {
+        places_[argument] = {BufferRef::Kind::kCache, number, result_.plan.caches[number].bytes * planned.sequences};
+      } else if (argument->type().rank() == 1 && argument->type().dtype == DType::kI32) {
         places_[argument] = Arena(0, TypeBytes(argument->type()));  // where PlanBuffers keeps the tokens
         planned.tokens = places_[argument];
-      } else if (argument->type().rank() != 0) {
+      } else if (argument->type().dtype != DType::kI64) {
         return UserError("argument '", argument->name(), "' of @", function.name(),
                          " must be tokens, past or a cache, but is ", argument->type().ToString());
       }
@@ -171,9 +174,10 @@ class Planner {
     }
     Launch launch;
     launch.kernel = op.name().substr(kLaunchPrefix.size());
-    for (Value* operand : op.operands()) {
-      if (operand != nullptr && operand->type().rank() == 0) {
-        continue;  // past: every kernel knows it
+    for (size_t i = 0; i < op.num_operands(); ++i) {
+      Value* operand = op.operand(i);
+      if (op.schema().operand_specs[i].name == "past") {
+        continue;  // every kernel knows it
       }
       spec->operands.push_back(operand == nullptr ? std::nullopt : std::optional<Type>(SpecType(operand->type())));
       launch.args.push_back(operand == nullptr ? BufferRef{} : Place(*operand));
@@ -220,6 +224,10 @@ class Planner {
       if (!IsPlacement(key)) {
         spec->attributes[key] = value;
       }
+    }
+    const Value* past = op.schema().OperandIndex("past") < 0 ? nullptr : op.operand("past");
+    if (past != nullptr && past->type().rank() == 1) {
+      spec->attributes[kBatch] = true;
     }
     if (launch->kernel == "gemm_transposed") {
       // One builtin serves both layouts.

@@ -24,6 +24,9 @@ std::string Head(const KernelSpec& spec, DType dtype, const Dim& tokens) {
   return head;
 }
 
+// Where a kernel is for one token but for batches.
+std::string BatchSuffix(int64_t tokens) { return tokens > 1 ? absl::StrCat("_t", tokens) : ""; }
+
 std::string FloatBits(float value) { return absl::StrCat(absl::Hex(std::bit_cast<uint32_t>(value))); }
 
 // A layer norm of x in front of the kernel proper.
@@ -44,7 +47,8 @@ KernelCost EmbedTokensCost(const KernelSpec& spec) {
 
 std::string EmbedPositionsSymbol(const KernelSpec& spec) {
   const EmbedPositionsShape s = MatchEmbedPositions(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, s.tokens), "_p", s.positions, "_e", s.width, "_o", s.offset);
+  return absl::StrCat(Head(spec, s.dtype, s.tokens), "_p", s.positions, "_e", s.width, "_o", s.offset,
+                      s.batch ? "_batch" : "");
 }
 
 KernelCost EmbedPositionsCost(const KernelSpec& spec) {
@@ -95,17 +99,18 @@ KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastR
 std::string AttentionSymbol(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
-                      FloatBits(s.scale), s.listed ? "_list" : "", ListSuffix(s.early_list));
+                      FloatBits(s.scale), s.listed ? "_list" : "", s.batch ? "_batch" : "", ListSuffix(s.early_list));
 }
 
-// The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token.
+// The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token; a batch's is
+// the sum of all sequences'.
 KernelCost AttentionCost(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t width = s.heads * s.head_dim;
   if (s.listed) {
-    return {.bytes = 4 * width * (2 + 2) + 4,
-            .flops = 4 * s.head_dim,
-            .per_active_bytes = 4 * s.head_dim * 2 + 4,
+    return {.bytes = Count(s.tokens) * 4 * width * (2 + 2) + 4,
+            .flops = 4 * s.head_dim * Count(s.tokens),
+            .per_active_bytes = Count(s.tokens) * 4 * s.head_dim * 2 + 4,
             .per_active_context_bytes = 8 * s.head_dim};
   }
   return {.bytes = Count(s.tokens) * 4 * width * (3 + 1 + 2),
@@ -115,12 +120,12 @@ KernelCost AttentionCost(const KernelSpec& spec) {
 
 std::string CertifiedTestSymbol(const KernelSpec& spec) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  return absl::StrCat("certified_test_i8_n", s.n, "_k", s.k);
+  return absl::StrCat("certified_test_i8", BatchSuffix(s.tokens), "_n", s.n, "_k", s.k);
 }
 
 KernelCost CertifiedTestCost(const KernelSpec& spec) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  return {.bytes = s.n * (s.k + 16 + 1) + 4 * s.k, .flops = 2 * s.n * s.k};
+  return {.bytes = s.n * (s.k + 16 + 1) + 4 * s.k * s.tokens, .flops = 2 * s.n * s.k * s.tokens};
 }
 
 std::string CompactSymbol(const KernelSpec& spec) { return absl::StrCat("compact_u8_n", MatchCompact(spec).value().n); }
@@ -131,85 +136,94 @@ KernelCost CompactCost(const KernelSpec& spec) {
 
 std::string SparseQkvSymbol(const KernelSpec& spec) {
   const SparseQkvShape s = MatchSparseQkv(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_k", s.width, "_h", s.heads, "_b", static_cast<int>(s.bias),
-                      NormSuffix(s.norm), ListSuffix(s.early_list));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), BatchSuffix(s.tokens), "_k", s.width, "_h", s.heads, "_b",
+                      static_cast<int>(s.bias), NormSuffix(s.norm), ListSuffix(s.early_list));
 }
 
 // A row costs its weights, its bias and its result.
 KernelCost SparseQkvCost(const KernelSpec& spec) {
   const SparseQkvShape s = MatchSparseQkv(spec).value();
-  const int64_t row = s.width * Size(s.dtype) + (s.bias ? 8 : 4);
-  return {.bytes = 2 * s.width * row + 4 * s.width + 4 + NormBytes(s.norm, s.width),
-          .flops = 4 * s.width * s.width,
+  const int64_t row = s.width * Size(s.dtype) + (s.bias ? 4 : 0) + 4 * s.tokens;
+  return {.bytes = 2 * s.width * row + 4 * s.width * s.tokens + 4 + NormBytes(s.norm, s.width),
+          .flops = 4 * s.width * s.width * s.tokens,
           .per_active_bytes = s.head_dim() * row + 4};
 }
 
 std::string SparseOutSymbol(const KernelSpec& spec) {
   const SparseOutShape s = MatchSparseOut(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, "_h", s.heads, "_b",
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), BatchSuffix(s.tokens), "_n", s.n, "_k", s.k, "_h", s.heads, "_b",
                       static_cast<int>(s.bias), "_r", static_cast<int>(s.residual), ListSuffix(s.early_list));
 }
 
 // An entry costs its columns and its part of x.
 KernelCost SparseOutCost(const KernelSpec& spec) {
   const SparseOutShape s = MatchSparseOut(spec).value();
-  return {.bytes = 4 * s.n * (1 + (s.bias ? 1 : 0) + (s.residual ? 1 : 0)) + 4,
-          .flops = 2 * s.n * s.head_dim(),
-          .per_active_bytes = s.head_dim() * (s.n * Size(s.dtype) + 4) + 4};
+  return {.bytes = 4 * s.n * (s.tokens * (s.residual ? 2 : 1) + (s.bias ? 1 : 0)) + 4,
+          .flops = 2 * s.n * s.head_dim() * s.tokens,
+          .per_active_bytes = s.head_dim() * (s.n * Size(s.dtype) + 4 * s.tokens) + 4};
 }
 
 std::string QuantizedLinearSymbol(const KernelSpec& spec) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  return absl::StrCat("quantized_linear_i8_n", s.n, "_k", s.k, "_b", static_cast<int>(s.bias), NormSuffix(s.norm));
+  return absl::StrCat("quantized_linear_i8", BatchSuffix(s.tokens), "_n", s.n, "_k", s.k, "_b",
+                      static_cast<int>(s.bias), NormSuffix(s.norm));
 }
 
 KernelCost QuantizedLinearCost(const KernelSpec& spec) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  return {.bytes = s.n * (s.k + 4 + (s.bias ? 4 : 0) + 4) + 4 * s.k + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k};
+  return {.bytes = s.n * (s.k + 4 + (s.bias ? 4 : 0) + 4 * s.tokens) + 4 * s.k * s.tokens + NormBytes(s.norm, s.k),
+          .flops = 2 * s.n * s.k * s.tokens};
 }
 
 std::string SelectSymbol(const KernelSpec& spec) {
   const SelectShape s = MatchSelect(spec).value();
-  return absl::StrCat("select_f32_n", s.n, "_k", s.k);
+  return absl::StrCat("select_f32", BatchSuffix(s.tokens), "_n", s.n, "_k", s.k);
 }
 
 KernelCost SelectCost(const KernelSpec& spec) {
-  return {.bytes = 4 * MatchSelect(spec).value().n + 4, .per_active_bytes = 4};
+  const SelectShape s = MatchSelect(spec).value();
+  return {.bytes = 4 * s.n * s.tokens + 4, .per_active_bytes = 4};
 }
 
 std::string SparseFc1Symbol(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_k", s.k, NormSuffix(s.norm),
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), BatchSuffix(s.tokens), "_n", s.n, "_k", s.k, NormSuffix(s.norm),
                       ListSuffix(s.early_list));
 }
 
-// An entry costs its row, its bias, its number and its result.
+// An entry costs its row, its bias, its number and its results.
 KernelCost SparseFc1Cost(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  return {
-      .bytes = 4 * s.k + 4 + NormBytes(s.norm, s.k), .flops = 2 * s.k, .per_active_bytes = s.k * Size(s.dtype) + 12};
+  return {.bytes = 4 * s.k * s.tokens + 4 + NormBytes(s.norm, s.k),
+          .flops = 2 * s.k * s.tokens,
+          .per_active_bytes = s.k * Size(s.dtype) + 8 + 4 * s.tokens};
 }
 
 std::string SparseFc2Symbol(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
-  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_n", s.n, "_h", s.width, "_r", static_cast<int>(s.residual),
-                      ListSuffix(s.early_list));
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), BatchSuffix(s.tokens), "_n", s.n, "_h", s.width, "_r",
+                      static_cast<int>(s.residual), ListSuffix(s.early_list));
 }
 
 KernelCost SparseFc2Cost(const KernelSpec& spec) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
   const int64_t row = s.width * Size(s.dtype);
-  return {.bytes = 4 * s.width * (s.residual ? 3 : 2) + 4,
-          .flops = 2 * s.width,
-          .per_active_bytes = 8 + (s.early_list ? row : 0),
-          .per_positive_bytes = s.early_list ? 0 : row};
+  // For one token, rows of a list that is there early are read before it is known which h are zero.
+  const bool reads_all = s.early_list && s.tokens == 1;
+  return {.bytes = 4 * s.width * (s.tokens * (s.residual ? 2 : 1) + 1) + 4,
+          .flops = 2 * s.width * s.tokens,
+          .per_active_bytes = 4 + 4 * s.tokens + (reads_all ? row : 0),
+          .per_positive_bytes = reads_all ? 0 : row};
 }
 
-std::string ArgmaxSymbol(const KernelSpec& spec) { return absl::StrCat("argmax_f32_n", MatchArgmax(spec).value().n); }
+std::string ArgmaxSymbol(const KernelSpec& spec) {
+  const ArgmaxShape s = MatchArgmax(spec).value();
+  return absl::StrCat("argmax_f32", BatchSuffix(s.tokens), "_n", s.n);
+}
 
 KernelCost ArgmaxCost(const KernelSpec& spec) {
-  const int64_t n = MatchArgmax(spec).value().n;
-  return {.bytes = 4 * n + 4, .flops = n};
+  const ArgmaxShape s = MatchArgmax(spec).value();
+  return {.bytes = s.tokens * (4 * s.n + 4), .flops = s.tokens * s.n};
 }
 
 // A gemm is a linear to everyone but the emitters.

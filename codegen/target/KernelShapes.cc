@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "codegen/target/SpecMatcher.h"
+#include "ir/base/Phases.h"
 
 namespace dejavu {
 namespace {
@@ -25,6 +26,13 @@ Norm MatchNorm(SpecMatcher& match, size_t gamma, const Dim& tokens, int64_t k) {
   match.ExpectShape(*gamma_type, {k}, "gamma");
   match.ExpectShape(*beta_type, {k}, "beta");
   return norm;
+}
+
+/// The tokens of a kernel that reads its weights once for all of them.
+int64_t Sequences(SpecMatcher& match, const Type& type, size_t axis = 0) {
+  const int64_t tokens = match.Size(type, axis, "the number of tokens");
+  match.Require(tokens <= kMaxSequences, "takes the tokens of at most ", kMaxSequences, " sequences, not ", tokens);
+  return tokens;
 }
 
 void CheckHeads(SpecMatcher& match, int64_t width, int64_t heads) {
@@ -50,7 +58,9 @@ absl::StatusOr<EmbedPositionsShape> MatchEmbedPositions(const KernelSpec& spec) 
   const Type x = match.Operand(0, "x", kF32, 2);
   const Type table = match.Operand(1, "table", kMatrix, 2);
   EmbedPositionsShape shape{match.Tokens(x, 0, "the number of tokens"), match.Size(table, 0, "the positions"),
-                            match.Width(table, 1, "the width"), table.dtype, match.Attribute<int64_t>("offset", 0)};
+                            match.Width(table, 1, "the width"),         table.dtype,
+                            match.Attribute<int64_t>("offset", 0),      match.Attribute<bool>(kBatch, false)};
+  match.Require(!shape.batch || shape.tokens.is_static(), "the number of sequences must be part of a batch's code");
   match.Require(shape.offset >= 0, "attribute offset must not be negative");
   match.ExpectShape(x, {shape.tokens, shape.width}, "x");
   match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
@@ -133,11 +143,14 @@ absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
                        match.Size(cache, 2, "the positions"),
                        static_cast<float>(match.Attribute<double>("scale", 1.0)),
                        match.Optional(2, "the list of heads", kIndexList, 1).has_value(),
+                       match.Attribute<bool>(kBatch, false),
                        match.Attribute<bool>(kEarlyList, false)};
-  match.Require(!shape.listed || shape.tokens == Dim(1), "a list of heads is for one token");
+  match.Require(!shape.batch || shape.tokens.is_static(), "the number of sequences must be part of a batch's code");
+  match.Require(!shape.listed || shape.batch || shape.tokens == Dim(1), "a list of heads is for one token or a batch");
   match.Require(shape.heads > 0, "attribute heads must be positive");
   match.ExpectShape(qkv, {shape.tokens, 3 * shape.heads * shape.head_dim}, "qkv");
-  match.ExpectShape(cache, {2, shape.heads, shape.positions, shape.head_dim}, "cache");
+  const int64_t sequences = shape.batch && shape.tokens.is_static() ? shape.tokens.size() : 1;
+  match.ExpectShape(cache, {2 * sequences, shape.heads, shape.positions, shape.head_dim}, "cache");
   match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.heads * shape.head_dim}, "y");
   match.ExpectShape(match.Result(1, "the new cache", kF32, 4), cache.shape, "the new cache");
   RETURN_IF_ERROR(match.status());
@@ -147,8 +160,10 @@ absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
 absl::StatusOr<CertifiedTestShape> MatchCertifiedTest(const KernelSpec& spec) {
   SpecMatcher match(spec, 3, 1);
   const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
-  CertifiedTestShape shape{match.Size(q8, 0, "the number of neurons"), match.Width(q8, 1, "the width")};
-  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  const Type x = match.Operand(0, "x", kF32, 2);
+  CertifiedTestShape shape{Sequences(match, x), match.Size(q8, 0, "the number of neurons"),
+                           match.Width(q8, 1, "the width")};
+  match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "rows", kF32, 2), {shape.n, 4}, "rows");
   match.ExpectShape(match.Result(0, "flags", {DType::kU8}, 1), {shape.n}, "flags");
   RETURN_IF_ERROR(match.status());
@@ -167,18 +182,23 @@ absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec) {
   SpecMatcher match(spec, 6, 1);
   const Type w = match.Operand(1, "w", kMatrix, 2);
   const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
-  SparseQkvShape shape{
-      match.Width(w, 1, "the width"),          match.Attribute<int64_t>("heads", 0), w.dtype, bias.has_value(), Norm{},
-      match.Attribute<bool>(kEarlyList, false)};
+  const Type x = match.Operand(0, "x", kF32, 2);
+  SparseQkvShape shape{Sequences(match, x),
+                       match.Width(w, 1, "the width"),
+                       match.Attribute<int64_t>("heads", 0),
+                       w.dtype,
+                       bias.has_value(),
+                       Norm{},
+                       match.Attribute<bool>(kEarlyList, false)};
   match.ExpectShape(w, {3 * shape.width, shape.width}, "w");
   match.Operand(3, "the list of heads", kIndexList, 1);
   CheckHeads(match, shape.width, shape.heads);
-  shape.norm = MatchNorm(match, 4, Dim(1), shape.width);
-  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.width}, "x");
+  shape.norm = MatchNorm(match, 4, Dim(shape.tokens), shape.width);
+  match.ExpectShape(x, {shape.tokens, shape.width}, "x");
   if (bias.has_value()) {
     match.ExpectShape(*bias, {3 * shape.width}, "bias");
   }
-  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, 3 * shape.width}, "y");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, 3 * shape.width}, "y");
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -188,7 +208,9 @@ absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec) {
   const Type w = match.Operand(1, "w", kMatrix, 2);
   const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
   const std::optional<Type> residual = match.Optional(3, "residual", kF32, 2);
-  SparseOutShape shape{match.Size(w, 0, "the number of rows"),
+  const Type x = match.Operand(0, "x", kF32, 2);
+  SparseOutShape shape{Sequences(match, x),
+                       match.Size(w, 0, "the number of rows"),
                        match.Width(w, 1, "the width"),
                        match.Attribute<int64_t>("heads", 0),
                        w.dtype,
@@ -197,14 +219,14 @@ absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec) {
                        match.Attribute<bool>(kEarlyList, false)};
   match.Operand(4, "the list of heads", kIndexList, 1);
   CheckHeads(match, shape.k, shape.heads);
-  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   if (bias.has_value()) {
     match.ExpectShape(*bias, {shape.n}, "bias");
   }
   if (residual.has_value()) {
-    match.ExpectShape(*residual, {1, shape.n}, "residual");
+    match.ExpectShape(*residual, {shape.tokens, shape.n}, "residual");
   }
-  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.n}, "y");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.n}, "y");
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -213,15 +235,16 @@ absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec
   SpecMatcher match(spec, 6, 1);
   const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
   const std::optional<Type> bias = match.Optional(3, "bias", kF32, 1);
-  QuantizedLinearShape shape{match.Size(q8, 0, "the number of rows"), match.Width(q8, 1, "the width"), bias.has_value(),
-                             Norm{}};
-  shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
-  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  const Type x = match.Operand(0, "x", kF32, 2);
+  QuantizedLinearShape shape{Sequences(match, x), match.Size(q8, 0, "the number of rows"),
+                             match.Width(q8, 1, "the width"), bias.has_value(), Norm{}};
+  shape.norm = MatchNorm(match, 4, Dim(shape.tokens), shape.k);
+  match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "scales", kF32, 1), {shape.n}, "scales");
   if (bias.has_value()) {
     match.ExpectShape(*bias, {shape.n}, "bias");
   }
-  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.n}, "y");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.n}, "y");
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -229,8 +252,9 @@ absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec
 absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec) {
   SpecMatcher match(spec, 1, 1);
   const Type scores = match.Operand(0, "scores", kF32, 2);
-  SelectShape shape{match.Size(scores, 1, "the number of scores"), match.Attribute<int64_t>("k", 0)};
-  match.ExpectShape(scores, {1, shape.n}, "scores");
+  SelectShape shape{Sequences(match, scores), match.Size(scores, 1, "the number of scores"),
+                    match.Attribute<int64_t>("k", 0)};
+  match.ExpectShape(scores, {shape.tokens, shape.n}, "scores");
   match.Require(shape.k >= 0 && shape.k <= shape.n, "attribute k must be from 1 to the number of scores");
   match.Result(0, "list", kIndexList, 1);
   RETURN_IF_ERROR(match.status());
@@ -240,12 +264,19 @@ absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec) {
 absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec) {
   SpecMatcher match(spec, 6, 1);
   const Type fc1 = match.Operand(1, "fc1", kMatrix, 2);
-  SparseFc1Shape shape{match.Size(fc1, 0, "the number of neurons"), match.Width(fc1, 1, "the width"), fc1.dtype, Norm{},
+  const Type x = match.Operand(0, "x", kF32, 2);
+  SparseFc1Shape shape{Sequences(match, x),
+                       match.Size(fc1, 0, "the number of neurons"),
+                       match.Width(fc1, 1, "the width"),
+                       fc1.dtype,
+                       Norm{},
                        match.Attribute<bool>(kEarlyList, false)};
-  shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
-  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.k}, "x");
+  shape.norm = MatchNorm(match, 4, Dim(shape.tokens), shape.k);
+  match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "bias", kF32, 1), {shape.n}, "bias");
-  match.ExpectShape(match.Result(0, "h", kF32, 1), match.Operand(3, "active", kIndexList, 1).shape, "h");
+  Shape h = match.Operand(3, "active", kIndexList, 1).shape;
+  h.emplace_back(shape.tokens);
+  match.ExpectShape(match.Result(0, "h", kF32, 2), h, "h");
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -254,14 +285,21 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
   SpecMatcher match(spec, 5, 1);
   const Type fc2t = match.Operand(2, "fc2t", kMatrix, 2);
   const std::optional<Type> residual = match.Optional(4, "residual", kF32, 2);
-  SparseFc2Shape shape{match.Size(fc2t, 0, "the number of neurons"), match.Width(fc2t, 1, "the width"), fc2t.dtype,
-                       residual.has_value(), match.Attribute<bool>(kEarlyList, false)};
-  match.ExpectShape(match.Operand(0, "h", kF32, 1), match.Operand(1, "active", kIndexList, 1).shape, "h");
+  const Type h = match.Operand(0, "h", kF32, 2);
+  SparseFc2Shape shape{Sequences(match, h, 1),
+                       match.Size(fc2t, 0, "the number of neurons"),
+                       match.Width(fc2t, 1, "the width"),
+                       fc2t.dtype,
+                       residual.has_value(),
+                       match.Attribute<bool>(kEarlyList, false)};
+  Shape listed = match.Operand(1, "active", kIndexList, 1).shape;
+  listed.emplace_back(shape.tokens);
+  match.ExpectShape(h, listed, "h");
   match.ExpectShape(match.Operand(3, "bias", kF32, 1), {shape.width}, "bias");
   if (residual.has_value()) {
-    match.ExpectShape(*residual, {1, shape.width}, "residual");
+    match.ExpectShape(*residual, {shape.tokens, shape.width}, "residual");
   }
-  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, shape.width}, "y");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.width}, "y");
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -269,9 +307,8 @@ absl::StatusOr<SparseFc2Shape> MatchSparseFc2(const KernelSpec& spec) {
 absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec) {
   SpecMatcher match(spec, 1, 1);
   const Type logits = match.Operand(0, "logits", kF32, 2);
-  ArgmaxShape shape{match.Size(logits, 1, "the number of logits")};
-  match.ExpectShape(logits, {1, shape.n}, "logits");
-  match.ExpectShape(match.Result(0, "choice", {DType::kI32}, 1), {1}, "choice");
+  ArgmaxShape shape{Sequences(match, logits), match.Size(logits, 1, "the number of logits")};
+  match.ExpectShape(match.Result(0, "choice", {DType::kI32}, 1), {shape.tokens}, "choice");
   RETURN_IF_ERROR(match.status());
   return shape;
 }

@@ -23,13 +23,18 @@ struct EmbedTokensShape {
 };
 [[nodiscard]] absl::StatusOr<EmbedTokensShape> MatchEmbedTokens(const KernelSpec& spec);
 
-/// y f32<tokens, width> = x + table<positions, width>[past + t + offset].
+/// An attribute that the plan gives to a launch of a batch: each token is of a sequence of its own, and the call's
+/// `dims` are {tokens of this call, tokens in the cache of each sequence...}.
+inline constexpr char kBatch[] = "batch";
+
+/// y f32<tokens, width> = x + table<positions, width>[past + t + offset], of a batch [past of t + offset].
 struct EmbedPositionsShape {
   Dim tokens;
   int64_t positions;
   int64_t width;
   DType dtype;
   int64_t offset;
+  bool batch;
 };
 [[nodiscard]] absl::StatusOr<EmbedPositionsShape> MatchEmbedPositions(const KernelSpec& spec);
 
@@ -75,8 +80,9 @@ struct RowsShape {
 [[nodiscard]] absl::StatusOr<RowsShape> MatchAdd(const KernelSpec& spec);
 [[nodiscard]] absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec);
 
-/// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>; with
-/// `listed` of one token, and of the heads in a list alone, though the cache gets the keys and values of all.
+/// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>, of a batch
+/// f32<2 * tokens, ...> with a past for each; with `listed` of one token or a batch, and of the heads in a list alone,
+/// though the cache gets the keys and values of all.
 struct AttentionShape {
   Dim tokens;
   int64_t heads;
@@ -84,12 +90,15 @@ struct AttentionShape {
   int64_t positions;
   float scale;
   bool listed;
+  bool batch;
   bool early_list;
 };
 [[nodiscard]] absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec);
 
-/// flags u8<n> from x f32<1, k>, q8 i8<n, k> and rows f32<n, 4>.
+/// flags u8<n> from x f32<tokens, k>, q8 i8<n, k> and rows f32<n, 4>: those that any token needs. This kernel and those
+/// below take the tokens of at most kMaxSequences sequences.
 struct CertifiedTestShape {
+  int64_t tokens;
   int64_t n;
   int64_t k;
 };
@@ -101,8 +110,9 @@ struct CompactShape {
 };
 [[nodiscard]] absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec);
 
-/// y f32<1, 3 * width> = w<3 * width, width> x + bias, but for rows of q whose head is not in the list.
+/// y f32<tokens, 3 * width> = w<3 * width, width> x + bias, but for rows of q whose head is not in the list.
 struct SparseQkvShape {
+  int64_t tokens;
   int64_t width;
   int64_t heads;
   DType dtype;
@@ -114,8 +124,9 @@ struct SparseQkvShape {
 };
 [[nodiscard]] absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec);
 
-/// y f32<1, n> = w<n, k> x + bias + residual over the columns of the heads in the list.
+/// y f32<tokens, n> = w<n, k> x + bias + residual over the columns of the heads in the list.
 struct SparseOutShape {
+  int64_t tokens;
   int64_t n;
   int64_t k;
   int64_t heads;
@@ -128,8 +139,9 @@ struct SparseOutShape {
 };
 [[nodiscard]] absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec);
 
-/// y f32<1, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, as SparseOps.h defines it.
+/// y f32<tokens, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, as SparseOps.h defines it.
 struct QuantizedLinearShape {
+  int64_t tokens;
   int64_t n;
   int64_t k;
   bool bias;
@@ -137,15 +149,17 @@ struct QuantizedLinearShape {
 };
 [[nodiscard]] absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec);
 
-/// list index<...> of the positive ones of scores f32<1, n>, or of the `k` largest.
+/// list index<...> of what has a positive score among f32<tokens, n>, or one of the `k` largest of a token.
 struct SelectShape {
+  int64_t tokens;
   int64_t n;
   int64_t k;  ///< 0: the positive ones.
 };
 [[nodiscard]] absl::StatusOr<SelectShape> MatchSelect(const KernelSpec& spec);
 
-/// h f32<active> = relu(fc1<n, k>[active] x + bias[active]).
+/// h f32<active, tokens> = relu(fc1<n, k>[active] x + bias[active]).
 struct SparseFc1Shape {
+  int64_t tokens;
   int64_t n;
   int64_t k;
   DType dtype;
@@ -154,8 +168,9 @@ struct SparseFc1Shape {
 };
 [[nodiscard]] absl::StatusOr<SparseFc1Shape> MatchSparseFc1(const KernelSpec& spec);
 
-/// y f32<1, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
+/// y f32<tokens, width> = bias + residual + sum of h[i] * fc2t<n, width>[active[i]].
 struct SparseFc2Shape {
+  int64_t tokens;
   int64_t n;
   int64_t width;
   DType dtype;
@@ -167,8 +182,9 @@ struct SparseFc2Shape {
 /// The parts of a joint kernel: none of them a joint one, each supported by its definition.
 [[nodiscard]] absl::Status MatchJoint(const KernelSpec& spec);
 
-/// choice i32<1> is the number of the largest of n logits f32<1, n>.
+/// choice i32<tokens> has the number of the largest of each token's n logits f32<tokens, n>.
 struct ArgmaxShape {
+  int64_t tokens;
   int64_t n;
 };
 [[nodiscard]] absl::StatusOr<ArgmaxShape> MatchArgmax(const KernelSpec& spec);

@@ -40,8 +40,8 @@ class Target {
   /// The same code as readable text in one of formats().
   [[nodiscard]] virtual absl::StatusOr<std::string> EmitText(absl::Span<const KernelSpec> specs, std::string_view isa,
                                                              std::string_view format) const = 0;
-  /// Whether the target runs the module's function of that name. Every target runs "decode"; a runtime without
-  /// "prefill" decodes a prompt token by token.
+  /// Whether the target runs the module's function of that name. Every target runs what DecodeName() names; a runtime
+  /// without "prefill" decodes a prompt token by token.
   [[nodiscard]] virtual bool Runs(std::string_view function) const = 0;
 };
 

@@ -77,6 +77,17 @@ SyntheticFill PredictorScales(int64_t width) {
   return Pattern(static_cast<float>(1 / (kSyntheticGridDeviation * std::sqrt(static_cast<double>(width)))));
 }
 
+/// How many deviations above the mean the share `share` of a normal distribution begins.
+double UpperQuantile(double share) {
+  double low = -40;
+  double high = 40;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = (low + high) / 2;
+    (std::erfc(middle / std::sqrt(2.0)) / 2 > share ? low : high) = middle;
+  }
+  return low;
+}
+
 SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& predictors, std::string_view name) {
   if (name.ends_with(".down_scales")) {
     return PredictorScales(config.hidden);
@@ -93,6 +104,11 @@ SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& 
   }
   const bool neurons = name.find(".mlp.") != std::string_view::npos;
   const int64_t count = neurons ? config.ffn : config.heads;
+  const int64_t chosen = neurons ? predictors.neurons : predictors.heads;
+  if (predictors.by_score) {
+    // Scores have deviation 1.
+    return Pattern(static_cast<float>(-UpperQuantile(static_cast<double>(chosen) / static_cast<double>(count))));
+  }
   int64_t multiplier = std::max<int64_t>(1, std::llround(kGoldenRatio * static_cast<double>(count)));
   while (std::gcd(multiplier, count) != 1) {
     ++multiplier;
@@ -100,7 +116,7 @@ SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& 
   return {.pattern = {kLargeBias, -kLargeBias},
           .multiplier = multiplier,
           .offset = static_cast<int64_t>(Hash64(name) % static_cast<uint64_t>(count)),
-          .chosen = neurons ? predictors.neurons : predictors.heads};
+          .chosen = chosen};
 }
 
 /// What a file's name says.
@@ -125,6 +141,10 @@ absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
   SyntheticFile parsed;
   std::string_view shape = file.substr(kSyntheticPrefix.size());
   SyntheticPredictors& predictors = parsed.predictors;
+  if (constexpr std::string_view kByScore = ":by_score=1"; shape.ends_with(kByScore)) {
+    predictors.by_score = true;
+    shape.remove_suffix(kByScore.size());
+  }
   if (shape.find(":rank=") != std::string_view::npos &&
       !(TakeNumber(":heads=", shape, predictors.heads) && TakeNumber(":neurons=", shape, predictors.neurons) &&
         TakeNumber(":rank=", shape, predictors.rank) && predictors.rank >= 1 && predictors.rank <= kVocab)) {
@@ -249,7 +269,7 @@ Shape SyntheticTensorShape(const OptConfig& config, std::string_view name) {
 
 std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors) {
   return absl::StrCat(std::string(file), ":rank=", predictors.rank, ":neurons=", predictors.neurons,
-                      ":heads=", predictors.heads);
+                      ":heads=", predictors.heads, predictors.by_score ? ":by_score=1" : "");
 }
 
 std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank, std::string_view name) {

@@ -26,15 +26,17 @@ inline constexpr std::string_view kSyntheticPrefix = "synthetic:";
 /// The shape of a tensor, by its name without prefix; empty for a name that such a model has not.
 [[nodiscard]] Shape SyntheticTensorShape(const OptConfig& config, std::string_view name);
 
-/// What the made-up predictors of a synthetic model choose in each layer, whatever the token.
+/// What the made-up predictors of a synthetic model choose in each layer: whatever the token, or, if `by_score`, each
+/// token by itself and as many on average.
 struct SyntheticPredictors {
   int64_t rank = 0;
   int64_t neurons = 0;  ///< 0: there is no predictor of neurons.
   int64_t heads = 0;
+  bool by_score = false;
 };
 
 /// The file of the predictors' weights of the synthetic model whose weights are in `file`, as in
-/// "synthetic:opt-66b:layers=24:rank=1000:neurons=3686:heads=30".
+/// "synthetic:opt-66b:layers=24:rank=1000:neurons=3686:heads=30", with ":by_score=1" behind it if that is so.
 [[nodiscard]] std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors);
 
 /// The type of the tensor layers.N.mlp.predictor.NAME or layers.N.heads.predictor.NAME, where NAME is down,

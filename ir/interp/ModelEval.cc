@@ -41,15 +41,18 @@ Results EvalEmbedTokens(const Operation& op, Inputs in, const EvalOptions& /*opt
 
 Results EmbedPositions(const Operation& op, const Tensor& x, const Tensor& table, const Tensor& past,
                        const EvalOptions& options) {
-  const int64_t first = past.ints[0] + *op.GetAttribute<int64_t>("offset");
+  const int64_t offset = *op.GetAttribute<int64_t>("offset");
   const int64_t width = x.dims[1];
-  if (first < 0 || first + x.dims[0] > table.dims[0]) {
-    return UserError(op.Describe(), ": position ", past.ints[0] + x.dims[0] - 1, " is beyond the table of ",
-                     table.dims[0], " rows");
-  }
   Tensor y = x;
-  for (size_t i = 0; i < y.floats.size(); ++i) {
-    y.floats[i] += table.floats[static_cast<size_t>(first * width) + i];
+  for (int64_t t = 0; t < x.dims[0]; ++t) {
+    // A batch has a past for each row.
+    const int64_t position = past.dims.empty() ? past.ints[0] + t : past.ints[t];
+    if (position + offset < 0 || position + offset >= table.dims[0]) {
+      return UserError(op.Describe(), ": position ", position, " is beyond the table of ", table.dims[0], " rows");
+    }
+    for (int64_t j = 0; j < width; ++j) {
+      y.floats[t * width + j] += table.floats[(position + offset) * width + j];
+    }
   }
   Round(y, options);
   return std::vector<Tensor>{std::move(y)};
@@ -94,6 +97,17 @@ Results EvalLaunchLinear(const Operation& op, Inputs in, const EvalOptions& opti
       Linear({.x = &x, .w = in[1], .bias = in[2], .residual = in[3], .relu = *op.GetAttribute<bool>("relu")}, options)};
 }
 
+/// A batch's sequences have no more tokens than their caches have room for.
+absl::Status CheckRoom(const Operation& op, const Tensor& cache, const Tensor* past) {
+  for (size_t t = 0; past != nullptr && t < past->ints.size(); ++t) {
+    if (past->ints[t] < 0 || past->ints[t] > cache.dims[2]) {
+      return UserError(op.Describe(), ": sequence ", t, " has a past of ", past->ints[t], " tokens, but a cache of ",
+                       cache.dims[2]);
+    }
+  }
+  return absl::OkStatus();
+}
+
 /// The first three projections of an attention, side by side.
 Tensor Qkv(Inputs in, const EvalOptions& options) {
   const int64_t tokens = in[0]->dims[0];
@@ -108,25 +122,36 @@ Tensor Qkv(Inputs in, const EvalOptions& options) {
   return qkv;
 }
 
+/// The operand number `index`, which may be absent.
+const Tensor* OptionalInput(Inputs in, size_t index) { return index < in.size() ? in[index] : nullptr; }
+
 Results EvalAttention(const Operation& op, Inputs in, const EvalOptions& options) {
   const Tensor qkv = Qkv(in, options);
-  Tensor cache = AppendToCache(qkv, *in[9]);
-  const Tensor mixed = Attend(qkv, cache, *op.GetAttribute<double>("scale"), options);
+  const Tensor* past = OptionalInput(in, 10);
+  RETURN_IF_ERROR(CheckRoom(op, *in[9], past));
+  Tensor cache = AppendToCache(qkv, *in[9], past);
+  const Tensor mixed = Attend(qkv, cache, {.scale = *op.GetAttribute<double>("scale"), .past = past}, options);
   Tensor y = Linear({.x = &mixed, .w = in[7], .bias = in[8]}, options);
   return std::vector<Tensor>{std::move(y), std::move(cache)};
 }
 
 Results EvalLaunchAttention(const Operation& op, Inputs in, const EvalOptions& options) {
-  Tensor cache = AppendToCache(*in[0], *in[1]);
-  Tensor y = Attend(*in[0], cache, *op.GetAttribute<double>("scale"), options, in[2]);
+  const Tensor* past = OptionalInput(in, 3);
+  RETURN_IF_ERROR(CheckRoom(op, *in[1], past));
+  Tensor cache = AppendToCache(*in[0], *in[1], past);
+  const AttendArgs args = {.scale = *op.GetAttribute<double>("scale"), .heads = OptionalInput(in, 2), .past = past};
+  Tensor y = Attend(*in[0], cache, args, options);
   return std::vector<Tensor>{std::move(y), std::move(cache)};
 }
 
 Results EvalSparseAttention(const Operation& op, Inputs in, const EvalOptions& options) {
   const Tensor& heads = *in[10];
   const Tensor qkv = Qkv(in, options);
-  Tensor cache = AppendToCache(qkv, *in[9]);
-  const Tensor mixed = Attend(qkv, cache, *op.GetAttribute<double>("scale"), options, &heads);
+  const Tensor* past = OptionalInput(in, 11);
+  RETURN_IF_ERROR(CheckRoom(op, *in[9], past));
+  Tensor cache = AppendToCache(qkv, *in[9], past);
+  const AttendArgs args = {.scale = *op.GetAttribute<double>("scale"), .heads = &heads, .past = past};
+  const Tensor mixed = Attend(qkv, cache, args, options);
   Tensor y = SparseOut({.x = &mixed, .w = in[7], .bias = in[8]}, heads, in[9]->dims[1], options);
   return std::vector<Tensor>{std::move(y), std::move(cache)};
 }
@@ -178,22 +203,26 @@ Results EvalLastToken(const Operation& /*op*/, Inputs in, const EvalOptions& /*o
   return std::vector<Tensor>{std::move(y)};
 }
 
-Results EvalArgmax(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
+int64_t Likeliest(const double* logits, int64_t count) {
   int64_t choice = -1;
-  for (size_t i = 0; i < in[0]->floats.size(); ++i) {
-    const double logit = in[0]->floats[i];
-    if (std::isnan(logit) || logit == std::numeric_limits<double>::infinity()) {
-      choice = -1;
-      break;
+  for (int64_t i = 0; i < count; ++i) {
+    if (std::isnan(logits[i]) || logits[i] == std::numeric_limits<double>::infinity()) {
+      return -1;
     }
-    if (std::isfinite(logit) && (choice < 0 || logit > in[0]->floats[static_cast<size_t>(choice)])) {
-      choice = static_cast<int64_t>(i);
+    if (std::isfinite(logits[i]) && (choice < 0 || logits[i] > logits[choice])) {
+      choice = i;
     }
   }
+  return choice;
+}
+
+Results EvalArgmax(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
   Tensor result;
   result.dtype = DType::kI32;
-  result.dims = {1};
-  result.ints = {choice};
+  result.dims = {in[0]->dims[0]};
+  for (int64_t t = 0; t < in[0]->dims[0]; ++t) {
+    result.ints.push_back(Likeliest(in[0]->floats.data() + t * in[0]->dims[1], in[0]->dims[1]));
+  }
   return std::vector<Tensor>{std::move(result)};
 }
 

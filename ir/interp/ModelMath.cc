@@ -69,28 +69,32 @@ Tensor Linear(const LinearArgs& args, const EvalOptions& options) {
   return y;
 }
 
-Tensor AppendToCache(const Tensor& qkv, const Tensor& cache) {
-  const int64_t tokens = qkv.dims[0];
+Tensor AppendToCache(const Tensor& qkv, const Tensor& cache, const Tensor* past) {
   const int64_t hidden = qkv.dims[1] / 3;
   const int64_t heads = cache.dims[1];
-  const int64_t past = cache.dims[2];
+  const int64_t room = cache.dims[2];
   const int64_t dim = cache.dims[3];
-  Tensor grown = FloatTensor({2, heads, past + tokens, dim});
-  for (int64_t part = 0; part < 2; ++part) {
+  const int64_t sequences = cache.dims[0] / 2;
+  const int64_t tokens = qkv.dims[0] / sequences;  // of each
+  Tensor grown = FloatTensor({cache.dims[0], heads, room + tokens, dim});
+  for (int64_t part = 0; part < cache.dims[0]; ++part) {
     for (int64_t h = 0; h < heads; ++h) {
       const int64_t head = part * heads + h;
-      double* to = grown.floats.data() + head * (past + tokens) * dim;
-      std::copy_n(cache.floats.data() + head * past * dim, past * dim, to);
+      double* to = grown.floats.data() + head * (room + tokens) * dim;
+      std::copy_n(cache.floats.data() + head * room * dim, room * dim, to);
+      const int64_t first = past == nullptr ? room : past->ints[part / 2];
       for (int64_t t = 0; t < tokens; ++t) {
-        const double* from = qkv.floats.data() + t * 3 * hidden + (part + 1) * hidden + h * dim;
-        std::copy_n(from, dim, to + (past + t) * dim);
+        const int64_t row = part / 2 * tokens + t;
+        const double* from = qkv.floats.data() + row * 3 * hidden + (part % 2 + 1) * hidden + h * dim;
+        std::copy_n(from, dim, to + (first + t) * dim);
       }
     }
   }
   return grown;
 }
 
-Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options, const Tensor* chosen) {
+Tensor Attend(const Tensor& qkv, const Tensor& cache, const AttendArgs& args, const EvalOptions& options) {
+  const Tensor* chosen = args.heads;
   const int64_t tokens = qkv.dims[0];
   const int64_t hidden = qkv.dims[1] / 3;
   const int64_t heads = cache.dims[1];
@@ -105,18 +109,19 @@ Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOp
       }
       continue;
     }
-    const double* keys = cache.floats.data() + h * context * dim;
-    const double* values = cache.floats.data() + (heads + h) * context * dim;
     for (int64_t t = 0; t < tokens; ++t) {
+      const int64_t sequence = args.past == nullptr ? 0 : t;
+      const double* keys = cache.floats.data() + (2 * sequence * heads + h) * context * dim;
+      const double* values = keys + heads * context * dim;
       const double* q = qkv.floats.data() + t * 3 * hidden + h * dim;
-      const int64_t visible = context - tokens + t + 1;
+      const int64_t visible = args.past == nullptr ? context - tokens + t + 1 : args.past->ints[t] + 1;
       double top = -std::numeric_limits<double>::infinity();
       for (int64_t s = 0; s < visible; ++s) {
         double dot = 0;
         for (int64_t d = 0; d < dim; ++d) {
           dot += q[d] * keys[s * dim + d];
         }
-        scores[s] = dot * scale;
+        scores[s] = dot * args.scale;
         top = std::max(top, scores[s]);
       }
       double total = 0;
@@ -136,13 +141,17 @@ Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOp
   return y;
 }
 
-Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows) {
+namespace {
+
+/// Sets the flags that the row x needs.
+void AddCertifiedFlags(const double* x, const Tensor& q8, const Tensor& rows, Tensor& flags) {
   const int64_t n = q8.dims[0];
   const int64_t k = q8.dims[1];
   double top = 0;
   double square = 0;
   bool finite = true;
-  for (double value : x.floats) {
+  for (int64_t j = 0; j < k; ++j) {
+    const double value = x[j];
     finite = finite && std::isfinite(value);
     top = std::max(top, std::abs(value));
     square += value * value;
@@ -153,16 +162,16 @@ Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows) {
   std::vector<double> rounded(static_cast<size_t>(k), 0.0);
   double rest = 0;
   for (int64_t j = 0; j < k && top > 0; ++j) {
-    rounded[j] = std::nearbyint(x.floats[j] / t);
-    rest += (x.floats[j] - rounded[j] * t) * (x.floats[j] - rounded[j] * t);
+    rounded[j] = std::nearbyint(x[j] / t);
+    rest += (x[j] - rounded[j] * t) * (x[j] - rounded[j] * t);
   }
   const double norm_x = std::sqrt(square);
   const double gamma = static_cast<double>(k + 8) * 0x1p-23;
-  Tensor flags;
-  flags.dtype = DType::kU8;
-  flags.dims = {n};
-  flags.ints.assign(static_cast<size_t>(n), 1);
-  for (int64_t i = 0; i < n && finite; ++i) {
+  for (int64_t i = 0; i < n; ++i) {
+    if (!finite) {
+      flags.ints[i] = 1;
+      continue;
+    }
     const double scale = rows.floats[i * 4];
     const double residual = rows.floats[i * 4 + 1];
     const double norm = rows.floats[i * 4 + 2];
@@ -172,7 +181,21 @@ Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows) {
       dot += static_cast<double>(q8.ints[i * k + j]) * rounded[j];
     }
     const double slack = residual * norm_x + norm * (std::sqrt(rest) + gamma * norm_x) + gamma * std::abs(bias);
-    flags.ints[i] = scale * t * dot + bias + slack * (1 + 0x1p-18) < 0 ? 0 : 1;
+    if (!(scale * t * dot + bias + slack * (1 + 0x1p-18) < 0)) {
+      flags.ints[i] = 1;
+    }
+  }
+}
+
+}  // namespace
+
+Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows) {
+  Tensor flags;
+  flags.dtype = DType::kU8;
+  flags.dims = {q8.dims[0]};
+  flags.ints.assign(static_cast<size_t>(q8.dims[0]), 0);
+  for (int64_t t = 0; t < x.dims[0]; ++t) {
+    AddCertifiedFlags(x.floats.data() + t * x.dims[1], q8, rows, flags);
   }
   return flags;
 }
@@ -192,14 +215,17 @@ Tensor Compact(const Tensor& flags) {
 Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const Tensor& active,
                  const EvalOptions& options) {
   const int64_t k = fc1.dims[1];
-  Tensor h = FloatTensor(active.dims);
-  for (size_t a = 0; a < active.ints.size(); ++a) {
+  const int64_t tokens = x.dims[0];
+  Tensor h = FloatTensor({active.dims[0], tokens});
+  for (int64_t a = 0; a < active.dims[0]; ++a) {
     const int64_t i = active.ints[a];
-    double sum = 0;
-    for (int64_t j = 0; j < k; ++j) {
-      sum += x.floats[j] * fc1.floats[i * k + j];
+    for (int64_t t = 0; t < tokens; ++t) {
+      double sum = 0;
+      for (int64_t j = 0; j < k; ++j) {
+        sum += x.floats[t * k + j] * fc1.floats[i * k + j];
+      }
+      h.floats[a * tokens + t] = std::max(sum + (bias != nullptr ? bias->floats[i] : 0.0), 0.0);
     }
-    h.floats[a] = std::max(sum + (bias != nullptr ? bias->floats[i] : 0.0), 0.0);
   }
   Round(h, options);
   return h;
@@ -208,15 +234,20 @@ Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const T
 Tensor SparseFc2(const Tensor& h, const Tensor& active, const Tensor& fc2, const Tensor* bias, const Tensor* residual,
                  const EvalOptions& options) {
   const int64_t width = fc2.dims[1];
-  Tensor y = FloatTensor({1, width});
-  for (size_t a = 0; a < active.ints.size(); ++a) {
-    for (int64_t j = 0; h.floats[a] != 0 && j < width; ++j) {
-      y.floats[j] += h.floats[a] * fc2.floats[active.ints[a] * width + j];
+  const int64_t tokens = h.dims[1];
+  Tensor y = FloatTensor({tokens, width});
+  for (int64_t t = 0; t < tokens; ++t) {
+    double* row = y.floats.data() + t * width;
+    for (int64_t a = 0; a < active.dims[0]; ++a) {
+      const double value = h.floats[a * tokens + t];
+      for (int64_t j = 0; value != 0 && j < width; ++j) {
+        row[j] += value * fc2.floats[active.ints[a] * width + j];
+      }
     }
-  }
-  for (int64_t j = 0; j < width; ++j) {
-    y.floats[j] += bias != nullptr ? bias->floats[j] : 0.0;
-    y.floats[j] = residual != nullptr ? residual->floats[j] + y.floats[j] : y.floats[j];
+    for (int64_t j = 0; j < width; ++j) {
+      row[j] += bias != nullptr ? bias->floats[j] : 0.0;
+      row[j] = residual != nullptr ? residual->floats[t * width + j] + row[j] : row[j];
+    }
   }
   Round(y, options);
   return y;

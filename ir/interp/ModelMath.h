@@ -28,18 +28,22 @@ struct LinearArgs {
 };
 [[nodiscard]] Tensor Linear(const LinearArgs& args, const EvalOptions& options);
 
-/// `cache` (2, heads, past, D) with the keys and values in qkv (T, 3H) appended.
-[[nodiscard]] Tensor AppendToCache(const Tensor& qkv, const Tensor& cache);
+/// `cache` (2, heads, past, D) with the keys and values in qkv (T, 3H) appended; of a batch, which has `past` (T), a
+/// cache (2T, heads, room, D) with those of row t in row past[t] of sequence t, and one row more room.
+[[nodiscard]] Tensor AppendToCache(const Tensor& qkv, const Tensor& cache, const Tensor* past = nullptr);
+struct AttendArgs {
+  double scale = 1;
+  const Tensor* heads = nullptr;  ///< A list: the columns of others are NaN.
+  const Tensor* past = nullptr;   ///< Of a batch.
+};
 /// Causal attention of the queries in qkv over `cache`, which already holds their keys and values.
-/// With `heads`, a list, the columns of others are NaN.
-[[nodiscard]] Tensor Attend(const Tensor& qkv, const Tensor& cache, double scale, const EvalOptions& options,
-                            const Tensor* heads = nullptr);
+[[nodiscard]] Tensor Attend(const Tensor& qkv, const Tensor& cache, const AttendArgs& args, const EvalOptions& options);
 
-/// One flag a neuron: 0 only where the bound in SparseOps.h says that the ReLU is zero.
+/// One flag a neuron: 0 only where the bound in SparseOps.h says that the ReLU is zero for each row of x.
 [[nodiscard]] Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows);
 /// The numbers of the flags that are not zero.
 [[nodiscard]] Tensor Compact(const Tensor& flags);
-/// relu(fc1[i] x + bias[i]) for i in `active`; bias may be null.
+/// (active, T): relu(fc1[i] x + bias[i]) for i in `active`; bias may be null.
 [[nodiscard]] Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const Tensor& active,
                                const EvalOptions& options);
 /// bias + residual + sum of h[k] fc2[active[k]]; bias and residual may be null.

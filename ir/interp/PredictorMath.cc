@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <set>
+#include <span>
 #include <vector>
 
 namespace dejavu {
@@ -22,39 +24,38 @@ struct Rounded {
 };
 
 /// Nothing if an x is not finite.
-std::optional<Rounded> RoundToIntegers(const Tensor& x) {
+std::optional<Rounded> RoundToIntegers(std::span<const double> x) {
   float top = 0;
-  for (const double value : x.floats) {
+  for (const double value : x) {
     const auto magnitude = static_cast<float>(std::abs(value));
     if (!std::isfinite(magnitude)) {
       return std::nullopt;
     }
     top = std::max(top, magnitude);
   }
-  const auto k = static_cast<int64_t>(x.floats.size());
+  const auto k = static_cast<int64_t>(x.size());
   const auto levels = static_cast<float>(std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / (128 * k)));
   const uint32_t exponent = std::clamp(std::bit_cast<uint32_t>(top) >> 23U, 1U, 253U);
   const float down = std::bit_cast<float>((254 - exponent) << 23U);
   const float scaled = top == 0 ? 1 : Multiply(top, down);
   const float inverse = levels / scaled;
   Rounded rounded{{}, scaled / levels, std::bit_cast<float>(exponent << 23U)};
-  for (const double value : x.floats) {
+  for (const double value : x) {
     const float steps = Multiply(Multiply(static_cast<float>(value), down), inverse);
     rounded.n.push_back(static_cast<int64_t>(std::nearbyint(steps)));
   }
   return rounded;
 }
 
-}  // namespace
-
-Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias) {
+/// One row of QuantizedLinear().
+void MultiplyRow(std::span<const double> x, const Tensor& q8, const Tensor& scales, const Tensor* bias,
+                 std::span<double> y) {
   const int64_t n = q8.dims[0];
   const int64_t k = q8.dims[1];
-  Tensor y = FloatTensor({1, n});
   const std::optional<Rounded> rounded = RoundToIntegers(x);
   if (!rounded) {
-    std::fill(y.floats.begin(), y.floats.end(), std::nan(""));
-    return y;
+    std::fill(y.begin(), y.end(), std::nan(""));
+    return;
   }
   for (int64_t i = 0; i < n; ++i) {
     int64_t dot = 0;
@@ -63,31 +64,57 @@ Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, 
     }
     const float scale = Multiply(static_cast<float>(scales.floats[i]), rounded->step);
     const float product = Multiply(Multiply(scale, static_cast<float>(dot)), rounded->up);
-    y.floats[i] = bias == nullptr ? product : Add(product, static_cast<float>(bias->floats[i]));
+    y[i] = bias == nullptr ? product : Add(product, static_cast<float>(bias->floats[i]));
+  }
+}
+
+/// The numbers of one row's choice.
+std::vector<int64_t> SelectOfRow(std::span<const double> scores, std::optional<int64_t> k) {
+  std::vector<int64_t> list;
+  if (!k) {
+    for (size_t i = 0; i < scores.size(); ++i) {
+      if (!(scores[i] <= 0)) {
+        list.push_back(static_cast<int64_t>(i));
+      }
+    }
+    return list;
+  }
+  list.resize(scores.size());
+  std::iota(list.begin(), list.end(), 0);
+  std::stable_sort(list.begin(), list.end(), [&](int64_t a, int64_t b) {
+    const bool a_is_nan = std::isnan(scores[a]);
+    const bool b_is_nan = std::isnan(scores[b]);
+    return a_is_nan || b_is_nan ? a_is_nan && !b_is_nan : scores[a] > scores[b];
+  });
+  list.resize(static_cast<size_t>(*k));
+  return list;
+}
+
+/// Row `t` of a matrix.
+std::span<const double> Row(const Tensor& x, int64_t t) {
+  return std::span(x.floats).subspan(static_cast<size_t>(t * x.dims[1]), static_cast<size_t>(x.dims[1]));
+}
+
+}  // namespace
+
+Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias) {
+  const auto n = static_cast<size_t>(q8.dims[0]);
+  Tensor y = FloatTensor({x.dims[0], q8.dims[0]});
+  for (int64_t t = 0; t < x.dims[0]; ++t) {
+    MultiplyRow(Row(x, t), q8, scales, bias, std::span(y.floats).subspan(static_cast<size_t>(t) * n, n));
   }
   return y;
 }
 
 Tensor Select(const Tensor& scores, std::optional<int64_t> k) {
+  std::set<int64_t> chosen;
+  for (int64_t t = 0; t < scores.dims[0]; ++t) {
+    const std::vector<int64_t> of_row = SelectOfRow(Row(scores, t), k);
+    chosen.insert(of_row.begin(), of_row.end());
+  }
   Tensor list;
   list.dtype = DType::kIndex;
-  if (k) {
-    list.ints.resize(scores.floats.size());
-    std::iota(list.ints.begin(), list.ints.end(), 0);
-    std::stable_sort(list.ints.begin(), list.ints.end(), [&](int64_t a, int64_t b) {
-      const bool a_is_nan = std::isnan(scores.floats[a]);
-      const bool b_is_nan = std::isnan(scores.floats[b]);
-      return a_is_nan || b_is_nan ? a_is_nan && !b_is_nan : scores.floats[a] > scores.floats[b];
-    });
-    list.ints.resize(static_cast<size_t>(*k));
-    std::sort(list.ints.begin(), list.ints.end());
-  } else {
-    for (size_t i = 0; i < scores.floats.size(); ++i) {
-      if (!(scores.floats[i] <= 0)) {
-        list.ints.push_back(static_cast<int64_t>(i));
-      }
-    }
-  }
+  list.ints.assign(chosen.begin(), chosen.end());
   list.dims = {static_cast<int64_t>(list.ints.size())};
   return list;
 }
@@ -98,7 +125,9 @@ Tensor SparseQkv(const Tensor& x, const Tensor& w, const Tensor* bias, const Ten
   const int64_t dim = x.dims[1] / all;
   for (int64_t head = 0; head < all; ++head) {
     if (std::find(heads.ints.begin(), heads.ints.end(), head) == heads.ints.end()) {
-      std::fill_n(qkv.floats.begin() + head * dim, dim, std::nan(""));
+      for (int64_t t = 0; t < x.dims[0]; ++t) {
+        std::fill_n(qkv.floats.begin() + t * 3 * x.dims[1] + head * dim, dim, std::nan(""));
+      }
     }
   }
   return qkv;
@@ -107,8 +136,11 @@ Tensor SparseQkv(const Tensor& x, const Tensor& w, const Tensor* bias, const Ten
 Tensor SparseOut(const LinearArgs& args, const Tensor& heads, int64_t all, const EvalOptions& options) {
   const int64_t dim = args.x->dims[1] / all;
   Tensor x = FloatTensor(args.x->dims);
-  for (const int64_t head : heads.ints) {
-    std::copy_n(args.x->floats.begin() + head * dim, dim, x.floats.begin() + head * dim);
+  for (int64_t t = 0; t < x.dims[0]; ++t) {
+    for (const int64_t head : heads.ints) {
+      const int64_t at = t * x.dims[1] + head * dim;
+      std::copy_n(args.x->floats.begin() + at, dim, x.floats.begin() + at);
+    }
   }
   LinearArgs masked = args;
   masked.x = &x;

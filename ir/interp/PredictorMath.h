@@ -11,13 +11,13 @@
 
 namespace dejavu {
 
-/// x (1, K), q8 (N, K), scales (N); bias (N) may be null.
+/// x (T, K), q8 (N, K), scales (N); bias (N) may be null.
 [[nodiscard]] Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias);
 
-/// The numbers of the scores (1, N) that are positive or NaN, or of the `k` largest.
+/// The numbers that any row of the scores (T, N) chooses: those that are positive or NaN, or of the `k` largest.
 [[nodiscard]] Tensor Select(const Tensor& scores, std::optional<int64_t> k);
 
-/// q, k and v of one token, x (1, K) and w (3K, K); q is NaN for heads of `all` that `heads` does not list.
+/// q, k and v of x (T, K) and w (3K, K); q is NaN for heads of `all` that `heads` does not list.
 [[nodiscard]] Tensor SparseQkv(const Tensor& x, const Tensor& w, const Tensor* bias, const Tensor& heads, int64_t all,
                                const EvalOptions& options);
 

@@ -19,14 +19,40 @@ absl::Status CheckHeads(const Operation& op, const Type& cache, int64_t hidden) 
   return absl::OkStatus();
 }
 
+/// [c2]: a cache is of one sequence, or of as many as the batch has.
+absl::Status CheckSequences(const Operation& op, const Dim& tokens, const Type& cache) {
+  const bool batch = op.operand("past") != nullptr;
+  if (batch && !tokens.is_static()) {
+    return UserError(op.Describe(), " has a past for each sequence of a batch, whose size must be a number, not ",
+                     tokens.ToString(), " [c2]");
+  }
+  if (const Dim expected(batch ? 2 * tokens.size() : 2); cache.shape[0] != expected) {
+    return UserError("'", std::string(op.name()), "' op operand 'cache' must have ", expected.ToString(),
+                     batch ? " parts, keys and values of each sequence" : " parts, keys and values", ", but is ",
+                     cache.ToString(), " [c2]");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status VerifyPast(const Operation& op) {
+  const Type& past = op.operand("past")->type();
+  const Dim& tokens = op.operand("x")->type().shape[0];
+  const bool batch = past.rank() == 1 && past.shape[0] == tokens && tokens.is_static();
+  return past.rank() == 0 || batch ? absl::OkStatus()
+                                   : UserError(op.Describe(), " operand 'past' must be i64<>, or for a batch i64<",
+                                               tokens.ToString(), ">, but is ", past.ToString(), " [c1]");
+}
 
 absl::Status VerifyAttentionHeads(const Operation& op) {
   const Type& x = op.operand("x")->type();
   if (!x.shape[1].is_static()) {
     return UserError("'", std::string(op.name()), "' op operand 'x' must have a fixed width, but is ", x.ToString());
   }
-  return CheckHeads(op, op.operand("cache")->type(), x.shape[1].size());
+  const Type& cache = op.operand("cache")->type();
+  RETURN_IF_ERROR(CheckSequences(op, x.shape[0], cache));
+  return CheckHeads(op, cache, x.shape[1].size());
 }
 
 absl::Status VerifyNorm(const Operation& op) {
@@ -53,8 +79,10 @@ absl::Status VerifyLaunchAttention(const Operation& op) {
                      cache.shape[1].ToString());
   }
   const Dim& tokens = op.operand("qkv")->type().shape[0];
-  if (op.operand("active_heads") != nullptr && tokens != Dim(int64_t{1})) {
-    return UserError(op.Describe(), " can choose the heads of one token only, but has ", tokens.ToString(), " [c2]");
+  RETURN_IF_ERROR(CheckSequences(op, tokens, cache));
+  if (op.operand("active_heads") != nullptr && op.operand("past") == nullptr && tokens != Dim(int64_t{1})) {
+    return UserError(op.Describe(), " can choose the heads of one token or of a batch, but has ", tokens.ToString(),
+                     " [c3]");
   }
   return absl::OkStatus();
 }

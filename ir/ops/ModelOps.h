@@ -7,6 +7,11 @@
 //     each stands for one number in a function. `active` is the length of the list of neurons that carries it, `heads`
 //     that of a list of heads.
 //   - A cache is f32<2, heads, past, head_dim>: keys (0) and values (1) of the tokens so far.
+//   - A batch has one token of each of T sequences: x is f32<T, H> too, but `past` is i64<T>, a number for each row,
+//   and
+//     a cache is f32<2T, heads, past, head_dim>, keys and values of one sequence after those of another. There `past`
+//     is the room in the cache, at least the longest sequence's: row past[t] of sequence t gets the new keys and
+//     values, and what comes behind it is never read. All else is done row by row.
 #ifndef DEJAVU_IR_OPS_MODELOPS_H_
 #define DEJAVU_IR_OPS_MODELOPS_H_
 
@@ -15,6 +20,7 @@
 namespace dejavu {
 
 absl::Status VerifyAttentionHeads(const Operation& op);
+absl::Status VerifyPast(const Operation& op);
 
 inline constexpr OpSchema kEmbedTokens = DefineOp("model.embed_tokens", "Looks up the embedding of each token.")
                                              .operand("tokens", "i32<T>", "token ids, each in [0, V)")
@@ -24,10 +30,11 @@ inline constexpr OpSchema kEmbedTokens = DefineOp("model.embed_tokens", "Looks u
 inline constexpr OpSchema kEmbedPositions =
     DefineOp("model.embed_positions", "Adds the learned embedding of each token's position, row past + t + offset.")
         .operand("x", "f32<T, E>")
-        .operand("past", "i64<>", "tokens before the first row of x")
+        .operand("past", "i64<...>", "tokens before the first row of x, or, for a batch, before each [c1]")
         .operand("table", "float<P, E>")
         .attr("offset", AttrKind::kInt, "rows at the table's start that no position uses (2 in OPT)")
-        .result("y", "f32<T, E>");
+        .result("y", "f32<T, E>")
+        .verifiedBy(&VerifyPast);
 
 inline constexpr OpSchema kLayerNorm =
     DefineOp("model.layer_norm", "Normalises each row to mean 0 and variance 1 (biased), then scales and shifts.")
@@ -53,16 +60,21 @@ constexpr OpSchema WithProjections(const OpSchema& schema) {
       .optionalOperand("v_bias", "float<H>")
       .operand("out", "float<H, H>")
       .optionalOperand("out_bias", "float<H>")
-      .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]");
+      .operand("cache", "f32<C, A, P, D>", "A heads of D: A * D = H [c1]; C is 2, or for a batch 2T [c2]");
+}
+
+/// The last operand of what updates a cache.
+constexpr OpSchema WithPast(const OpSchema& schema) {
+  return schema.optionalOperand("past", "i64<T>", "of a batch: the tokens that each sequence has in its cache");
 }
 
 inline constexpr OpSchema kAttention =
-    WithProjections(
-        DefineOp("model.attention", "Causal multi-head self-attention with its four projections and a cache.")
-            .operand("x", "f32<T, H>"))
+    WithPast(WithProjections(
+                 DefineOp("model.attention", "Causal multi-head self-attention with its four projections and a cache.")
+                     .operand("x", "f32<T, H>")))
         .attr("scale", AttrKind::kFloat, "multiplies every score q.k")
         .result("y", "f32<T, H>")
-        .result("new_cache", "f32<2, A, context, D>", "`cache` with the keys and values of x appended")
+        .result("new_cache", "f32<C, A, context, D>", "`cache` with the keys and values of x appended")
         .verifiedBy(&VerifyAttentionHeads);
 
 inline constexpr OpSchema kMlp = DefineOp("model.mlp", "y = fc2 relu(fc1 x + fc1_bias) + fc2_bias.")

@@ -6,11 +6,13 @@
 #define DEJAVU_IR_OPS_SCHEDOPS_H_
 
 #include "ir/core/OpSchema.h"
+#include "ir/ops/ModelOps.h"
 
 namespace dejavu {
 
 absl::Status VerifyNorm(const Operation& op);
 absl::Status VerifyLaunchAttention(const Operation& op);
+absl::Status VerifyPast(const Operation& op);
 
 constexpr OpSchema DefineLaunch(std::string_view name, std::string_view summary) {
   return DefineOp(name, summary)
@@ -27,9 +29,10 @@ inline constexpr OpSchema kLaunchEmbedTokens = DefineLaunch("sched.launch @embed
 inline constexpr OpSchema kLaunchEmbedPositions = DefineLaunch("sched.launch @embed_positions", "model.embed_positions")
                                                       .operand("x", "f32<T, E>")
                                                       .operand("table", "float<P, E>")
-                                                      .operand("past", "i64<>")
+                                                      .operand("past", "i64<...>", "as in model.embed_positions [c1]")
                                                       .attr("offset", AttrKind::kInt)
-                                                      .result("y", "f32<T, E>");
+                                                      .result("y", "f32<T, E>")
+                                                      .verifiedBy(&VerifyPast);
 
 inline constexpr OpSchema kLaunchLayerNorm = DefineLaunch("sched.launch @layer_norm", "model.layer_norm")
                                                  .operand("x", "f32<T, H>")
@@ -49,7 +52,7 @@ constexpr OpSchema WithNorm(const OpSchema& schema) {
 }
 
 inline constexpr OpSchema kLaunchLinear = WithNorm(
-    DefineLaunch("sched.launch @linear", "One token's y = act(x w^T + bias) + residual, at the memory's speed.")
+    DefineLaunch("sched.launch @linear", "A few tokens' y = act(x w^T + bias) + residual, at the memory's speed.")
         .operand("x", "f32<T, K>")
         .operand("w", "float<N, K>")
         .optionalOperand("bias", "f32<N>")
@@ -84,19 +87,21 @@ inline constexpr OpSchema kLaunchLastRow =
     DefineLaunch("sched.launch @last_row", "model.last_token").operand("x", "f32<T, H>").result("y", "f32<1, H>");
 
 inline constexpr OpSchema kLaunchAttention =
-    DefineLaunch("sched.launch @attention", "The part of model.attention between its projections.")
-        .operand("qkv", "f32<T, 3H>", "q, k and v of a token side by side")
-        .operand("cache", "f32<2, A, P, D>", "A heads of D: A * D = H [c1]; updated in place")
-        .optionalOperand("active_heads", "index<heads>", "then T is 1 [c2], and y has the columns of these heads alone")
+    WithPast(
+        DefineLaunch("sched.launch @attention", "The part of model.attention between its projections.")
+            .operand("qkv", "f32<T, 3H>", "q, k and v of a token side by side")
+            .operand("cache", "f32<C, A, P, D>", "A * D = H [c1]; C is 2, or for a batch 2T [c2]; updated in place")
+            .optionalOperand("active_heads", "index<heads>",
+                             "of one token or a batch [c3]; y has the columns of these heads alone"))
         .attr("heads", AttrKind::kInt)
         .attr("scale", AttrKind::kFloat)
         .result("y", "f32<T, H>", "columns of heads that are not listed hold anything")
-        .result("new_cache", "f32<2, A, context, D>")
+        .result("new_cache", "f32<C, A, context, D>")
         .verifiedBy(&VerifyLaunchAttention);
 
 inline constexpr OpSchema kLaunchCertifiedTest =
     DefineLaunch("sched.launch @certified_test", "sparse.certified_active as a flag for each neuron.")
-        .operand("x", "f32<1, K>")
+        .operand("x", "f32<T, K>")
         .operand("q8", "i8<N, K>")
         .operand("rows", "f32<N, 4>")
         .result("flags", "u8<N>");
@@ -108,67 +113,67 @@ inline constexpr OpSchema kLaunchCompact =
 
 inline constexpr OpSchema kLaunchQuantizedLinear =
     WithNorm(DefineLaunch("sched.launch @quantized_linear", "sparse.quantized_linear")
-                 .operand("x", "f32<1, K>")
+                 .operand("x", "f32<T, K>")
                  .operand("q8", "i8<N, K>")
                  .operand("scales", "f32<N>")
                  .optionalOperand("bias", "f32<N>")
-                 .result("y", "f32<1, N>"));
+                 .result("y", "f32<T, N>"));
 
 absl::Status VerifySelect(const Operation& op);
 
 inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")
-                                              .operand("scores", "f32<1, N>")
+                                              .operand("scores", "f32<T, N>")
                                               .optionalAttr("k", AttrKind::kInt, "as in sparse.select [c1]")
                                               .result("list", "index<L>", "L is `active` or `heads` [c2]")
                                               .verifiedBy(&VerifySelect);
 
 inline constexpr OpSchema kLaunchSparseFc1 =
     WithNorm(DefineLaunch("sched.launch @sparse_fc1", "relu(fc1[i] x + bias[i]) for each i in `active`.")
-                 .operand("x", "f32<1, K>")
+                 .operand("x", "f32<T, K>")
                  .operand("fc1", "float<N, K>")
                  .operand("bias", "f32<N>")
                  .operand("active", "index<active>")
-                 .result("h", "f32<active>"));
+                 .result("h", "f32<active, T>", "a neuron's results for all tokens side by side"));
 
 inline constexpr OpSchema kLaunchSparseFc2 =
     DefineLaunch("sched.launch @sparse_fc2", "bias + residual + the sum of h[k] fc2[active[k]] over all h[k] != 0.")
-        .operand("h", "f32<active>")
+        .operand("h", "f32<active, T>")
         .operand("active", "index<active>")
         .operand("fc2", "float<N, H>")
         .operand("bias", "f32<H>")
-        .optionalOperand("residual", "f32<1, H>")
-        .result("y", "f32<1, H>");
+        .optionalOperand("residual", "f32<T, H>")
+        .result("y", "f32<T, H>");
 
 inline constexpr OpSchema kLaunchArgmax =
     DefineLaunch(
         "sched.launch @argmax",
-        "The number of the largest logit, the first of equal ones; -1 where one is infinite or NaN, or none is "
+        "The number of each row's largest logit, the first of equal ones; -1 where one is infinite or NaN, or none is "
         "finite. Minus infinity is a logit that is never chosen.")
-        .operand("logits", "f32<1, V>")
-        .result("choice", "i32<1>");
+        .operand("logits", "f32<T, V>")
+        .result("choice", "i32<T>");
 
 /// The list numbers `heads` equal parts of a width [c1].
 absl::Status VerifyLaunchHeads(const Operation& op);
 
 inline constexpr OpSchema kLaunchSparseQkv =
     WithNorm(DefineLaunch("sched.launch @sparse_qkv", "q of the listed heads, k and v of all: w x + bias.")
-                 .operand("x", "f32<1, K>")
+                 .operand("x", "f32<T, K>")
                  .operand("w", "float<3K, K>", "q, k and v below each other")
                  .optionalOperand("bias", "f32<3K>")
                  .operand("active_heads", "index<heads>")
                  .attr("heads", AttrKind::kInt, "how many there are; they divide K [c4]")
-                 .result("y", "f32<1, 3K>", "q of heads that are not listed holds anything"))
+                 .result("y", "f32<T, 3K>", "q of heads that are not listed holds anything"))
         .verifiedBy(&VerifyLaunchHeads);
 
 inline constexpr OpSchema kLaunchSparseOut =
     DefineLaunch("sched.launch @sparse_out", "w x + bias + residual, from the listed heads' columns of w and x alone.")
-        .operand("x", "f32<1, K>")
+        .operand("x", "f32<T, K>")
         .operand("w", "float<N, K>")
         .optionalOperand("bias", "f32<N>")
-        .optionalOperand("residual", "f32<1, N>")
+        .optionalOperand("residual", "f32<T, N>")
         .operand("active_heads", "index<heads>")
         .attr("heads", AttrKind::kInt, "how many there are; they divide K [c4]")
-        .result("y", "f32<1, N>")
+        .result("y", "f32<T, N>")
         .verifiedBy(&VerifyLaunchHeads);
 
 inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,

@@ -24,21 +24,21 @@ namespace dejavu {
 /// (One scale a row is enough: scales and norms per block of 32 to 128 columns tightened a trained OPT's list by 3%.)
 inline constexpr OpSchema kCertifiedActive =
     DefineOp("sparse.certified_active",
-             "Lists, in ascending order, every neuron not certain to have a zero ReLU output.")
-        .operand("x", "f32<1, H>")
+             "Lists, in ascending order, every neuron not certain to have a zero ReLU output in some row.")
+        .operand("x", "f32<T, H>")
         .operand("q8", "i8<F, H>", "fc1 rounded to integers, one scale a row")
         .operand("rows", "f32<F, 4>", "scale, norm of the rounding residual, norm, bias of each row; norms rounded up")
         .result("active", "index<active>");
 
 /// Rows of fc1 and fc2 outside `active` are never read; rows of fc2 only where the neuron is found positive.
 inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neurons listed in `active`.")
-                                           .operand("x", "f32<1, H>")
+                                           .operand("x", "f32<T, H>")
                                            .operand("fc1", "float<F, H>", "a neuron is one contiguous row")
                                            .optionalOperand("fc1_bias", "float<F>")
                                            .operand("fc2", "float<F, H>", "transposed: a neuron is one contiguous row")
                                            .optionalOperand("fc2_bias", "float<H>")
                                            .operand("active", "index<active>", "ascending, no duplicates, each below F")
-                                           .result("y", "f32<1, H>");
+                                           .result("y", "f32<T, H>");
 
 absl::Status VerifySelect(const Operation& op);
 
@@ -52,17 +52,20 @@ absl::Status VerifySelect(const Operation& op);
 /// but from 2^-126 to 2^126, a = max |x| / u (1 where x is zero), t = a / L, and n = round(x / u (L / a)), to the
 /// nearest, ties to even. If an x is infinite or NaN, every y is NaN.
 inline constexpr OpSchema kQuantizedLinear =
-    DefineOp("sparse.quantized_linear", "y = (scales q8) x + bias, with x rounded to 16 bits.")
-        .operand("x", "f32<1, K>")
+    DefineOp("sparse.quantized_linear", "y = (scales q8) x + bias, with each row of x rounded to 16 bits.")
+        .operand("x", "f32<T, K>")
         .operand("q8", "i8<N, K>", "the weights as integers, one scale a row")
         .operand("scales", "f32<N>")
         .optionalOperand("bias", "f32<N>", "a threshold is a part of it")
-        .result("y", "f32<1, N>");
+        .result("y", "f32<T, N>");
 
+/// Rows of a batch share one list: the union of what each of them needs, so that each weight is read once for all.
 inline constexpr OpSchema kSelect =
-    DefineOp("sparse.select", "Lists, in ascending order, the scores that are positive or NaN, or the k largest.")
-        .operand("scores", "f32<1, N>")
-        .optionalAttr("k", AttrKind::kInt, "how many; of equal scores the first ones; NaN is the largest [c1]")
+    DefineOp("sparse.select",
+             "Lists, in ascending order, what has a positive or NaN score in some row, or one of its "
+             "k largest.")
+        .operand("scores", "f32<T, N>")
+        .optionalAttr("k", AttrKind::kInt, "how many of a row; of equal scores the first ones; NaN is the largest [c1]")
         .optionalAttr("layer", AttrKind::kInt, "the transformer layer whose neurons or heads these are")
         .result("list", "index<L>", "L is `active` for neurons, `heads` for heads [c2]")
         .verifiedBy(&VerifySelect);
@@ -70,12 +73,13 @@ inline constexpr OpSchema kSelect =
 /// Keys and values of all heads go to the cache, so that a head that wakes finds what it slept through. Rows of q, the
 /// cache and columns of out are read for the listed heads only.
 inline constexpr OpSchema kSparseAttention =
-    WithProjections(DefineOp("sparse.attention", "Attention with the heads listed in `heads`; the others add nothing.")
-                        .operand("x", "f32<1, H>"))
-        .operand("heads", "index<heads>", "ascending, no duplicates, each below A")
+    WithPast(WithProjections(
+                 DefineOp("sparse.attention", "Attention with the heads listed in `heads`; the others add nothing.")
+                     .operand("x", "f32<T, H>"))
+                 .operand("heads", "index<heads>", "ascending, no duplicates, each below A"))
         .attr("scale", AttrKind::kFloat, "multiplies every score q.k")
-        .result("y", "f32<1, H>")
-        .result("new_cache", "f32<2, A, context, D>", "`cache` with the keys and values of x appended")
+        .result("y", "f32<T, H>")
+        .result("new_cache", "f32<C, A, context, D>", "`cache` with the keys and values of x appended")
         .verifiedBy(&VerifyAttentionHeads);
 
 inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kQuantizedLinear, &kSelect, &kSparseAttention,

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ir/base/Phases.h"
 #include "ir/verify/StreamOrder.h"
 #include "ir/verify/Verifier.h"
 
@@ -63,8 +64,10 @@ class FunctionVerifier {
   FunctionVerifier(const Module& module, const Function& function)
       : module_(module),
         function_(function),
-        tokens_(function.name() == "decode" ? Dim(int64_t{1}) : Dim("tokens")),
-        max_tokens_(function.name() == "decode" ? 1 : module.IntAttribute("max_tokens")) {}
+        sequences_(std::max<int64_t>(SequencesOf(function.name()), 1)),
+        tokens_(SequencesOf(function.name()) > 0 ? Dim(sequences_) : Dim("tokens")),
+        past_(sequences_ > 1 ? Type{DType::kI64, {tokens_}} : Type{DType::kI64, {}}),
+        max_tokens_(SequencesOf(function.name()) > 0 ? sequences_ : module.IntAttribute("max_tokens")) {}
 
   absl::Status Run() {
     RETURN_IF_ERROR(RequireWeights(function_));
@@ -91,14 +94,14 @@ class FunctionVerifier {
     for (size_t i = 0; i < function_.num_arguments(); ++i) {
       const Value* argument = function_.argument(i);
       const Type& type = argument->type();
-      const bool is_cache = type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(int64_t{2}) &&
+      const bool is_cache = type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(2 * sequences_) &&
                             type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static();
       if (type == Type{DType::kI32, {tokens_}} && tokens == nullptr) {
         tokens = argument;
-      } else if (type != Type{DType::kI64, {}} && !is_cache) {
+      } else if (type != past_ && !is_cache) {
         return UserError("argument '", argument->name(), "' of @", function_.name(), " must be the tokens, an ",
-                         Type{DType::kI32, {tokens_}}.ToString(),
-                         ", the past, an i64<>, or a cache, an f32<2, heads, past, width>, but is ", type.ToString());
+                         Type{DType::kI32, {tokens_}}.ToString(), ", the past, an ", past_.ToString(),
+                         ", or a cache, an f32<", 2 * sequences_, ", heads, past, width>, but is ", type.ToString());
       }
     }
     if (tokens == nullptr) {
@@ -242,7 +245,7 @@ class FunctionVerifier {
   }
 
   absl::Status CheckLogits() const {
-    const Type expected{DType::kF32, {Dim(int64_t{1}), Dim(module_.IntAttribute("vocab"))}};
+    const Type expected{DType::kF32, {Dim(sequences_), Dim(module_.IntAttribute("vocab"))}};
     const Value* value = Returned("logits");
     if (value == nullptr) {
       return UserError("@", function_.name(), " must return a value as \"logits\"");
@@ -298,34 +301,38 @@ class FunctionVerifier {
 
   const Module& module_;
   const Function& function_;
+  int64_t sequences_;
   Dim tokens_;
+  Type past_;
   int64_t max_tokens_;
   std::map<const Operation*, size_t> numbers_;
   std::vector<Stretch> stretches_;
 };
 
-/// By name, the types of the caches that `function` takes.
+/// By name, the types of the caches that `function` takes for each sequence.
 std::map<std::string, Type> Caches(const Function& function) {
   std::map<std::string, Type> caches;
   for (size_t i = 0; i < function.num_arguments(); ++i) {
     const Value* argument = function.argument(i);
     if (argument->type().rank() == 4) {
-      caches.emplace(argument->name(), argument->type());
+      Type type = argument->type();
+      type.shape[0] = Dim(type.shape[0].size() / std::max<int64_t>(SequencesOf(function.name()), 1));
+      caches.emplace(argument->name(), std::move(type));
     }
   }
   return caches;
 }
 
-absl::Status CheckSameCaches(const Function& prefill, const Function& decode) {
-  const std::map<std::string, Type> a = Caches(prefill);
+absl::Status CheckSameCaches(const Function& other, const Function& decode) {
+  const std::map<std::string, Type> a = Caches(other);
   const std::map<std::string, Type> b = Caches(decode);
   for (const auto* caches : {&a, &b}) {
     for (const auto& [name, type] : *caches) {
       const auto in_a = a.find(name);
       const auto in_b = b.find(name);
       if (in_a == a.end() || in_b == b.end() || in_a->second != in_b->second) {
-        return UserError("@prefill and @decode must take the same caches, but '", name, "' is ",
-                         in_a == a.end() ? "missing" : in_a->second.ToString(), " in @prefill and ",
+        return UserError("@", other.name(), " and @decode must take the same caches, but '", name, "' is ",
+                         in_a == a.end() ? "missing" : in_a->second.ToString(), " in @", other.name(), " and ",
                          in_b == b.end() ? "missing" : in_b->second.ToString(), " in @decode");
       }
     }
@@ -375,12 +382,18 @@ absl::Status VerifySchedule(const Module& module) {
   RETURN_IF_ERROR(CheckFacts(module));
   const Function* prefill = module.FindFunction("prefill");
   const Function* decode = module.FindFunction("decode");
-  if (prefill == nullptr || decode == nullptr || module.functions().size() != 2) {
-    return UserError("the module must have the functions @prefill and @decode and no other");
+  const bool known = std::all_of(module.functions().begin(), module.functions().end(), [&](const auto& function) {
+    return function.get() == prefill || SequencesOf(function->name()) > 0;
+  });
+  if (prefill == nullptr || decode == nullptr || !known) {
+    return UserError("the module must have the functions @prefill and @decode, perhaps @decode_2 to @decode_",
+                     kMaxSequences, ", and no other");
   }
-  RETURN_IF_ERROR(CheckSameCaches(*prefill, *decode));
-  RETURN_IF_ERROR(FunctionVerifier(module, *prefill).Run());
-  return FunctionVerifier(module, *decode).Run();
+  for (const auto& function : module.functions()) {
+    RETURN_IF_ERROR(CheckSameCaches(*function, *decode));
+    RETURN_IF_ERROR(FunctionVerifier(module, *function).Run());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace dejavu

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/base/Phases.h"
 #include "ir/interp/Interpreter.h"
 #include "passes/lift/Probe.h"
 
@@ -50,7 +51,7 @@ absl::StatusOr<std::vector<std::vector<double>>> InterpretLogits(const Module& m
   Interpreter interpreter(module, &weights, EvalOptions{.round = false});
   std::vector<std::vector<double>> paths;
   for (const auto& function : module.functions()) {
-    if (function->name() == "decode") {
+    if (SequencesOf(function->name()) > 0) {
       continue;
     }
     ASSIGN_OR_RETURN(std::vector<Tensor> arguments, ArgumentsFor(*function, tokens));

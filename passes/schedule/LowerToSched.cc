@@ -2,6 +2,7 @@
 //
 // One token goes through linear (a matrix is read once, row by row), many through gemm. q, k and v become one matrix,
 // so that one launch reads them. An fc2 that @decode stores neuron by neuron serves @prefill in the same form.
+#include "ir/base/Phases.h"
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/ModelOps.h"
@@ -27,7 +28,7 @@ class Lowering {
       before_ = op;
       RETURN_IF_ERROR(Lower(*op));
     }
-    if (function_.name() == "decode") {
+    if (SequencesOf(function_.name()) > 0) {
       ChooseToken();
     }
     function_.EraseDeadOps();
@@ -74,11 +75,10 @@ class Lowering {
     function_.ReplaceAllUses(op.result(result), launch->result(result));
   }
 
-  /// x w^T + bias: by linear for one token, by gemm for many.
+  /// x w^T + bias: by linear for one token of one or a few sequences, by gemm for many.
   Operation* Product(const Operation& from, Value* x, Value* w, Value* bias, bool relu) {
     const Dim& tokens = x->type().shape[0];
-    const bool one = tokens.is_static() && tokens.size() == 1;
-    return Launch(from, one ? kLaunchLinear : kLaunchGemm, {x, w, bias, nullptr}, {{"relu", relu}});
+    return Launch(from, tokens.is_static() ? kLaunchLinear : kLaunchGemm, {x, w, bias, nullptr}, {{"relu", relu}});
   }
 
   /// Returns the likeliest next token as "choice" beside the logits, so that it need not leave the device to be
@@ -116,7 +116,7 @@ class Lowering {
     Value* qkv_bias = JoinedBias(prefix + "_bias", op);
     Operation* qkv = Product(op, op.operand("x"), qkv_weight, qkv_bias, /*relu=*/false);
     const Type& cache = op.operand("cache")->type();
-    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache")},
+    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), nullptr, op.operand("past")},
                               {{"heads", cache.shape[1].size()}, {"scale", *op.GetAttribute<double>("scale")}});
     Replace(op, Product(op, mixed->result(), op.operand("out"), op.operand("out_bias"), /*relu=*/false));
     Replace(op, mixed, 1);
@@ -132,7 +132,8 @@ class Lowering {
     Operation* qkv = Launch(op, kLaunchSparseQkv, {op.operand("x"), qkv_weight, qkv_bias, heads}, attributes);
     AttributeMap with_scale = attributes;
     with_scale["scale"] = *op.GetAttribute<double>("scale");
-    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads}, with_scale);
+    Operation* mixed =
+        Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads, op.operand("past")}, with_scale);
     Replace(op, Launch(op, kLaunchSparseOut,
                        {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
     Replace(op, mixed, 1);
@@ -262,9 +263,15 @@ absl::Status CheckWeightTypes(const Function& function) {
 }
 
 absl::Status LowerToSched(Module& module, PassContext& context) {
-  // @decode first: what it stores decides what @prefill reads.
-  for (const char* name : {"decode", "prefill"}) {
-    Function* function = module.FindFunction(name);
+  std::vector<Function*> functions = {module.FindFunction("decode")};
+  for (const auto& function : module.functions()) {
+    if (SequencesOf(function->name()) > 1) {
+      functions.push_back(function.get());
+    }
+  }
+  // Last, as what the others store decides what it reads.
+  functions.push_back(module.FindFunction("prefill"));
+  for (Function* function : functions) {
     if (function == nullptr) {
       return UserError("lower-to-sched expects the functions @prefill and @decode; run split-phases before it");
     }

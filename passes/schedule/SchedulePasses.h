@@ -6,6 +6,7 @@
 
 namespace dejavu {
 
+extern const PassInfo kBatchDecodePass;
 extern const PassInfo kPackWeightsPass;
 extern const PassInfo kLowerToSchedPass;
 extern const PassInfo kFuseResidualPass;

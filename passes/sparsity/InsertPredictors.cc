@@ -62,7 +62,9 @@ constexpr PassOption kOptions[] = {
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
      "one layer before (those of the first layer are not chosen); 0: from the input of their own block"},
     {"choose", "positive",
-     "low-rank: positive: neurons and heads whose score is above zero, a threshold being part of the bias; largest: "
+     "low-rank: positive: neurons and heads whose score is above zero, a threshold being part of the bias; by-score: "
+     "the "
+     "same, with made-up biases that leave the choice to each token's scores, where else they make it alone; largest: "
      "always as many as the density says, those with the largest scores"},
     {"mlp-density", "", "low-rank: the share of each layer's neurons that is chosen; none: neurons are not predicted"},
     {"head-density", "", "low-rank: the same for heads"}};

@@ -78,7 +78,7 @@ class Inserter {
       const Choice neurons = ChoiceOf("mlp", "active", fc1->type.shape[0].size(), options_.mlp_density);
       const Choice heads =
           ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
-      file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen});
+      file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen, options_.by_score});
       if (options_.mlp_density) {
         MakeChosenActive(*block.mlp);
         const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
@@ -159,8 +159,10 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   }
   const std::string& choose = context.Option("choose");
   options.largest = choose == "largest";
-  if (choose != "largest" && choose != "positive") {
-    return UsageError("insert-predictors: option 'choose' must be positive or largest, but is '", choose, "'");
+  options.by_score = choose == "by-score";
+  if (choose != "largest" && choose != "positive" && choose != "by-score") {
+    return UsageError("insert-predictors: option 'choose' must be positive, by-score or largest, but is '", choose,
+                      "'");
   }
   if (options.lookahead != 0 && options.lookahead != 1) {
     return UsageError("insert-predictors: option 'lookahead' must be 0 or 1, but is ", options.lookahead);

@@ -12,6 +12,7 @@ struct LowRankOptions {
   int64_t rank = 0;
   int64_t lookahead = 0;               ///< 1: one block ahead; 0: from the input of the block itself.
   bool largest = false;                ///< Choose the largest scores instead of those above a threshold.
+  bool by_score = false;               ///< Of made-up predictors: each token chooses by itself.
   std::optional<double> mlp_density;   ///< Nothing: neurons are not predicted.
   std::optional<double> head_density;  ///< The same for heads.
 };

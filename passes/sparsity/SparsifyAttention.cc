@@ -41,8 +41,11 @@ absl::Status SparsifyAttention(Module& module, PassContext& context) {
     if (predictor == nullptr) {
       continue;
     }
+    // The list stands before `past`, which comes last in both.
     std::vector<Value*> operands = attention->operands();
+    operands.resize(static_cast<size_t>(attention->schema().OperandIndex("past")));
     operands.push_back(predictor->result());
+    operands.push_back(attention->operand("past"));
     Builder builder(decode, attention);
     ASSIGN_OR_RETURN(const Operation* sparse,
                      builder.TryCreate(kSparseAttention, std::move(operands), attention->attributes(), *attention));

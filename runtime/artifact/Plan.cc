@@ -1,7 +1,9 @@
 #include "runtime/artifact/Plan.h"
 
+#include <algorithm>
 #include <array>
 
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
 #include "runtime/artifact/Json.h"
 #include "runtime/artifact/Manifest.h"
@@ -186,6 +188,7 @@ absl::StatusOr<Launch> ReadLaunch(const JsonObject& object) {
 
 absl::StatusOr<PlanFunction> ReadFunction(const JsonObject& object) {
   PlanFunction function;
+  ASSIGN_OR_RETURN(function.sequences, object.IntegerOr("sequences", 1, kMaxSequences, 1));
   ASSIGN_OR_RETURN(const Json* tokens, object.Member("tokens"));
   ASSIGN_OR_RETURN(function.tokens, ReadBuffer(*tokens, absl::StrCat(object.path(), ".tokens")));
   ASSIGN_OR_RETURN(const Json* logits, object.Member("logits"));
@@ -320,6 +323,15 @@ Json LaunchToJson(const Launch& launch) {
 
 }  // namespace
 
+int64_t CountPositives(const float* h, int64_t entries, int64_t sequences) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < entries; ++i) {
+    const float* values = h + i * sequences;
+    count += std::any_of(values, values + sequences, [](float value) { return value != 0; }) ? 1 : 0;
+  }
+  return count;
+}
+
 const PlanFunction* Plan::FindFunction(const std::string& name) const {
   const auto found = functions.find(name);
   return found == functions.end() ? nullptr : &found->second;
@@ -360,6 +372,9 @@ Json PlanToJson(const Plan& plan) {
     entry = {{"tokens", BufferToJson(function.tokens)},
              {"logits", BufferToJson(function.logits)},
              {"launches", Json::array()}};
+    if (function.sequences > 1) {
+      entry["sequences"] = function.sequences;
+    }
     if (function.choice.kind != BufferRef::Kind::kAbsent) {
       entry["choice"] = BufferToJson(function.choice);
     }

@@ -49,12 +49,15 @@ struct PerActive {
   int64_t bytes_per_context_token = 0;
 };
 
-/// Extra bytes for each entry of argument `active` whose value in argument `h` (f32<active>) is not zero.
+/// Extra bytes for each entry of argument `active` with a value in argument `h` (f32<active, sequences>) that is not 0.
 struct PerPositive {
   int64_t h = 0;
   int64_t active = 0;
   int64_t bytes = 0;
 };
+
+/// How many of `entries` have a value in h (f32<entries, sequences>) that is not 0.
+[[nodiscard]] int64_t CountPositives(const float* h, int64_t entries, int64_t sequences);
 
 /// A launch's scratch memory starts with this many bytes of counters: zero before the first launch, and zero again
 /// after every launch. What follows may hold anything, so launches that never overlap can share one scratch memory.
@@ -101,9 +104,12 @@ struct Joint {
 };
 
 struct PlanFunction {
+  /// More than 1: a call takes one token of each of so many sequences. A cache argument is then that many times as
+  /// large as Plan::caches says, one sequence's part after the other's, and kernels get the past of each sequence.
+  int64_t sequences = 1;
   BufferRef tokens;  ///< i32<T>
-  BufferRef logits;  ///< f32<1,V>
-  BufferRef choice;  ///< i32<1>: the likeliest token, -1 where there is none; absent where the host chooses.
+  BufferRef logits;  ///< f32<sequences,V>
+  BufferRef choice;  ///< i32<sequences>: likeliest tokens, -1 where there is none; absent where the host chooses.
   std::vector<Launch> launches;
   std::vector<Joint> joints = {};  ///< No launch is in two of them, and they don't make launches wait for themselves.
 };
@@ -120,7 +126,7 @@ struct Plan {
   int64_t positions = 0;
   std::vector<std::string> weights;  ///< Tensor names in weights.safetensors.
   std::vector<CacheInfo> caches;
-  std::map<std::string, PlanFunction> functions;  ///< "decode", and "prefill" where the target has one.
+  std::map<std::string, PlanFunction> functions;  ///< As DecodeName() says, and "prefill" where the target has one.
 
   /// The function called `name`, or null.
   [[nodiscard]] const PlanFunction* FindFunction(const std::string& name) const;

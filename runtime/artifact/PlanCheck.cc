@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <string>
 
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
 #include "runtime/artifact/PlanGraph.h"
 
 namespace dejavu {
 namespace {
 
-/// Checks `ref` against its buffer. `at_least` is what the runtime itself knows the argument to hold, in bytes.
-absl::Status CheckBuffer(const Plan& plan, const BufferRef& ref, int64_t at_least, const std::string& name) {
+/// Checks `ref` against its buffer. `at_least` is what the runtime itself knows the argument to hold, in bytes; there
+/// is a cache for each of `sequences`.
+absl::Status CheckBuffer(const Plan& plan, const BufferRef& ref, int64_t at_least, const std::string& name,
+                         int64_t sequences = 1) {
   const int64_t bytes = std::max({ref.bytes, at_least, int64_t{1}});
   switch (ref.kind) {
     case BufferRef::Kind::kAbsent:
@@ -35,7 +38,7 @@ absl::Status CheckBuffer(const Plan& plan, const BufferRef& ref, int64_t at_leas
         return UserError("field '", name, "': cache ", ref.value, " does not exist; the plan lists ",
                          plan.caches.size());
       }
-      if (bytes > plan.caches[static_cast<size_t>(ref.value)].bytes) {
+      if ((bytes - 1) / sequences >= plan.caches[static_cast<size_t>(ref.value)].bytes) {
         return UserError("field '", name, "': ", bytes, " bytes are more than cache ", ref.value, " holds");
       }
       return absl::OkStatus();
@@ -66,7 +69,7 @@ absl::Status CheckGemm(const Plan& plan, const Launch& launch, int64_t tokens, c
   return CheckBuffer(plan, launch.args[4], out_bytes, name + "[4]");
 }
 
-absl::Status CheckCosts(const Plan& plan, const Launch& launch, const std::string& name) {
+absl::Status CheckCosts(const Plan& plan, const Launch& launch, int64_t sequences, const std::string& name) {
   const auto is_arena = [&](int64_t arg) {
     return launch.args[static_cast<size_t>(arg)].kind == BufferRef::Kind::kArena;
   };
@@ -87,7 +90,8 @@ absl::Status CheckCosts(const Plan& plan, const Launch& launch, const std::strin
     if (launch.neurons == 0) {
       return UserError("field '", name, "': 'per_positive' needs 'neurons'");
     }
-    return CheckBuffer(plan, launch.args[static_cast<size_t>(launch.per_positive->h)], launch.neurons * 4, name);
+    return CheckBuffer(plan, launch.args[static_cast<size_t>(launch.per_positive->h)], launch.neurons * 4 * sequences,
+                       name);
   }
   return absl::OkStatus();
 }
@@ -98,23 +102,26 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
     return UserError("field '", name, "': tokens and logits must be in the arena");
   }
   RETURN_IF_ERROR(CheckBuffer(plan, function.tokens, tokens * 4, name + ".tokens"));
-  RETURN_IF_ERROR(CheckBuffer(plan, function.logits, vocab * 4, name + ".logits"));
+  const int64_t logits = vocab * 4 * function.sequences;
+  RETURN_IF_ERROR(CheckBuffer(plan, function.logits, logits, name + ".logits"));
   if (function.choice.kind != BufferRef::Kind::kAbsent && function.choice.kind != BufferRef::Kind::kArena) {
     return UserError("field '", name, ".choice' must be in the arena");
   }
-  RETURN_IF_ERROR(CheckBuffer(plan, function.choice, sizeof(int32_t), name + ".choice"));
+  RETURN_IF_ERROR(
+      CheckBuffer(plan, function.choice, static_cast<int64_t>(sizeof(int32_t)) * function.sequences, name + ".choice"));
   if (function.choice.value % kBufferAlignment != 0 || function.logits.value % kBufferAlignment != 0) {
     return UserError("field '", name, "': logits and choice must start at multiples of ", kBufferAlignment, " bytes");
   }
-  if (function.logits.bytes != 0 && function.logits.bytes != vocab * 4) {
+  if (function.logits.bytes != 0 && function.logits.bytes != logits) {
     return UserError("field '", name, ".logits' has ", function.logits.bytes,
-                     " bytes, but the manifest's vocabulary of ", vocab, " needs ", vocab * 4);
+                     " bytes, but the manifest's vocabulary of ", vocab, " needs ", logits);
   }
   for (size_t i = 0; i < function.launches.size(); ++i) {
     const Launch& launch = function.launches[i];
     const std::string path = absl::StrCat(name, ".launches[", i, "]");
     for (size_t arg = 0; arg < launch.args.size(); ++arg) {
-      RETURN_IF_ERROR(CheckBuffer(plan, launch.args[arg], 0, absl::StrCat(path, ".args[", arg, "]")));
+      RETURN_IF_ERROR(
+          CheckBuffer(plan, launch.args[arg], 0, absl::StrCat(path, ".args[", arg, "]"), function.sequences));
     }
     if (launch.gemm.has_value()) {
       RETURN_IF_ERROR(CheckGemm(plan, launch, launch.gemm->tokens != 0 ? launch.gemm->tokens : tokens, path + ".args"));
@@ -124,7 +131,7 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
         return UserError("field '", path, ".waits': ", wait, " is not the number of an earlier launch");
       }
     }
-    RETURN_IF_ERROR(CheckCosts(plan, launch, path));
+    RETURN_IF_ERROR(CheckCosts(plan, launch, function.sequences, path));
   }
   return WithContext(PlanGraph::Of(function, "").status(), absl::StrCat("field '", name, ".joints'"));
 }
@@ -136,7 +143,12 @@ absl::Status CheckPlan(const Plan& plan, int64_t vocab) {
     return UserError("field 'functions.decode' is missing");
   }
   for (const auto& [name, function] : plan.functions) {
-    const int64_t tokens = name == "decode" ? 1 : plan.max_tokens;
+    const int64_t sequences = SequencesOf(name);
+    if (function.sequences != std::max<int64_t>(sequences, 1)) {
+      return UserError("field 'functions.", name, ".sequences' is ", function.sequences,
+                       ", which is not what the function's name says");
+    }
+    const int64_t tokens = sequences > 0 ? sequences : plan.max_tokens;
     RETURN_IF_ERROR(CheckFunction(plan, function, tokens, vocab, "functions." + name));
   }
   return absl::OkStatus();

@@ -1,6 +1,7 @@
 #include "runtime/cpu/CpuModel.h"
 
 #include "ir/base/Status.h"
+#include "runtime/cpu/CpuBatch.h"
 #include "runtime/cpu/CpuFeatures.h"
 #include "runtime/cpu/CpuMemoryMeter.h"
 #include "runtime/cpu/CpuSession.h"
@@ -39,6 +40,11 @@ std::string CpuModel::DeviceName(int threads) const {
 
 absl::StatusOr<std::unique_ptr<DeviceSession>> CpuModel::NewSession(const Plan& plan, int threads) const {
   return CpuSession::Create(*this, plan, threads);
+}
+
+absl::StatusOr<std::unique_ptr<DeviceBatch>> CpuModel::NewBatch(const Plan& plan, int64_t sequences,
+                                                                int threads) const {
+  return CpuBatch::Create(*this, plan, sequences, threads);
 }
 
 absl::StatusOr<std::unique_ptr<MemoryMeter>> CpuModel::NewMemoryMeter(size_t bytes, int threads) const {

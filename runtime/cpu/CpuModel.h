@@ -23,6 +23,8 @@ class CpuModel final : public DeviceModel {
   [[nodiscard]] const std::string& isa() const override { return isa_; }
   [[nodiscard]] std::string DeviceName(int threads) const override;
   [[nodiscard]] absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan, int threads) const override;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<DeviceBatch>> NewBatch(const Plan& plan, int64_t sequences,
+                                                                      int threads) const override;
   [[nodiscard]] absl::StatusOr<std::unique_ptr<MemoryMeter>> NewMemoryMeter(size_t bytes, int threads) const override;
 
   [[nodiscard]] const Weights& weights() const { return weights_; }

@@ -13,7 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-void* Address(const BufferRef& ref, const CpuModel& model, const CpuBuffers& buffers) {
+/// `cache_offsets`: of each cache; empty for none.
+void* Address(const BufferRef& ref, const CpuModel& model, const CpuBuffers& buffers,
+              const std::vector<int64_t>& cache_offsets) {
   switch (ref.kind) {
     case BufferRef::Kind::kAbsent:
       return nullptr;
@@ -23,7 +25,8 @@ void* Address(const BufferRef& ref, const CpuModel& model, const CpuBuffers& buf
       // Kernels take all arguments alike; weights are operands, which they only read (the pages are read-only).
       return const_cast<std::byte*>(model.weights().tensor(static_cast<size_t>(ref.value)).data());
     case BufferRef::Kind::kCache:
-      return buffers.caches[static_cast<size_t>(ref.value)].data();
+      return buffers.caches[static_cast<size_t>(ref.value)].data() +
+             (cache_offsets.empty() ? 0 : cache_offsets[static_cast<size_t>(ref.value)]);
   }
   return nullptr;
 }
@@ -39,15 +42,29 @@ int64_t IndexCount(const void* index) {
 absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(const CpuModel& model, const PlanFunction& function,
                                                            int64_t max_tokens, int threads, const CpuBuffers& buffers) {
   std::unique_ptr<Executor> executor(new Executor(function));
-  RETURN_IF_ERROR(executor->Bind(model, buffers));
+  RETURN_IF_ERROR(executor->Bind(model, buffers, {}));
   RETURN_IF_ERROR(executor->AllocateScratch(max_tokens, threads));
   return executor;
 }
 
-absl::Status Executor::Bind(const CpuModel& model, const CpuBuffers& buffers) {
-  tokens_ = static_cast<int32_t*>(Address(function_.tokens, model, buffers));
-  logits_ = static_cast<float*>(Address(function_.logits, model, buffers));
-  choice_ = static_cast<int32_t*>(Address(function_.choice, model, buffers));
+absl::StatusOr<std::unique_ptr<Executor>> Executor::CreateForSequence(const CpuModel& model, const Plan& plan,
+                                                                      const std::string& function, int64_t sequence,
+                                                                      int threads, const CpuBuffers& buffers) {
+  std::vector<int64_t> offsets;
+  for (const CacheInfo& cache : plan.caches) {
+    offsets.push_back(sequence * cache.bytes);
+  }
+  std::unique_ptr<Executor> executor(new Executor(*plan.FindFunction(function)));
+  RETURN_IF_ERROR(executor->Bind(model, buffers, offsets));
+  RETURN_IF_ERROR(executor->AllocateScratch(plan.max_tokens, threads));
+  return executor;
+}
+
+absl::Status Executor::Bind(const CpuModel& model, const CpuBuffers& buffers,
+                            const std::vector<int64_t>& cache_offsets) {
+  tokens_ = static_cast<int32_t*>(Address(function_.tokens, model, buffers, {}));
+  logits_ = static_cast<float*>(Address(function_.logits, model, buffers, {}));
+  choice_ = static_cast<int32_t*>(Address(function_.choice, model, buffers, {}));
   for (const Launch& launch : function_.launches) {
     BoundLaunch bound;
     bound.launch = &launch;
@@ -55,7 +72,7 @@ absl::Status Executor::Bind(const CpuModel& model, const CpuBuffers& buffers) {
       ASSIGN_OR_RETURN(bound.kernel, model.kernels().Find(launch.symbol));
     }
     for (const BufferRef& ref : launch.args) {
-      bound.args.push_back(Address(ref, model, buffers));
+      bound.args.push_back(Address(ref, model, buffers, cache_offsets));
     }
     launches_.push_back(std::move(bound));
   }
@@ -78,6 +95,13 @@ absl::Status Executor::AllocateScratch(int64_t max_tokens, int threads) {
 
 void Executor::Run(ThreadTeam& team, int64_t tokens, int64_t past, bool observe) {
   dims_ = {tokens, past};
+  observe_ = observe;
+  team.Run(*this);
+}
+
+void Executor::Run(ThreadTeam& team, std::span<const int64_t> past, bool observe) {
+  dims_[0] = static_cast<int64_t>(past.size());
+  std::copy(past.begin(), past.end(), dims_.begin() + 1);
   observe_ = observe;
   team.Run(*this);
 }
@@ -118,7 +142,7 @@ void Executor::RunLaunch(const BoundLaunch& bound, int thread, int threads) {
 }
 
 // Lists are operands, or the result of a kernel that thread 0 runs alone, so they are complete when it comes here.
-void Executor::Observe(const BoundLaunch& bound, LaunchRecord& record) {
+void Executor::Observe(const BoundLaunch& bound, LaunchRecord& record) const {
   const Launch& launch = *bound.launch;
   if (launch.per_active.has_value()) {
     record.active = IndexCount(bound.args[static_cast<size_t>(launch.per_active->arg)]);
@@ -127,7 +151,7 @@ void Executor::Observe(const BoundLaunch& bound, LaunchRecord& record) {
     const auto* h = static_cast<const float*>(bound.args[static_cast<size_t>(launch.per_positive->h)]);
     const void* active = bound.args[static_cast<size_t>(launch.per_positive->active)];
     const int64_t count = std::clamp<int64_t>(IndexCount(active), 0, launch.neurons);
-    record.positives = count - std::count(h, h + count, 0.0F);
+    record.positives = CountPositives(h, count, function_.sequences);
   }
 }
 

@@ -6,9 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "ir/base/Phases.h"
 #include "runtime/artifact/Plan.h"
 #include "runtime/cpu/HostBuffer.h"
 #include "runtime/cpu/KernelLibrary.h"
@@ -35,9 +38,17 @@ class Executor : private TeamWork {
                                                                         const PlanFunction& function,
                                                                         int64_t max_tokens, int threads,
                                                                         const CpuBuffers& buffers);
+  /// The same for one sequence of a batch, whose part of each cache starts at `sequence` times CacheInfo::bytes.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<Executor>> CreateForSequence(const CpuModel& model,
+                                                                                   const Plan& plan,
+                                                                                   const std::string& function,
+                                                                                   int64_t sequence, int threads,
+                                                                                   const CpuBuffers& buffers);
 
   /// The tokens' ids are in tokens(); afterwards the last token's logits are in logits(). `observe` fills records().
   void Run(ThreadTeam& team, int64_t tokens, int64_t past, bool observe);
+  /// The same for a function of several sequences, with the past of each.
+  void Run(ThreadTeam& team, std::span<const int64_t> past, bool observe);
 
   [[nodiscard]] int32_t* tokens() const { return tokens_; }
   [[nodiscard]] const float* logits() const { return logits_; }
@@ -54,11 +65,11 @@ class Executor : private TeamWork {
   };
 
   explicit Executor(const PlanFunction& function) : function_(function) {}
-  absl::Status Bind(const CpuModel& model, const CpuBuffers& buffers);
+  absl::Status Bind(const CpuModel& model, const CpuBuffers& buffers, const std::vector<int64_t>& cache_offsets);
   absl::Status AllocateScratch(int64_t max_tokens, int threads);
   void Run(int thread, int threads, SpinBarrier& barrier) override;
   void RunLaunch(const BoundLaunch& bound, int thread, int threads);
-  static void Observe(const BoundLaunch& bound, LaunchRecord& record);
+  void Observe(const BoundLaunch& bound, LaunchRecord& record) const;
 
   const PlanFunction& function_;
   std::vector<BoundLaunch> launches_;
@@ -68,7 +79,7 @@ class Executor : private TeamWork {
   int32_t* tokens_ = nullptr;
   float* logits_ = nullptr;
   int32_t* choice_ = nullptr;
-  std::array<int64_t, 2> dims_ = {};  // tokens of this call, tokens before it
+  std::array<int64_t, 1 + kMaxSequences> dims_ = {};  // tokens of this call, tokens before it of each sequence
   bool observe_ = false;
 };
 

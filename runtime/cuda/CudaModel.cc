@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "ir/base/MappedFile.h"
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
+#include "runtime/cuda/CudaBatch.h"
 #include "runtime/cuda/CudaMemoryMeter.h"
 #include "runtime/cuda/CudaSession.h"
 #include "runtime/cuda/GreedyLoop.h"
@@ -32,7 +34,7 @@ absl::Status CheckFunction(const PlanFunction& function, const std::string& name
   for (size_t i = 0; i < function.launches.size(); ++i) {
     const Launch& launch = function.launches[i];
     const std::string path = absl::StrCat("field 'functions.", name, ".launches[", i, "]'");
-    if (launch.gemm.has_value() && name != "decode") {
+    if (launch.gemm.has_value() && SequencesOf(name) == 0) {
       RETURN_IF_ERROR(WithContext(CheckCudaGemm(*launch.gemm), path));
       continue;
     }
@@ -53,8 +55,14 @@ absl::Status CheckFunction(const PlanFunction& function, const std::string& name
 }
 
 /// The functions that are run.
-std::vector<std::string> Functions(const CudaModel& model) {
-  return model.CanPrefill() ? std::vector<std::string>{"decode", "prefill"} : std::vector<std::string>{"decode"};
+std::vector<std::string> Functions(const CudaModel& model, const Plan& plan) {
+  std::vector<std::string> names;
+  for (const auto& [name, function] : plan.functions) {
+    if (SequencesOf(name) > 0 || (name == "prefill" && model.CanPrefill())) {
+      names.push_back(name);
+    }
+  }
+  return names;
 }
 
 std::string PlanPath(const ArtifactReader& artifact, const Plan& plan) {
@@ -98,7 +106,7 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
                            .isas = isas,
                            .advice = absl::StrCat("build the artifact again with --target=cuda:", isas.front())}));
   isa_ = code.isa;
-  for (const std::string& name : Functions(*this)) {
+  for (const std::string& name : Functions(*this, plan)) {
     RETURN_IF_ERROR(
         WithContext(CheckFunction(*plan.FindFunction(name), name, isa_, *device_), PlanPath(artifact, plan)));
   }
@@ -113,7 +121,7 @@ absl::Status CudaModel::LoadKernels(const ArtifactReader& artifact, const Plan& 
 absl::Status CudaModel::FindKernels(const Plan& plan, const std::string& path) {
   std::map<std::string, int64_t> shared;  // the most that any launch of the symbol asks for
   bool has_gemm = false;
-  for (const std::string& name : Functions(*this)) {
+  for (const std::string& name : Functions(*this, plan)) {
     for (const Launch& launch : plan.FindFunction(name)->launches) {
       has_gemm = has_gemm || launch.gemm.has_value();
       if (!launch.gemm.has_value()) {
@@ -227,6 +235,11 @@ BoundLaunch CudaModel::Bind(const std::string& symbol, const LaunchGrid& grid) c
 
 absl::StatusOr<std::unique_ptr<DeviceSession>> CudaModel::NewSession(const Plan& plan, int /*threads*/) const {
   return CudaSession::Create(*this, plan);
+}
+
+absl::StatusOr<std::unique_ptr<DeviceBatch>> CudaModel::NewBatch(const Plan& plan, int64_t sequences,
+                                                                 int /*threads*/) const {
+  return CudaBatch::Create(*this, plan, sequences);
 }
 
 absl::StatusOr<std::unique_ptr<MemoryMeter>> CudaModel::NewMemoryMeter(size_t /*bytes*/, int /*threads*/) const {

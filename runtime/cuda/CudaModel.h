@@ -33,6 +33,8 @@ class CudaModel final : public DeviceModel {
   /// Whether there is a cuBLASLt.
   [[nodiscard]] bool CanPrefill() const override { return blas_ != nullptr; }
   [[nodiscard]] absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan, int threads) const override;
+  [[nodiscard]] absl::StatusOr<std::unique_ptr<DeviceBatch>> NewBatch(const Plan& plan, int64_t sequences,
+                                                                      int threads) const override;
   [[nodiscard]] absl::StatusOr<std::unique_ptr<MemoryMeter>> NewMemoryMeter(size_t bytes, int threads) const override;
 
   [[nodiscard]] const CudaDevice& device() const { return *device_; }

@@ -17,7 +17,9 @@ int64_t ReadCount(const std::byte* count) {
   return value;
 }
 
-size_t ValueBytes(const Launch& launch) { return static_cast<size_t>(launch.neurons) * sizeof(float); }
+size_t ValueBytes(const Launch& launch, int64_t sequences) {
+  return static_cast<size_t>(launch.neurons * sequences) * sizeof(float);
+}
 
 }  // namespace
 
@@ -89,8 +91,8 @@ class ObservedGraph::Chain {
 
 absl::StatusOr<std::unique_ptr<ObservedGraph>> ObservedGraph::Create(const CudaDevice& device, const Input& input,
                                                                      const std::vector<BoundLaunch>& launches,
-                                                                     StreamHandle stream) {
-  std::unique_ptr<ObservedGraph> graph(new ObservedGraph(device));
+                                                                     StreamHandle stream, int64_t sequences) {
+  std::unique_ptr<ObservedGraph> graph(new ObservedGraph(device, sequences));
   RETURN_IF_ERROR(graph->Build(input, launches, stream));
   return graph;
 }
@@ -99,7 +101,7 @@ absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLau
   size_t bytes = 0;
   for (const BoundLaunch& bound : launches) {
     bytes += bound.launch->per_active.has_value() ? kCountBytes : 0;
-    bytes += bound.launch->per_positive.has_value() ? kCountBytes + ValueBytes(*bound.launch) : 0;
+    bytes += bound.launch->per_positive.has_value() ? kCountBytes + ValueBytes(*bound.launch, sequences_) : 0;
   }
   ASSIGN_OR_RETURN(counts_, AllocatePinned(device_, static_cast<int64_t>(bytes)));
   auto* to = static_cast<std::byte*>(counts_.get());
@@ -119,7 +121,7 @@ absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLau
     }
     if (launch.per_positive.has_value()) {
       ASSIGN_OR_RETURN(place.h_active, chain.Fetch(param(launch.per_positive->active), kCountBytes, to));
-      ASSIGN_OR_RETURN(place.h, chain.Fetch(param(launch.per_positive->h), ValueBytes(launch), to));
+      ASSIGN_OR_RETURN(place.h, chain.Fetch(param(launch.per_positive->h), ValueBytes(launch, sequences_), to));
     }
     places_.push_back(place);
   }
@@ -141,7 +143,7 @@ absl::Status ObservedGraph::Read(std::vector<LaunchRecord>& records) const {
     if (place.h != nullptr) {
       const int64_t count = std::clamp<int64_t>(ReadCount(place.h_active), 0, place.neurons);
       const auto* h = reinterpret_cast<const float*>(place.h);
-      records[i].positives = count - std::count(h, h + count, 0.0F);
+      records[i].positives = CountPositives(h, count, sequences_);
     }
   }
   return absl::OkStatus();

@@ -34,7 +34,8 @@ class ObservedGraph {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<ObservedGraph>> Create(const CudaDevice& device,
                                                                              const Input& input,
                                                                              const std::vector<BoundLaunch>& launches,
-                                                                             StreamHandle stream);
+                                                                             StreamHandle stream,
+                                                                             int64_t sequences = 1);
 
   [[nodiscard]] GraphExecHandle get() const { return exec_.get(); }
   /// What the last replay's launches did; it must have ended.
@@ -52,10 +53,11 @@ class ObservedGraph {
   };
   class Chain;
 
-  explicit ObservedGraph(const CudaDevice& device) : device_(device) {}
+  ObservedGraph(const CudaDevice& device, int64_t sequences) : device_(device), sequences_(sequences) {}
   absl::Status Build(const Input& input, const std::vector<BoundLaunch>& launches, StreamHandle stream);
 
   const CudaDevice& device_;
+  int64_t sequences_;  // that a launch takes a token of
   PinnedMemory counts_;
   std::vector<Event> events_;
   std::vector<Place> places_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
 #include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaObjects.h"
@@ -101,15 +102,16 @@ WeightLayout LayOutWeights(const std::vector<int64_t>& tensor_bytes) {
   return layout;
 }
 
-SessionLayout LayOutSession(const Plan& plan, bool prefill) {
+SessionLayout LayOutSession(const Plan& plan, bool prefill, int64_t sequences) {
   SessionLayout layout;
   Placer placer;
   for (const CacheInfo& cache : plan.caches) {
-    layout.caches.push_back(placer.Place(cache.bytes));
+    layout.caches.push_back(placer.Place(cache.bytes * sequences));
   }
   layout.cache_bytes = placer.bytes();
   std::map<int64_t, int64_t> scratch;
   AddScratch(*plan.FindFunction("decode"), scratch);
+  AddScratch(*plan.FindFunction(DecodeName(sequences)), scratch);
   if (prefill) {
     AddScratch(*plan.FindFunction("prefill"), scratch);
   }

@@ -44,8 +44,9 @@ struct SessionLayout {
   int64_t workspace = 0;
   int64_t workspace_bytes = 0;  ///< 0: the session decodes only.
 };
-/// `prefill`: whether the session runs the plan's "prefill".
-[[nodiscard]] SessionLayout LayOutSession(const Plan& plan, bool prefill);
+/// `prefill`: whether the session runs the plan's "prefill". For `sequences` that decode together, caches are so many
+/// times as large.
+[[nodiscard]] SessionLayout LayOutSession(const Plan& plan, bool prefill, int64_t sequences = 1);
 
 /// What a model needs on a device that has too little memory.
 struct MemoryNeed {

@@ -66,6 +66,31 @@ class DeviceSession {
   [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
 };
 
+/// The caches and buffers of several sequences that are decoded together. For one thread at a time. Callers check
+/// sequences, tokens and positions.
+class DeviceBatch {
+ public:
+  DeviceBatch() = default;
+  DeviceBatch(const DeviceBatch&) = delete;
+  DeviceBatch& operator=(const DeviceBatch&) = delete;
+  virtual ~DeviceBatch() = default;
+
+  /// Takes `tokens`, at most Plan::max_tokens of them, of one sequence, which has `past` tokens in its caches, through
+  /// the plan's "prefill", or one by one through "decode".
+  [[nodiscard]] virtual absl::Status Prefill(int64_t sequence, std::span<const int32_t> tokens, int64_t past) = 0;
+  /// Takes a token of each sequence through the plan's function for so many. `observe` fills records(). May return
+  /// while the device still works, as Prefill(); then the next call says what went wrong.
+  [[nodiscard]] virtual absl::Status Decode(std::span<const int32_t> tokens, std::span<const int64_t> past,
+                                            bool observe) = 0;
+  /// The logits that the last call left, once the device has finished: f32<vocab> after Prefill(),
+  /// f32<sequences, vocab> after Decode(). Valid until the next call.
+  [[nodiscard]] virtual absl::StatusOr<std::span<const float>> Logits() = 0;
+  /// The likeliest token of each sequence after those that the last call, a Decode(), took; -1 where there is none.
+  [[nodiscard]] virtual absl::StatusOr<std::span<const int32_t>> Choices() = 0;
+  /// One for each launch of the plan's function, from the last observed Decode().
+  [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
+};
+
 /// Measures how fast the device's memory is: the yardstick beside each measured speed. GB are 10^9 bytes.
 class MemoryMeter {
  public:
@@ -98,6 +123,9 @@ class DeviceModel {
   /// the CPU, at least 1.
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DeviceSession>> NewSession(const Plan& plan,
                                                                                   int threads) const = 0;
+  /// The same for `sequences` that decode together; the plan has a function for so many.
+  [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<DeviceBatch>> NewBatch(const Plan& plan, int64_t sequences,
+                                                                              int threads) const = 0;
   /// `bytes` are what a token reads. The model must outlive the meter.
   [[nodiscard]] virtual absl::StatusOr<std::unique_ptr<MemoryMeter>> NewMemoryMeter(size_t bytes,
                                                                                     int threads) const = 0;

@@ -10,15 +10,34 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
+absl::Status CheckLengthOf(const ModelInfo& model, int64_t needed) {
+  return needed <= model.positions ? absl::OkStatus()
+                                   : UserError("the sequence would be ", needed, " tokens long, but the model has ",
+                                               model.positions, " positions; shorten the prompt");
+}
+
 }  // namespace
+
+absl::StatusOr<int> ChooseThreads(int threads) {
+  if (threads < 0 || threads > kMaxThreads) {
+    return UsageError("the number of threads must be from 1 to ", kMaxThreads, " or 0 for all cores, but is ", threads);
+  }
+  return threads == 0 ? AvailableCores() : threads;
+}
+
+absl::Status CheckTokens(const ModelInfo& model, std::span<const int32_t> tokens, int64_t position) {
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i] < 0 || tokens[i] >= model.vocab) {
+      return UserError("token id ", tokens[i], " (number ", i + 1, " of ", tokens.size(),
+                       ") is outside the vocabulary, whose ids are 0 to ", model.vocab - 1);
+    }
+  }
+  return CheckLengthOf(model, position + static_cast<int64_t>(tokens.size()));
+}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
                                                          const SessionOptions& options) {
-  if (options.threads < 0 || options.threads > kMaxThreads) {
-    return UsageError("the number of threads must be from 1 to ", kMaxThreads, " or 0 for all cores, but is ",
-                      options.threads);
-  }
-  const int threads = options.threads == 0 ? AvailableCores() : options.threads;
+  ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceSession> device, model->device().NewSession(model->plan(), threads));
   return std::unique_ptr<Session>(new Session(std::move(model), options, threads, std::move(device)));
 }
@@ -112,25 +131,10 @@ absl::StatusOr<std::vector<LaunchSpan>> Session::Trace(int32_t token) {
 
 absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
   RETURN_IF_ERROR(failure_);
-  const ModelInfo& model = model_->info();
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    if (tokens[i] < 0 || tokens[i] >= model.vocab) {
-      return UserError("token id ", tokens[i], " (number ", i + 1, " of ", tokens.size(),
-                       ") is outside the vocabulary, whose ids are 0 to ", model.vocab - 1);
-    }
-  }
-  return CheckLength(static_cast<int64_t>(tokens.size()));
+  return dejavu::CheckTokens(model_->info(), tokens, position_);
 }
 
-absl::Status Session::CheckLength(int64_t count) const {
-  const ModelInfo& model = model_->info();
-  const int64_t needed = position_ + count;
-  if (needed > model.positions) {
-    return UserError("the sequence would be ", needed, " tokens long, but the model has ", model.positions,
-                     " positions; shorten the prompt");
-  }
-  return absl::OkStatus();
-}
+absl::Status Session::CheckLength(int64_t count) const { return CheckLengthOf(model_->info(), position_ + count); }
 
 /// Remembers a failure of the device: what is in its memory afterwards is anybody's guess.
 absl::Status Session::Fail(absl::Status status) {

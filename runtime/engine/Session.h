@@ -19,6 +19,12 @@ struct SessionOptions {
   bool statistics = false;  ///< Whether Decode() keeps statistics; costs a few microseconds per launch.
 };
 
+/// What SessionOptions::threads stand for; a usage error where they can't be.
+[[nodiscard]] absl::StatusOr<int> ChooseThreads(int threads);
+
+/// A user error for ids outside the vocabulary and for more tokens than positions after `position`.
+[[nodiscard]] absl::Status CheckTokens(const ModelInfo& model, std::span<const int32_t> tokens, int64_t position);
+
 /// Holds the KV cache and the buffers of one sequence; the model is shared. For one thread at a time; sessions of
 /// different threads are independent. Calls with wrong arguments fail and leave the session as it was; after a failure
 /// of the device, every later call returns that failure.

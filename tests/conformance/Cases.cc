@@ -203,6 +203,48 @@ void AddSparse(std::vector<Case>& cases) {
   }
 }
 
+void AddBatches(std::vector<Case>& cases) {
+  for (const int64_t sequences : {2, 3, 4, 8}) {
+    const auto add = [&](KernelSpec spec, int64_t past = 0) {
+      cases.push_back({OfBatch(std::move(spec), sequences), sequences, past});
+    };
+    add(EmbedTokensSpec(1, 130, 40, kF16));
+    add(EmbedPositionsSpec(1, 32, 24, kF16, 2), 29);
+    add(LayerNormSpec(1, 768, 1e-5));
+    add(AttentionSpec(1, 3, 80, 64), 63);
+    add(AttentionSpec(1, 12, 64, 300), 299);
+    add(Listed(AttentionSpec(1, 12, 64, 130)), 129);
+    add(Listed(AttentionSpec(1, 7, 128, 400)), 399);
+    for (const DType dtype : {kF32, kF16, kBF16}) {
+      add(LinearSpec(1, 3, 8, dtype, true, false, true));
+      add(LinearSpec(1, 130, 40, dtype, true, true, true));
+      add(LinearSpec(1, 1030, 768, dtype, false, true, false));
+      add(SparseFc1Spec(3, 24, dtype));
+      add(SparseFc1Spec(1030, 2048, dtype));
+      add(WithEarlyList(SparseFc1Spec(700, 1000, dtype)));
+      add(SparseFc2Spec(3, 24, dtype, true));
+      add(SparseFc2Spec(2000, 64, dtype, false));
+      add(SparseFc2Spec(700, 1032, dtype, true));
+      add(SparseQkvSpec(40, 5, dtype, false));
+      add(SparseQkvSpec(768, 12, dtype, true));
+      add(SparseOutSpec(3, 8, 1, dtype, true, false));
+      add(SparseOutSpec(130, 2048, 16, dtype, true, true));
+    }
+    // Vectors that come to shared memory in parts.
+    add(LinearSpec(1, 270, 16384, kF16, true, true, true));
+    add(CertifiedTestSpec(130, 40));
+    add(CertifiedTestSpec(1030, 2048));
+    add(CertifiedTestSpec(40, 12288));
+    add(QuantizedLinearSpec(3, 24, true));
+    add(QuantizedLinearSpec(1000, 768, false));
+    add(QuantizedLinearSpec(300, 9216, true));
+    for (const int64_t n : {3, 12, 130, 3072}) {
+      add(SelectSpec(n, 0));
+      add(ArgmaxSpec(n), sequences);
+    }
+  }
+}
+
 }  // namespace
 
 KernelSpec EmbedTokensSpec(const Dim& tokens, int64_t vocab, int64_t width, DType dtype) {
@@ -292,7 +334,7 @@ KernelSpec SelectSpec(int64_t n, int64_t k) {
 KernelSpec SparseFc1Spec(int64_t n, int64_t k, DType dtype) {
   return {"sparse_fc1",
           {F32({1, k}), Type{dtype, {n, k}}, F32({n}), Type{DType::kIndex, {"active"}}, std::nullopt, std::nullopt},
-          {F32({"active"})},
+          {F32({"active", 1})},
           {}};
 }
 
@@ -320,6 +362,36 @@ KernelSpec JointSpec(std::vector<KernelSpec> parts, bool same_input) {
   return spec;
 }
 
+KernelSpec OfBatch(KernelSpec spec, int64_t sequences) {
+  const bool has_cache = spec.kernel == "attention";
+  const auto widen = [&](Type& type) {
+    if (type.rank() == 4) {
+      type.shape[0] = Dim(2 * sequences);
+    } else if (type.rank() == 2 && type.shape[0] == Dim("active")) {
+      type.shape[1] = Dim(sequences);  // h
+    } else if (type.shape[0] == Dim(1) && (type.rank() == 2 || type.dtype == DType::kI32)) {
+      type.shape[0] = Dim(sequences);
+    }
+  };
+  // A weight of one row is no activation.
+  for (size_t i = 0; i < spec.operands.size(); ++i) {
+    const bool is_activation =
+        i == 0 || spec.operands[i] == std::optional<Type>(spec.results[0]) || (has_cache && i == 1);
+    if (spec.operands[i] && is_activation) {
+      widen(*spec.operands[i]);
+    }
+  }
+  for (Type& type : spec.results) {
+    if (type.dtype == DType::kF32 || type.dtype == DType::kI32) {
+      widen(type);
+    }
+  }
+  if (has_cache || spec.kernel == "embed_positions") {
+    spec.attributes[kBatch] = true;
+  }
+  return spec;
+}
+
 KernelSpec WithEarlyList(KernelSpec spec) {
   spec.attributes[kEarlyList] = true;
   return spec;
@@ -328,7 +400,7 @@ KernelSpec WithEarlyList(KernelSpec spec) {
 KernelSpec SparseFc2Spec(int64_t n, int64_t width, DType dtype, bool residual) {
   KernelSpec spec{
       "sparse_fc2",
-      {F32({"active"}), Type{DType::kIndex, {"active"}}, Type{dtype, {n, width}}, F32({width}), std::nullopt},
+      {F32({"active", 1}), Type{DType::kIndex, {"active"}}, Type{dtype, {n, width}}, F32({width}), std::nullopt},
       {F32({1, width})},
       {}};
   if (residual) {
@@ -397,6 +469,7 @@ const std::vector<Case>& Cases() {
     AddSparseHeads(all);
     AddSparse(all);
     AddJoints(all);
+    AddBatches(all);
     return all;
   }();
   return cases;

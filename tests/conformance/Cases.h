@@ -61,6 +61,8 @@ inline constexpr int64_t kArgmaxOddities = 6;
 [[nodiscard]] KernelSpec Normed(KernelSpec spec, double epsilon);
 /// A kernel that does the work of all of them; with `same_input` they read the vector of the first.
 [[nodiscard]] KernelSpec JointSpec(std::vector<KernelSpec> parts, bool same_input);
+/// The kernel of one token for a token of each of so many sequences.
+[[nodiscard]] KernelSpec OfBatch(KernelSpec spec, int64_t sequences);
 /// A launch whose list is there before the launches ahead of it have ended.
 [[nodiscard]] KernelSpec WithEarlyList(KernelSpec spec);
 

@@ -123,7 +123,7 @@ absl::StatusOr<std::vector<Argument>> CallOnDevice(const cuda::CudaDevice& devic
                                            : memory.Add(absl::StrCat("argument ", i), argument.bytes));
     params.push_back(argument.present ? memory.offset(pieces.back()) : -1);
   }
-  const std::array<int64_t, 2> dims = {problem.tokens, problem.past};
+  const std::array<int64_t, 1 + kMaxSequences> dims = DimsOf(problem);
   params.push_back(memory.offset(memory.Add("the dims", BytesOf(dims))));
   size_t scratch = 0;
   if (call.grid.scratch > 0) {

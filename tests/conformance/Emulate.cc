@@ -28,8 +28,9 @@ void AppendInt(std::string& bytes, int64_t value) {
 std::pair<std::string, std::vector<size_t>> Pack(const Problem& problem) {
   std::string bytes;
   std::vector<size_t> offsets;
-  AppendInt(bytes, problem.tokens);
-  AppendInt(bytes, problem.past);
+  for (const int64_t dim : DimsOf(problem)) {
+    AppendInt(bytes, dim);
+  }
   AppendInt(bytes, static_cast<int64_t>(problem.args.size()));
   for (const Argument& argument : problem.args) {
     const bool shared = argument.same_as >= 0;

@@ -1,7 +1,7 @@
 /* Runs one kernel on a machine that is emulated: loads a shared object, calls its symbol with arguments read from a
    file, and writes the arguments back as they are afterwards.
    usage: driver OBJECT SYMBOL THREADS AT_END ARGUMENTS
-   ARGUMENTS: int64 tokens, past, count; then for each argument int64 kind (0 absent, 1 buffer, 2 same as another) and
+   ARGUMENTS: 9 int64 dims, int64 count; then for each argument int64 kind (0 absent, 1 buffer, 2 same as another) and
    size (for 2: the number of the other argument), and a buffer's bytes. */
 #include <dlfcn.h>
 #include <stdint.h>
@@ -52,9 +52,10 @@ int main(int argc, char** argv) {
   if (file == NULL) {
     Fail("cannot open the arguments");
   }
-  int64_t dims[2];
-  dims[0] = ReadInt(file);
-  dims[1] = ReadInt(file);
+  int64_t dims[9];
+  for (int i = 0; i < 9; ++i) {
+    dims[i] = ReadInt(file);
+  }
   const int64_t count = ReadInt(file);
   void* args[kMaxArguments] = {NULL};
   int64_t sizes[kMaxArguments] = {0};

@@ -40,7 +40,7 @@ std::vector<Argument> Call(LoadedKernels::Function kernel, const Problem& proble
                        : shared          ? pointers[static_cast<size_t>(argument.same_as)]
                                          : buffers.back().data());
   }
-  const std::array<int64_t, 2> dims = {problem.tokens, problem.past};
+  const std::array<int64_t, 1 + kMaxSequences> dims = DimsOf(problem);
   for (int thread = threads - 1; thread >= 0; --thread) {
     kernel(pointers.data(), dims.data(), thread, threads);
   }

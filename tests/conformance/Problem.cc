@@ -15,6 +15,18 @@ void Put(Argument& argument, size_t index, T value) {
 
 }  // namespace
 
+int64_t PastOf(const Problem& problem, int64_t sequence) {
+  return problem.past * (kMaxSequences - sequence) / kMaxSequences;
+}
+
+std::array<int64_t, 1 + kMaxSequences> DimsOf(const Problem& problem) {
+  std::array<int64_t, 1 + kMaxSequences> dims = {problem.tokens};
+  for (int64_t i = 0; i < kMaxSequences; ++i) {
+    dims[static_cast<size_t>(1 + i)] = PastOf(problem, i);
+  }
+  return dims;
+}
+
 Argument ValuesArgument(DType dtype, const std::vector<double>& values) {
   Argument argument{dtype, std::vector<std::byte>(values.size() * DTypeSize(dtype)), true, -1};
   for (size_t i = 0; i < values.size(); ++i) {

@@ -2,6 +2,7 @@
 #ifndef DEJAVU_TESTS_CONFORMANCE_PROBLEM_H_
 #define DEJAVU_TESTS_CONFORMANCE_PROBLEM_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -11,6 +12,7 @@
 
 #include "codegen/target/KernelSpec.h"
 #include "ir/base/DType.h"
+#include "ir/base/Phases.h"
 
 namespace dejavu::testing {
 
@@ -33,6 +35,11 @@ struct Problem {
   /// Empty if the arguments after the call are right, else what is wrong.
   std::function<std::string(const std::vector<Argument>&)> check;
 };
+
+/// The tokens in the cache of a batch's sequence; they differ. The first has Problem::past of them.
+[[nodiscard]] int64_t PastOf(const Problem& problem, int64_t sequence);
+/// What the kernel gets as its dims: the tokens, then the past of each of as many sequences as there may be.
+[[nodiscard]] std::array<int64_t, 1 + kMaxSequences> DimsOf(const Problem& problem);
 
 using Random = std::mt19937_64;
 

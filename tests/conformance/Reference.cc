@@ -69,9 +69,10 @@ void MakeEmbedPositions(Problem& problem, Random& random) {
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.width))};
   std::vector<double> y;
   for (int64_t t = 0; t < tokens; ++t) {
+    const int64_t position = s.batch ? PastOf(problem, t) : problem.past + t;
     for (int64_t i = 0; i < s.width; ++i) {
       y.push_back(problem.args[0].At(static_cast<size_t>(t * s.width + i)) +
-                  problem.args[1].At(static_cast<size_t>((problem.past + t + s.offset) * s.width + i)));
+                  problem.args[1].At(static_cast<size_t>((position + s.offset) * s.width + i)));
     }
   }
   ExpectFloats(problem, 2, std::move(y));

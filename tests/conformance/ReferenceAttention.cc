@@ -9,13 +9,18 @@
 namespace dejavu::testing {
 namespace {
 
+int64_t Sequences(const AttentionShape& s) { return s.batch ? s.tokens.size() : 1; }
+
+// The elements of one sequence's cache.
+int64_t CacheOf(const AttentionShape& s) { return 2 * s.heads * s.positions * s.head_dim; }
+
 // The cache is poisoned where no token was stored yet.
-Argument RandomCache(const AttentionShape& s, int64_t past, Random& random) {
+Argument RandomCache(const AttentionShape& s, const Problem& problem, Random& random) {
   std::normal_distribution<double> normal;
   std::vector<double> values;
-  for (int64_t i = 0; i < 2 * s.heads * s.positions * s.head_dim; ++i) {
+  for (int64_t i = 0; i < Sequences(s) * CacheOf(s); ++i) {
     const int64_t position = i / s.head_dim % s.positions;
-    values.push_back(position < past ? normal(random) : std::nan(""));
+    values.push_back(position < PastOf(problem, i / CacheOf(s)) ? normal(random) : std::nan(""));
   }
   return ValuesArgument(DType::kF32, values);
 }
@@ -24,14 +29,15 @@ Argument RandomCache(const AttentionShape& s, int64_t past, Random& random) {
 std::vector<double> ExpectedCache(const AttentionShape& s, const Problem& problem, int64_t tokens) {
   const int64_t width = s.heads * s.head_dim;
   std::vector<double> cache;
-  for (int64_t i = 0; i < 2 * s.heads * s.positions * s.head_dim; ++i) {
+  for (int64_t i = 0; i < Sequences(s) * CacheOf(s); ++i) {
+    const int64_t sequence = i / CacheOf(s);
     const int64_t column = i % s.head_dim;
     const int64_t position = i / s.head_dim % s.positions;
     const int64_t head = i / (s.head_dim * s.positions) % s.heads;
-    const int64_t part = 1 + i / (s.head_dim * s.positions * s.heads);
-    const int64_t token = position - problem.past;
-    const bool is_new = token >= 0 && token < tokens;
-    const int64_t from = (token * 3 + part) * width + head * s.head_dim + column;
+    const int64_t part = 1 + i / (s.head_dim * s.positions * s.heads) % 2;
+    const int64_t token = position - PastOf(problem, sequence);
+    const bool is_new = token >= 0 && token < tokens / Sequences(s);
+    const int64_t from = ((token + sequence) * 3 + part) * width + head * s.head_dim + column;
     const size_t index = static_cast<size_t>(is_new ? from : i);
     cache.push_back(problem.args[is_new ? 0 : 1].At(index));
   }
@@ -40,9 +46,10 @@ std::vector<double> ExpectedCache(const AttentionShape& s, const Problem& proble
 
 // Queries of heads that are not listed must not count.
 void Poison(Argument& qkv, const AttentionShape& s, const std::vector<int32_t>& list) {
-  for (int64_t column = 0; column < s.heads * s.head_dim; ++column) {
-    if (!std::binary_search(list.begin(), list.end(), column / s.head_dim)) {
-      std::fill_n(qkv.bytes.begin() + column * 4, 4, std::byte{0xFF});
+  const int64_t width = s.heads * s.head_dim;
+  for (int64_t i = 0; i < s.tokens.size() * width; ++i) {
+    if (!std::binary_search(list.begin(), list.end(), i % width / s.head_dim)) {
+      std::fill_n(qkv.bytes.begin() + (i / width * 3 * width + i % width) * 4, 4, std::byte{0xFF});
     }
   }
 }
@@ -63,11 +70,14 @@ void Softmax(std::vector<double>& scores) {
 // The head's part of token t's row of y.
 std::vector<double> Attend(const AttentionShape& s, const Problem& problem, const std::vector<double>& cache, int64_t t,
                            int64_t head) {
+  const int64_t sequence = s.batch ? t : 0;
+  const int64_t last = PastOf(problem, sequence) + (s.batch ? 0 : t);
   const auto cached = [&](int64_t part, int64_t position, int64_t column) {
-    return cache[static_cast<size_t>(((part * s.heads + head) * s.positions + position) * s.head_dim + column)];
+    return cache[static_cast<size_t>((((2 * sequence + part) * s.heads + head) * s.positions + position) * s.head_dim +
+                                     column)];
   };
   std::vector<double> weights;
-  for (int64_t position = 0; position <= problem.past + t; ++position) {
+  for (int64_t position = 0; position <= last; ++position) {
     double dot = 0;
     for (int64_t i = 0; i < s.head_dim; ++i) {
       const int64_t query = t * 3 * s.heads * s.head_dim + head * s.head_dim + i;
@@ -92,7 +102,7 @@ void MakeAttention(Problem& problem, Random& random) {
   const int64_t tokens = Count(problem, s.tokens);
   const int64_t width = s.heads * s.head_dim;
   const std::vector<int32_t> list = RandomHeads(s.heads, random);
-  problem.args = {F32(tokens * 3 * width, 1.5, random), RandomCache(s, problem.past, random),
+  problem.args = {F32(tokens * 3 * width, 1.5, random), RandomCache(s, problem, random),
                   s.listed ? IndexArgument(list, static_cast<size_t>(s.heads)) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * width)), Argument{}};
   problem.args[4].same_as = 1;

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
@@ -39,10 +41,10 @@ std::vector<double> RandomInt8(int64_t count, Random& random) {
   return values;
 }
 
-// (scale step) (q8 . n) up + bias for each row.
+// (scale step) (q8 . n) up + bias for each row, from the token's part of the input.
 std::vector<double> QuantizedProducts(const QuantizedLinearShape& s, const Problem& problem,
-                                      const std::vector<double>& input) {
-  const auto x = [&](int64_t j) { return ToFloat(input[static_cast<size_t>(j)]); };
+                                      const std::vector<double>& input, int64_t token) {
+  const auto x = [&](int64_t j) { return ToFloat(input[static_cast<size_t>(token * s.k + j)]); };
   double largest = 0;
   bool finite = true;
   for (int64_t j = 0; j < s.k; ++j) {
@@ -93,23 +95,53 @@ std::vector<double> RandomScores(int64_t n, Random& random) {
   return scores;
 }
 
+// The numbers that one token's scores choose.
+std::vector<int32_t> Chosen(const Argument& scores, const SelectShape& s) {
+  const auto score = [&](int32_t i) {
+    const double value = scores.At(static_cast<size_t>(i));
+    return std::isnan(value) ? kInfinity : value;
+  };
+  const auto is_nan = [&](int32_t i) { return std::isnan(scores.At(static_cast<size_t>(i))); };
+  std::vector<int32_t> numbers(static_cast<size_t>(s.n));
+  std::iota(numbers.begin(), numbers.end(), 0);
+  if (s.k > 0) {
+    std::stable_sort(numbers.begin(), numbers.end(), [&](int32_t a, int32_t b) {
+      return score(a) != score(b) ? score(a) > score(b) : is_nan(a) && !is_nan(b);
+    });
+    numbers.resize(static_cast<size_t>(s.k));
+  } else {
+    std::erase_if(numbers, [&](int32_t i) { return score(i) <= 0; });
+  }
+  return numbers;
+}
+
 }  // namespace
 
 void MakeQuantizedLinear(Problem& problem, Random& random) {
   const QuantizedLinearShape s = MatchQuantizedLinear(problem.spec).value();
-  problem.args = {s.norm.on ? F32(s.k, 3, random) : PredictorInput(s.k, random),
+  Argument x = s.norm.on ? F32(s.k, 3, random) : PredictorInput(s.k, random);
+  for (int64_t t = 1; t < s.tokens; ++t) {
+    const Argument other = PredictorInput(s.k, random);
+    x.bytes.insert(x.bytes.end(), other.bytes.begin(), other.bytes.end());
+  }
+  problem.args = {std::move(x),
                   ValuesArgument(DType::kI8, RandomInt8(s.n * s.k, random)),
                   F32(s.n, 0.01, random),
                   s.bias ? F32(s.n, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
-                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n * s.tokens))};
   if (!problem.given.empty()) {
     problem.args[0] = problem.given[0];
     problem.args[4] = problem.given[1];
     problem.args[5] = problem.given[2];
   }
-  const std::vector<double> y = QuantizedProducts(s, problem, NormedInput(problem, s.norm, 4));
+  const std::vector<double> input = NormedInput(problem, s.norm, 4);
+  std::vector<double> y;
+  for (int64_t t = 0; t < s.tokens; ++t) {
+    const std::vector<double> row = QuantizedProducts(s, problem, input, t);
+    y.insert(y.end(), row.begin(), row.end());
+  }
   if (s.norm.on) {
     // The bits of x are the norm's, which rounds; an n that rounds the other way is one of 32767 levels off.
     problem.check = [y](const std::vector<Argument>& args) { return CompareFloats(args[6], y, 1e-4); };
@@ -127,25 +159,16 @@ void MakeQuantizedLinear(Problem& problem, Random& random) {
 
 void MakeSelect(Problem& problem, Random& random) {
   const SelectShape s = MatchSelect(problem.spec).value();
-  problem.args = {ValuesArgument(DType::kF32, RandomScores(s.n, random)),
-                  PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n))};
-  const auto score = [&](int32_t i) {
-    const double value = problem.args[0].At(static_cast<size_t>(i));
-    return std::isnan(value) ? kInfinity : value;
-  };
-  const auto is_nan = [&](int32_t i) { return std::isnan(problem.args[0].At(static_cast<size_t>(i))); };
-  std::vector<int32_t> numbers(static_cast<size_t>(s.n));
-  std::iota(numbers.begin(), numbers.end(), 0);
-  if (s.k > 0) {
-    std::stable_sort(numbers.begin(), numbers.end(), [&](int32_t a, int32_t b) {
-      return score(a) != score(b) ? score(a) > score(b) : is_nan(a) && !is_nan(b);
-    });
-    numbers.resize(static_cast<size_t>(s.k));
-    std::sort(numbers.begin(), numbers.end());
-  } else {
-    std::erase_if(numbers, [&](int32_t i) { return score(i) <= 0; });
+  std::vector<double> scores;
+  std::set<int32_t> chosen;
+  for (int64_t t = 0; t < s.tokens; ++t) {
+    const std::vector<double> of_token = RandomScores(s.n, random);
+    const std::vector<int32_t> numbers = Chosen(ValuesArgument(DType::kF32, of_token), s);
+    scores.insert(scores.end(), of_token.begin(), of_token.end());
+    chosen.insert(numbers.begin(), numbers.end());
   }
-  ExpectList(problem, 1, std::move(numbers));
+  problem.args = {ValuesArgument(DType::kF32, scores), PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n))};
+  ExpectList(problem, 1, {chosen.begin(), chosen.end()});
 }
 
 std::vector<int32_t> RandomHeads(int64_t heads, Random& random) {
@@ -173,18 +196,20 @@ void MakeSparseQkv(Problem& problem, Random& random) {
       weights.push_back(read ? normal(random) : std::nan(""));
     }
   }
-  problem.args = {F32(s.width, 1, random),
+  problem.args = {F32(s.tokens * s.width, 1, random),
                   ValuesArgument(s.dtype, weights),
                   s.bias ? F32(3 * s.width, 1, random) : Absent(),
                   IndexArgument(list, static_cast<size_t>(s.heads)),
                   s.norm.on ? F32(s.width, 1, random) : Absent(),
                   s.norm.on ? F32(s.width, 1, random) : Absent(),
-                  PoisonedArgument(DType::kF32, static_cast<size_t>(3 * s.width))};
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(3 * s.width * s.tokens))};
   const std::vector<double> x = NormedInput(problem, s.norm, 4);
   std::vector<double> y;
-  for (int64_t row = 0; row < 3 * s.width; ++row) {
-    y.push_back(Dot(x, 0, problem.args[1], row * s.width, s.width) +
-                (s.bias ? problem.args[2].At(static_cast<size_t>(row)) : 0));
+  for (int64_t t = 0; t < s.tokens; ++t) {
+    for (int64_t row = 0; row < 3 * s.width; ++row) {
+      y.push_back(Dot(x, t * s.width, problem.args[1], row * s.width, s.width) +
+                  (s.bias ? problem.args[2].At(static_cast<size_t>(row)) : 0));
+    }
   }
   problem.check = [y](const std::vector<Argument>& args) { return CompareKnownFloats(args[6], y, kTolerance); };
 }
@@ -205,22 +230,24 @@ void MakeSparseOut(Problem& problem, Random& random) {
   for (int64_t i = 0; i < s.n * s.k; ++i) {
     weights.push_back(value(i, 0.05));
   }
-  for (int64_t i = 0; i < s.k; ++i) {
+  for (int64_t i = 0; i < s.tokens * s.k; ++i) {
     x.push_back(value(i, 1));
   }
   problem.args = {ValuesArgument(DType::kF32, x),
                   ValuesArgument(s.dtype, weights),
                   s.bias ? F32(s.n, 1, random) : Absent(),
-                  s.residual ? F32(s.n, 1, random) : Absent(),
+                  s.residual ? F32(s.tokens * s.n, 1, random) : Absent(),
                   IndexArgument(list, static_cast<size_t>(s.heads)),
-                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n))};
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(s.n * s.tokens))};
   std::vector<double> y;
-  for (int64_t row = 0; row < s.n; ++row) {
+  for (int64_t i = 0; i < s.tokens * s.n; ++i) {
+    const int64_t row = i % s.n;
     double sum = s.bias ? problem.args[2].At(static_cast<size_t>(row)) : 0;
-    sum += s.residual ? problem.args[3].At(static_cast<size_t>(row)) : 0;
+    sum += s.residual ? problem.args[3].At(static_cast<size_t>(i)) : 0;
     for (int64_t column = 0; column < s.k; ++column) {
       const auto at = static_cast<size_t>(row * s.k + column);
-      sum += listed(column) ? problem.args[0].At(static_cast<size_t>(column)) * problem.args[1].At(at) : 0;
+      const auto of_x = static_cast<size_t>(i / s.n * s.k + column);
+      sum += listed(column) ? problem.args[0].At(of_x) * problem.args[1].At(at) : 0;
     }
     y.push_back(sum);
   }

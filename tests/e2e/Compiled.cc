@@ -27,10 +27,10 @@ absl::StatusOr<std::unique_ptr<Module>> Read(const std::string& input, WeightSto
 
 /// Compiles `input` in process and returns the artifact's path.
 absl::StatusOr<std::string> Compile(const std::string& input, const std::string& sparsity, const std::string& isa,
-                                    const std::string& name) {
+                                    const std::string& name, const std::vector<int64_t>& batch) {
   WeightStore store;
   ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, Read(input, &store));
-  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", sparsity));
+  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", sparsity, {}, batch));
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   std::ostringstream log;
   RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
@@ -44,8 +44,8 @@ absl::StatusOr<std::string> Compile(const std::string& input, const std::string&
 }  // namespace
 
 Compiled::Compiled(const std::string& input, const std::string& sparsity, const std::string& isa,
-                   const std::string& name, int threads) {
-  absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name);
+                   const std::string& name, int threads, const std::vector<int64_t>& batch) {
+  absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name, batch);
   EXPECT_TRUE(path.ok()) << path.status();
   if (!path.ok()) {
     return;
@@ -54,6 +54,7 @@ Compiled::Compiled(const std::string& input, const std::string& sparsity, const 
   absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(path_, {});
   EXPECT_TRUE(model.ok()) << model.status();
   if (model.ok()) {
+    model_ = *model;
     absl::StatusOr<std::unique_ptr<Session>> session = Session::Create(*model, {.threads = threads});
     EXPECT_TRUE(session.ok()) << session.status();
     session_ = session.ok() ? *std::move(session) : nullptr;

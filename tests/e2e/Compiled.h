@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "runtime/engine/Session.h"
 
@@ -14,17 +15,20 @@ namespace dejavu {
 class Compiled {
  public:
   /// `input` is a .onnx file, a Hugging Face directory or the shape of a synthetic model, such as "opt-125m:layers=1".
+  /// `batch` has numbers of sequences to be decoded at once.
   Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
-           int threads = 2);
+           int threads = 2, const std::vector<int64_t>& batch = {});
   ~Compiled();
   Compiled(const Compiled&) = delete;
   Compiled& operator=(const Compiled&) = delete;
 
   [[nodiscard]] Session* session() const { return session_.get(); }
+  [[nodiscard]] const std::shared_ptr<const Model>& model() const { return model_; }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
   std::string path_;
+  std::shared_ptr<const Model> model_;
   std::unique_ptr<Session> session_;
 };
 

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "ir/base/Status.h"
+#include "runtime/engine/BatchSession.h"
 #include "runtime/engine/Session.h"
 #include "tools/driver/Distribution.h"
 #include "tools/driver/ProgressBar.h"
@@ -25,13 +26,13 @@ struct Times {
   std::vector<double> decode;
 };
 
-/// One prompt and `new_tokens` greedy decode steps; `after_step`, if any, follows each. A step takes from one token to
+/// The prompts and `new_tokens` greedy decode steps; `after_step`, if any, follows each. A step takes from one token to
 /// the next.
 absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times,
                      const std::function<void()>& after_step = nullptr) {
   session.Reset();
   Clock::time_point start = Clock::now();
-  ASSIGN_OR_RETURN(const std::span<const float> logits, session.Prefill(options.prompt));
+  ASSIGN_OR_RETURN(const std::span<const float> logits, session.Prefill(options.prompts[0]));
   times.prefill.push_back(MillisecondsSince(start));
   const auto first = static_cast<int32_t>(ArgMax(logits));
   start = Clock::now();
@@ -44,6 +45,31 @@ absl::Status RunOnce(Session& session, const BenchOptions& options, Times& times
     start = Clock::now();
     return true;
   });
+}
+
+absl::Status RunOnce(BatchSession& session, const BenchOptions& options, Times& times,
+                     const std::function<void()>& after_step = nullptr) {
+  session.Reset();
+  std::vector<int32_t> tokens;
+  Clock::time_point start = Clock::now();
+  for (size_t i = 0; i < options.prompts.size(); ++i) {
+    ASSIGN_OR_RETURN(const std::span<const float> logits, session.Prefill(static_cast<int64_t>(i), options.prompts[i]));
+    tokens.push_back(static_cast<int32_t>(ArgMax(logits)));
+  }
+  times.prefill.push_back(MillisecondsSince(start));
+  for (int64_t step = 0; step < options.new_tokens; ++step) {
+    start = Clock::now();
+    ASSIGN_OR_RETURN(const std::span<const int32_t> choices, session.DecodeGreedily(tokens));
+    times.decode.push_back(MillisecondsSince(start));
+    tokens.assign(choices.begin(), choices.end());
+    if (after_step) {
+      after_step();
+    }
+    if (std::any_of(tokens.begin(), tokens.end(), [](int32_t token) { return token < 0; })) {
+      return UserError("the logits give no choice: the model's weights are damaged or its numbers overflow");
+    }
+  }
+  return absl::OkStatus();
 }
 
 /// Collects each launch's time in every step: a mean would count each time slice that another program took.
@@ -90,9 +116,9 @@ class LaunchTimes {
 };
 
 absl::Status CheckLength(const Model& model, const BenchOptions& options) {
-  const int64_t needed = static_cast<int64_t>(options.prompt.size()) + options.new_tokens + (options.trace ? 1 : 0);
+  const int64_t needed = static_cast<int64_t>(options.prompts[0].size()) + options.new_tokens + (options.trace ? 1 : 0);
   if (needed > model.info().positions) {
-    return UserError("a prompt of ", options.prompt.size(), " tokens and ", options.new_tokens, " new ones",
+    return UserError("a prompt of ", options.prompts[0].size(), " tokens and ", options.new_tokens, " new ones",
                      options.trace ? " and one for --trace" : "", " are more than the model's ", model.info().positions,
                      " positions; lower --prompt-tokens or --new-tokens");
   }
@@ -100,7 +126,8 @@ absl::Status CheckLength(const Model& model, const BenchOptions& options) {
 }
 
 /// Warms up and gathers what does not depend on time: the bytes, the densities and each kernel's share.
-absl::Status Observe(Session& session, const BenchOptions& options, BenchResult& result) {
+template <typename AnySession>
+absl::Status Observe(AnySession& session, const BenchOptions& options, BenchResult& result) {
   Times ignored;
   RETURN_IF_ERROR(RunOnce(session, options, ignored));
   session.CollectStatistics(true);
@@ -145,32 +172,31 @@ absl::Status MeasureMemory(MemoryMeter& meter, std::vector<double>& copies, std:
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, const BenchOptions& options) {
-  RETURN_IF_ERROR(CheckLength(*model, options));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model, {.threads = options.threads}));
+template <typename AnySession>
+absl::StatusOr<BenchResult> Measure(AnySession& session, const BenchOptions& options) {
+  const auto sequences = static_cast<double>(options.prompts.size());
   BenchResult result;
-  result.threads = session->threads();
-  RETURN_IF_ERROR(Observe(*session, options, result));
-  ASSIGN_OR_RETURN(const std::unique_ptr<MemoryMeter> meter,
-                   model->device().NewMemoryMeter(static_cast<size_t>(result.bytes_per_token), result.threads));
+  result.sequences = static_cast<int64_t>(options.prompts.size());
+  result.threads = session.threads();
+  RETURN_IF_ERROR(Observe(session, options, result));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<MemoryMeter> meter,
+      session.model().device().NewMemoryMeter(static_cast<size_t>(result.bytes_per_token), result.threads));
   Times times;
   std::vector<double> copies;
   std::vector<double> reads;
   ProgressBar bar("measuring");
   for (int64_t i = 0; i < options.repeats; ++i) {
     // In turns, so that a slow moment of the machine hits all three alike.
-    RETURN_IF_ERROR(RunOnce(*session, options, times));
+    RETURN_IF_ERROR(RunOnce(session, options, times));
     RETURN_IF_ERROR(MeasureMemory(*meter, copies, reads));
     bar.Update(i + 1, options.repeats);
   }
-  if (options.trace) {
-    RETURN_IF_ERROR(Trace(*session, options.prompt.back(), result));
-  }
-  result.ms_per_token = Percentile(times.decode, 0.5);
-  result.ms_per_token_p10 = Percentile(times.decode, 0.1);
-  result.ms_per_token_p90 = Percentile(times.decode, 0.9);
+  result.ms_per_step = Percentile(times.decode, 0.5);
+  result.ms_per_token = result.ms_per_step / sequences;
+  result.ms_per_token_p10 = Percentile(times.decode, 0.1) / sequences;
+  result.ms_per_token_p90 = Percentile(times.decode, 0.9) / sequences;
+  result.bytes_per_token /= sequences;
   result.prefill_ms = Percentile(times.prefill, 0.5);
   result.copy_gb_per_s = Percentile(copies, 0.5);
   if (!reads.empty()) {
@@ -179,10 +205,28 @@ absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, con
   return result;
 }
 
-std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab) {
+}  // namespace
+
+absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, const BenchOptions& options) {
+  RETURN_IF_ERROR(CheckLength(*model, options));
+  const SessionOptions session_options = {.threads = options.threads};
+  if (options.prompts.size() > 1) {
+    ASSIGN_OR_RETURN(const std::unique_ptr<BatchSession> batch,
+                     BatchSession::Create(model, static_cast<int64_t>(options.prompts.size()), session_options));
+    return Measure(*batch, options);
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model, session_options));
+  ASSIGN_OR_RETURN(BenchResult result, Measure(*session, options));
+  if (options.trace) {
+    RETURN_IF_ERROR(Trace(*session, options.prompts[0].back(), result));
+  }
+  return result;
+}
+
+std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab, uint64_t seed) {
   // Ids 0 to 3 are special in OPT's vocabulary.
   const int64_t first = vocab > 4 ? 4 : 0;
-  std::mt19937_64 random(1);
+  std::mt19937_64 random(seed);
   std::vector<int32_t> tokens;
   for (int64_t i = 0; i < count; ++i) {
     tokens.push_back(

@@ -15,7 +15,7 @@
 namespace dejavu {
 
 struct BenchOptions {
-  std::vector<int32_t> prompt;
+  std::vector<std::vector<int32_t>> prompts;  ///< Of equal length, one for each sequence of the batch.
   int64_t new_tokens = 64;
   int64_t repeats = 5;
   int threads = 0;
@@ -30,13 +30,16 @@ struct KernelTime {
   double bytes = 0;
 };
 
-/// Times are of single decode steps, each with the choice of the likeliest next token, over all repeats; GB are 10^9
-/// bytes. Copy rates count bytes read and bytes written.
+/// Times are of single decode steps, each with the choice of the likeliest next token, over all repeats; a step takes a
+/// token of each sequence, and what is stated for a token is the step's, divided by their number. Densities are of
+/// steps: the union of what the sequences need. GB are 10^9 bytes. Copy rates count bytes read and bytes written.
 struct BenchResult {
+  int64_t sequences = 1;
+  double ms_per_step = 0;   ///< The median.
   double ms_per_token = 0;  ///< The median.
   double ms_per_token_p10 = 0;
   double ms_per_token_p90 = 0;
-  double prefill_ms = 0;  ///< The median over the repeats.
+  double prefill_ms = 0;  ///< Of all prompts; the median over the repeats.
   double bytes_per_token = 0;
   /// The medians of what the device's memory meter measured between the repeats; on a CPU over buffers as large as one
   /// token's reads.
@@ -52,11 +55,11 @@ struct BenchResult {
   [[nodiscard]] double gb_per_s() const { return bytes_per_token / 1e6 / ms_per_token; }
 };
 
-/// Takes the prompt through the model and decodes greedily, `repeats` times after one run to warm up.
+/// Takes the prompts through the model and decodes greedily, `repeats` times after one run to warm up.
 [[nodiscard]] absl::StatusOr<BenchResult> Bench(const std::shared_ptr<const Model>& model, const BenchOptions& options);
 
-/// `count` ids of the vocabulary from a fixed seed, without the special tokens at its start where there are others.
-[[nodiscard]] std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab);
+/// `count` ids of the vocabulary from a seed, without the special tokens at its start where there are others.
+[[nodiscard]] std::vector<int32_t> RandomTokens(int64_t count, int64_t vocab, uint64_t seed = 1);
 
 }  // namespace dejavu
 

@@ -121,7 +121,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
   const bool as_is = IsTextInput(options.input) && options.emit == "ir" && !has_pipeline && options.compile_to.empty();
   if (!has_pipeline && !as_is) {
     const std::string stratum = options.compile_to.empty() ? "sched" : options.compile_to;
-    ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity, options.budgets));
+    ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity, options.budgets, options.batch));
   }
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));

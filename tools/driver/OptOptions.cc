@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "absl/strings/str_join.h"
+#include "ir/base/Phases.h"
 #include "passes/manager/PassRegistry.h"
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/Compile.h"
@@ -60,6 +61,21 @@ absl::Status CheckBudgets(const OptOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckBatch(OptOptions& options, bool has_pipeline) {
+  if (has_pipeline && !options.batch.empty()) {
+    return UsageError("--pipeline and --batch exclude each other: write batch-decode{sequences=N} into the pipeline");
+  }
+  for (const int64_t sequences : options.batch) {
+    if (sequences < 2 || sequences > kMaxSequences) {
+      return UsageError("--batch: numbers of sequences must be from 2 to ", kMaxSequences, ", but one is ", sequences,
+                        "; code for one sequence is always there");
+    }
+  }
+  std::sort(options.batch.begin(), options.batch.end());
+  options.batch.erase(std::unique(options.batch.begin(), options.batch.end()), options.batch.end());
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool IsArtifactName(std::string_view path) {
@@ -103,6 +119,11 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->group(what);
   app.add_option("--head-density", options.budgets.head_density, "the same for attention heads")
       ->type_name("SHARE")
+      ->group(what);
+  app.add_option("--batch", options.batch,
+                 "also make code that decodes so many sequences at once, from 2 to 8; several with commas, as in 2,4,8")
+      ->type_name("N")
+      ->delimiter(',')
       ->group(what);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
@@ -166,6 +187,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
     return UsageError("--pipeline and --sparsity exclude each other: a pipeline says itself what becomes sparse");
   }
   RETURN_IF_ERROR(CheckBudgets(options));
+  RETURN_IF_ERROR(CheckBatch(options, has_pipeline));
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
   }

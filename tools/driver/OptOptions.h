@@ -22,8 +22,9 @@ struct OptOptions {
   std::string tokenizer;
   std::optional<std::string> sparsity;
   Budgets budgets;
-  std::string pipeline;    // instead of the preset
-  std::string compile_to;  // empty: sched for a model, as it is for .dv text that is only printed
+  std::vector<int64_t> batch;  // numbers of sequences beside 1
+  std::string pipeline;        // instead of the preset
+  std::string compile_to;      // empty: sched for a model, as it is for .dv text that is only printed
   std::vector<std::string> print_ir_after;
   bool split_input_file = false;
   bool verify_diagnostics = false;

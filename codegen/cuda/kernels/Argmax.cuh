@@ -7,6 +7,7 @@
 namespace dejavu {
 
 struct ArgmaxShape {
+  int tokens;
   int n;
   int threads;
 };
@@ -43,25 +44,28 @@ __device__ inline Best BestLane(Best best) {
   return best;
 }
 
+/// By one block: the choice among the logits that `logits` points to.
 template <ArgmaxShape kShape>
-__device__ inline void Argmax(const void* logits, void* choice, const Dims*) {
+__device__ inline void ArgmaxOfToken(const float* logits, int* choice) {
   constexpr int kWarps = kShape.threads / 32;
   constexpr int kQuads = kShape.n / 4;
   static_assert(kShape.threads % 32 == 0 && kWarps <= 32);
+  constexpr bool kAligned = kShape.tokens == 1 || kShape.n % 4 == 0;
   __shared__ Best bests[kWarps];
-  WaitForEarlier();
   const float none = __uint_as_float(0xFF800000);
   Best best = {none, -1};
 #pragma unroll 4
   for (int quad = Thread(); quad < kQuads; quad += kShape.threads) {
-    const float4 values = LoadQuad(logits, 4LL * quad);
+    const float4 values = kAligned ? LoadQuad(logits, 4LL * quad)
+                                   : float4{LoadCoherent(logits + 4 * quad), LoadCoherent(logits + 4 * quad + 1),
+                                            LoadCoherent(logits + 4 * quad + 2), LoadCoherent(logits + 4 * quad + 3)};
     best = Better(best, Candidate(values.x, 4 * quad));
     best = Better(best, Candidate(values.y, 4 * quad + 1));
     best = Better(best, Candidate(values.z, 4 * quad + 2));
     best = Better(best, Candidate(values.w, 4 * quad + 3));
   }
   if (const int last = 4 * kQuads + Thread(); last < kShape.n) {
-    best = Better(best, Candidate(static_cast<const float*>(logits)[last], last));
+    best = Better(best, Candidate(LoadCoherent(logits + last), last));
   }
   best = BestLane<32>(best);
   if (Lane() == 0) {
@@ -71,8 +75,19 @@ __device__ inline void Argmax(const void* logits, void* choice, const Dims*) {
   if (Warp() == 0) {
     best = BestLane<32>(Lane() < kWarps ? bests[Lane()] : Best{none, -1});
     if (Lane() == 0) {
-      *static_cast<int*>(choice) = best.number;
+      *choice = best.number;
     }
+  }
+}
+
+/// choice i32<tokens> of logits f32<tokens, n>.
+template <ArgmaxShape kShape>
+__device__ inline void Argmax(const void* logits, void* choice, const Dims*) {
+  WaitForEarlier();
+  for (int token = Block(); token < kShape.tokens; token += Blocks()) {
+    ArgmaxOfToken<kShape>(static_cast<const float*>(logits) + static_cast<long long>(token) * kShape.n,
+                          static_cast<int*>(choice) + token);
+    __syncthreads();
   }
 }
 

@@ -16,7 +16,8 @@ struct AttentionShape {
   int positions;
   float scale;
   int threads;
-  int splits;         ///< Blocks for each head at most; more than one only for one token.
+  bool batch;         ///< Each token is of another sequence, with a past and a part of the cache of its own.
+  int splits;         ///< Blocks for each head at most; more than one only for one token, or one of each sequence.
   int least_context;  ///< Positions that are worth a block.
   bool early_list;    ///< Of heads; it is there before the launches ahead have ended.
 };
@@ -48,19 +49,23 @@ class AttentionHead {
   static_assert(kShape.head_dim % 8 == 0 && kQuadsOfLane <= 8, "a head does not fit the registers");
   static_assert(kShape.threads % 32 == 0);
   static_assert(kShape.splits <= 32, "a lane merges a block's part");
-  static_assert(kShape.splits == 1 || (kShape.tokens == 1 && kShape.heads * 4 <= kScratchCounterBytes));
+  static constexpr bool kOneToken = kShape.tokens == 1 || kShape.batch;  ///< Of a sequence.
+  static_assert(kShape.splits == 1 || (kOneToken && kShape.tokens * kShape.heads * 4 <= kScratchCounterBytes));
 
   /// `number` counts the pieces of all heads of all tokens.
-  __device__ AttentionHead(const float* qkv, float* cache, float* y, int past, int number)
-      : past_(past), max_(NegativeInfinity()), total_(0) {
-    const int head = number / kShape.splits;
+  __device__ AttentionHead(const float* qkv, float* cache, float* y, const Dims* dims, int number)
+      : max_(NegativeInfinity()), total_(0) {
+    head_ = number / kShape.splits;
     split_ = number % kShape.splits;
-    token_ = kShape.tokens == 1 ? 0 : head / kShape.heads;
-    head_ = kShape.tokens == 1 ? head : head % kShape.heads;
-    const long long of_head = static_cast<long long>(head_) * kShape.head_dim;
-    keys_ = cache + of_head * kShape.positions;
-    new_ = qkv + of_head;
-    y_ = y + token_ * kWidth + of_head;
+    const int row = kShape.tokens == 1 ? 0 : head_ / kShape.heads;
+    const int sequence = kShape.batch ? row : 0;
+    token_ = kShape.batch ? 0 : row;
+    past_ = static_cast<int>(PastOf(dims, sequence));
+    const int head = kShape.tokens == 1 ? head_ : head_ % kShape.heads;
+    const long long of_head = static_cast<long long>(head) * kShape.head_dim;
+    keys_ = cache + (2 * sequence * kWidth + of_head) * kShape.positions;
+    new_ = qkv + 3 * sequence * kWidth + of_head;
+    y_ = y + row * kWidth + of_head;
     const int context = past_ + token_ + 1;
     splits_ = kShape.splits == 1 ? 1 : min(CeilDiv(context, kShape.least_context), kShape.splits);
     begin_ = static_cast<int>(static_cast<long long>(context) * split_ / splits_);
@@ -143,7 +148,7 @@ class AttentionHead {
 
   /// A row of Q (part 0), K or V of this call. They come from qkv, as other blocks may not have stored them yet.
   __device__ const float* New(int part, int position) const {
-    return new_ + (kShape.tokens == 1 ? part : 3LL * (position - past_) + part) * kWidth;
+    return new_ + (kOneToken ? part : 3LL * (position - past_) + part) * kWidth;
   }
 
   /// This thread's position number u of the round that starts at `first`.
@@ -306,8 +311,8 @@ class AttentionHead {
   const float* new_;
   float* y_;
   int past_;
-  int token_;
-  int head_;
+  int token_;  ///< Of its sequence in this call.
+  int head_;   ///< Of all tokens'.
   int split_;
   int splits_;  ///< Blocks that share the context.
   int begin_;
@@ -327,9 +332,8 @@ __device__ inline void Attention(const void* qkv, void* cache, const void* heads
   static_cast<void>(heads);
   static_cast<void>(new_cache);
   const int pieces = Tokens<kShape.tokens>(dims) * kShape.heads * kShape.splits;
-  const auto past = static_cast<int>(dims->past);
   for (int piece = grid.block; piece < pieces; piece += grid.blocks) {
-    AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y), past,
+    AttentionHead<kShape> head(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y), dims,
                                piece);
     if (head.HasWork()) {
       head.LoadEarly();

@@ -9,7 +9,7 @@ namespace dejavu {
 /// The last argument of every kernel, in device memory.
 struct Dims {
   long long tokens;  ///< Of this call.
-  long long past;    ///< In the cache.
+  long long past;    ///< In the cache; of a batch that of the first sequence, and those of the others follow.
 };
 
 /// Of stored weights.
@@ -40,6 +40,9 @@ template <int kTokens>
 __device__ inline int Tokens(const Dims* dims) {
   return kTokens > 0 ? kTokens : static_cast<int>(dims->tokens);
 }
+
+/// The number of tokens in the cache of one sequence of a batch.
+__device__ inline long long PastOf(const Dims* dims, int sequence) { return (&dims->past)[sequence]; }
 
 /// The calling thread's elements of `count` that all threads of the grid share: for (i = begin; i < count; i += step).
 struct GridShare {

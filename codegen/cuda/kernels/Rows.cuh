@@ -38,6 +38,7 @@ struct EmbedPositionsShape {
   int width;
   int offset;
   DType dtype;
+  bool batch;  ///< Each token has a position of its own.
 };
 
 /// y f32<tokens, width> = x + table<positions, width>[past + t + offset].
@@ -48,10 +49,16 @@ __device__ inline void EmbedPositions(const void* x, const void* table, void* y,
   WaitForEarlier();
   const long long count = static_cast<long long>(Tokens<kShape.tokens>(dims)) * (kShape.width / kLoad);
   const long long first = (dims->past + kShape.offset) * kShape.width;
+  constexpr int kLoads = kShape.width / kLoad;
   const GridShare share = ShareOfGrid();
   for (long long i = share.begin; i < count; i += share.step) {
     float values[kLoad];
-    LoadFloats<kShape.dtype>(table, first + i * kLoad, values);
+    if constexpr (kShape.batch) {
+      const long long row = PastOf(dims, static_cast<int>(i / kLoads)) + kShape.offset;
+      LoadFloats<kShape.dtype>(table, row * kShape.width + i % kLoads * kLoad, values);
+    } else {
+      LoadFloats<kShape.dtype>(table, first + i * kLoad, values);
+    }
 #pragma unroll
     for (int j = 0; j < kLoad; j += 4) {
       const float4 old = LoadQuad(x, i * kLoad + j);

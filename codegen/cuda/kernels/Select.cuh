@@ -7,6 +7,7 @@
 namespace dejavu {
 
 struct SelectShape {
+  int tokens;  ///< Whose choices are united; for the k largest there is one.
   int n;
   int k;  ///< 0: the positive ones.
   int threads;
@@ -21,8 +22,9 @@ __device__ inline int FirstScore(int round) {
 /// Eight scores from `first` on, zeros past the end; returns how many there are.
 template <SelectShape kShape>
 __device__ inline int LoadScores(const float* scores, int first, float (&values)[8]) {
+  constexpr bool kAligned = kShape.tokens == 1 || kShape.n % 4 == 0;
   const int count = min(max(kShape.n - first, 0), 8);
-  if (count == 8) {
+  if (kAligned && count == 8) {
 #pragma unroll
     for (int i = 0; i < 8; i += 4) {
       const float4 quad = LoadQuad(scores, first + i);
@@ -51,7 +53,7 @@ __device__ inline void ForScores(const float* scores, Body body) {
   }
 }
 
-/// list index<...> of the scores f32<1, n> that are positive or NaN, ascending.
+/// list index<...> of what has a positive or NaN score among f32<tokens, n>, ascending.
 template <SelectShape kShape>
 __device__ inline void SelectPositive(const void* scores, void* list, const Dims*, const Grid& grid = Grid()) {
   // All scores are on their way before the threads meet for the first time.
@@ -69,6 +71,15 @@ __device__ inline void SelectPositive(const void* scores, void* list, const Dims
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
       chosen[round] |= values[i] <= 0 ? 0 : 1U << i;  // what is not there is 0
+    }
+#pragma unroll
+    for (int token = 1; token < kShape.tokens; ++token) {
+      LoadScores<kShape>(static_cast<const float*>(scores) + static_cast<long long>(token) * kShape.n,
+                         FirstScore<kShape>(round), values);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        chosen[round] |= values[i] <= 0 ? 0 : 1U << i;
+      }
     }
   }
   ListWriter<kShape.threads> writer(list);

@@ -6,11 +6,11 @@
 
 namespace dejavu {
 
-/// As Attention for one token; columns of y whose head is not listed are not written.
+/// As Attention for one token, or one of each sequence; columns of y whose head is not listed are not written.
 template <AttentionShape kShape>
 __device__ inline void SparseAttention(const void* qkv, void* cache, const void* heads, void* y, void* new_cache,
                                        const Dims* dims, const Grid& grid = Grid(), void* scratch = nullptr) {
-  static_assert(kShape.tokens == 1);
+  static_assert(kShape.tokens == 1 || kShape.batch);
   static_cast<void>(new_cache);
   if constexpr (!kShape.early_list) {
     WaitForEarlier();
@@ -19,10 +19,12 @@ __device__ inline void SparseAttention(const void* qkv, void* cache, const void*
   const int* numbers = static_cast<const int*>(heads) + kIndexEntries;
   const auto piece_of = [&](int head, int split) {
     return AttentionHead<kShape>(static_cast<const float*>(qkv), static_cast<float*>(cache), static_cast<float*>(y),
-                                 static_cast<int>(dims->past), head * kShape.splits + split);
+                                 dims, head * kShape.splits + split);
   };
-  for (int item = grid.block; item < count * kShape.splits; item += grid.blocks) {
-    AttentionHead<kShape> piece = piece_of(LoadCoherent(numbers + item / kShape.splits), item % kShape.splits);
+  for (int item = grid.block; item < kShape.tokens * count * kShape.splits; item += grid.blocks) {
+    const int entry = item / kShape.splits;
+    const int head = entry / count * kShape.heads + LoadCoherent(numbers + entry % count);
+    AttentionHead<kShape> piece = piece_of(head, item % kShape.splits);
     if (piece.HasWork()) {
       piece.LoadEarly();
       WaitForEarlier();
@@ -31,10 +33,10 @@ __device__ inline void SparseAttention(const void* qkv, void* cache, const void*
     }
   }
   WaitForEarlier();  // where a block had nothing to do
-  for (int head = grid.block; head < kShape.heads; head += grid.blocks) {
+  for (int head = grid.block; head < kShape.tokens * kShape.heads; head += grid.blocks) {
     int listed = 0;
     for (int i = Thread(); i < count; i += kShape.threads) {
-      listed |= LoadCoherent(numbers + i) == head ? 1 : 0;
+      listed |= LoadCoherent(numbers + i) == head % kShape.heads ? 1 : 0;
     }
     if (__syncthreads_or(listed) == 0) {
       piece_of(head, 0).StoreNew();
