@@ -301,7 +301,7 @@ class QuantizedTestByLoads {
   /// The lane's part of the sum of m field n over a plane.
   template <int kBits>
   __device__ static int Plane(const char* plane, const signed char* scales, const uint4* form) {
-    constexpr int kUnroll = 4;
+    constexpr int kUnroll = kBits == 1 ? 2 : 4;  // more fields need more registers
     int sum = 0;
 #pragma unroll 1
     for (int first = 0; first < kBlocks<kBits>; first += 32 * kUnroll) {
