@@ -39,9 +39,9 @@ constexpr std::array kExact = std::to_array<Step>({
 });
 
 constexpr std::array kPredicted = std::to_array<Step>({
-    {"insert-predictors{kind=low-rank}", "reads the dense attention, whose input it looks ahead from"},
+    {"insert-predictors{kind=copy}", "a copy of fc1 needs no training; with budgets, kind=low-rank takes its place"},
     {"sparsify-mlp", "uses the predictors"},
-    {"sparsify-attention", "uses the predictors of heads"},
+    {"sparsify-attention", "uses the predictors of heads, where there are any"},
 });
 
 constexpr std::array kNone = std::to_array<Step>({
@@ -77,10 +77,16 @@ int StratumIndex(std::string_view name) {
   return -1;
 }
 
+<<<<<<< HEAD
 /// The steps of `predicted` with its first pass's options. Of a batch each sequence is to choose by itself.
 std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   std::string text(kPredicted[0].first);
   text.pop_back();
+=======
+/// The steps of `predicted` with predictors that keep to budgets.
+std::string PredictedPipeline(const Budgets& budgets) {
+  std::string text = "insert-predictors{kind=low-rank";
+>>>>>>> copy
   const auto add = [&](std::string_view option, const std::optional<double>& density) {
     if (density) {
       std::array<char, 32> digits = {};

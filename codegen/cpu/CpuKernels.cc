@@ -17,6 +17,7 @@ const KernelTable& CpuKernels() {
                                          {"sparse_qkv", &EmitSparseQkv},
                                          {"sparse_out", &EmitSparseOut},
                                          {"quantized_linear", &EmitQuantizedLinear},
+                                         {"quantized_test", &EmitQuantizedTest},
                                          {"select", &EmitSelect},
                                          {"sparse_fc1", &EmitSparseFc1},
                                          {"sparse_fc2", &EmitSparseFc2},

@@ -17,6 +17,7 @@ void EmitCertifiedTest(EmitContext& context, const KernelSpec& spec);
 void EmitArgmax(EmitContext& context, const KernelSpec& spec);
 void EmitCompact(EmitContext& context, const KernelSpec& spec);
 void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec);
+void EmitQuantizedTest(EmitContext& context, const KernelSpec& spec);
 void EmitSelect(EmitContext& context, const KernelSpec& spec);
 void EmitSparseQkv(EmitContext& context, const KernelSpec& spec);
 void EmitSparseOut(EmitContext& context, const KernelSpec& spec);

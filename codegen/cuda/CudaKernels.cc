@@ -262,6 +262,7 @@ const KernelTable& CudaKernels() {
                                   Emitter<describe::SparseQkv>("sparse_qkv"),
                                   Emitter<describe::SparseOut>("sparse_out"),
                                   Emitter<describe::QuantizedLinear>("quantized_linear"),
+                                  Emitter<describe::QuantizedTest>("quantized_test"),
                                   SmallEmitter<describe::Select>("select"),
                                   Emitter<describe::SparseFc1>("sparse_fc1"),
                                   Emitter<describe::SparseFc2>("sparse_fc2"),

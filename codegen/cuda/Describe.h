@@ -39,6 +39,7 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 [[nodiscard]] CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseOut(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa);
+[[nodiscard]] CudaKernel QuantizedTest(const KernelSpec& spec, std::string_view isa);
 /// Those of attention, and of choices.
 [[nodiscard]] CudaKernel Attention(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel Select(const KernelSpec& spec, std::string_view isa);

@@ -5,6 +5,7 @@
 #include "codegen/cuda/Describe.h"
 #include "codegen/cuda/GemvTiling.h"
 #include "codegen/target/KernelShapes.h"
+#include "ir/base/QuantizedCopy.h"
 
 namespace dejavu::describe {
 namespace {
@@ -44,6 +45,29 @@ ShapeText NormText(const Norm& norm) { return ShapeText("").Bool("on", norm.on).
 GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
   const std::optional<GemvTiling> ring = HasBulkCopies(isa) ? TileRing(k, 16, /*whole=*/true) : std::nullopt;
   return ring.value_or(TileInt8(n, k));
+}
+
+/// A ring for copies of one plane whose groups are whole and as many as a bulk copy wants; all others by plain loads,
+/// with x in shared memory once for each kind of plane, and a sum for each group.
+GemvTiling TileCopyFor(std::string_view isa, const QuantizedTestShape& s) {
+  const CopyPlane first = CopyPlaneOf(s.bits, 0);
+  const CopyPlane second = CopyPlaneOf(s.bits, 1);
+  const int64_t groups = CopyGroups(s.k, s.group);
+  const bool rings = second.bits == 0 && s.k % s.group == 0 && groups % 16 == 0 && HasBulkCopies(isa);
+  if (rings) {
+    const std::optional<GemvTiling> ring = TileRing(s.k, first.block_columns(), /*whole=*/true, groups);
+    // More columns in a thread would not leave registers.
+    if (ring.has_value() && ring->unroll * first.block_columns() <= 64) {
+      return *ring;
+    }
+  }
+  GemvTiling tiling = TileInt8(s.n, s.k);
+  tiling.rows = 1;
+  tiling.shared = first.bytes(s.k) * 8 / first.bits + 4 * groups;
+  if (second.bits > 0 && second.bits != first.bits) {
+    tiling.shared += second.bytes(s.k) * 8 / second.bits;
+  }
+  return tiling;
 }
 
 }  // namespace
@@ -266,5 +290,23 @@ CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads) {
 }
 
 CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view /*isa*/) { return QuantizedLinearBy(spec, 0); }
+
+CudaKernel QuantizedTest(const KernelSpec& spec, std::string_view isa) {
+  const QuantizedTestShape s = MatchQuantizedTest(spec).value();
+  const GemvTiling tiling = TileCopyFor(isa, s);
+  return {"QuantizedTest.cuh",
+          "QuantizedTest",
+          {"x", "copy", "scales", "rows", "gamma", "beta", "flags"},
+          ShapeText("QuantizedTestShape")
+              .Int("n", s.n)
+              .Int("k", s.k)
+              .Int("bits", s.bits)
+              .Int("group", s.group)
+              .Int("levels", CopyLevels(s.bits, s.k))
+              .Float("margin", s.margin)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, s.n)};
+}
 
 }  // namespace dejavu::describe

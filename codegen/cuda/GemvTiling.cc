@@ -42,8 +42,8 @@ constexpr int64_t kRingBytes = 200 * 1024;
 constexpr int64_t kMostSlotBytes = 48 * 1024;
 constexpr int64_t kMostSlotRows = 16;
 
-/// A ring for rows in `parts` parts of whole loads.
-GemvTiling TileParts(int64_t row_loads, int64_t parts, int64_t per_load) {
+/// A ring for rows in `parts` parts of whole loads, with `side` bytes beside each.
+GemvTiling TileParts(int64_t row_loads, int64_t parts, int64_t per_load, int64_t side) {
   GemvTiling ring;
   const int64_t loads = CeilDiv(row_loads, parts);
   ring.chunk = loads * per_load;
@@ -53,7 +53,9 @@ GemvTiling TileParts(int64_t row_loads, int64_t parts, int64_t per_load) {
   while (ring.rows < kMostSlotRows && 2 * ring.rows * loads * kLoadBytes <= kMostSlotBytes) {
     ring.rows *= 2;
   }
-  const int64_t slot_bytes = ring.rows * loads * kLoadBytes;
+  // Beside the rows there is room to start at any multiple of 16 modulo 128.
+  const int64_t side_bytes = side == 0 ? 0 : RoundUp(ring.rows * side + 112, 128);
+  const int64_t slot_bytes = ring.rows * loads * kLoadBytes + side_bytes;
   ring.slots = kRingBytes / slot_bytes;
   // Beside the slots: sums of 128 rows twice for each warp, a value of each warp twice, two barriers for each slot.
   const int64_t sums = 2 * (ring.threads / kLanes) * std::min<int64_t>(ring.threads, 128) * 4;
@@ -81,7 +83,7 @@ GemvTiling TileInt8(int64_t n, int64_t k, int64_t threads) {
   return tiling;
 }
 
-std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole) {
+std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole, int64_t side) {
   const int64_t row_loads = k / per_load;
   const int64_t fewest = CeilDiv(row_loads, kMostRingThreads * kMostRingLoads);
   if (k % per_load != 0 || row_loads < kLeastRingThreads || (whole && fewest > 1)) {
@@ -89,12 +91,12 @@ std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole) {
   }
   // The fewest parts, or a few more if no thread is idle then.
   for (int64_t parts = fewest; parts <= 2 * fewest && !whole; ++parts) {
-    const GemvTiling ring = TileParts(row_loads, parts, per_load);
+    const GemvTiling ring = TileParts(row_loads, parts, per_load, side);
     if (row_loads == parts * ring.threads * ring.unroll) {
       return ring;
     }
   }
-  return TileParts(row_loads, fewest, per_load);
+  return TileParts(row_loads, fewest, per_load, side);
 }
 
 }  // namespace dejavu

@@ -22,8 +22,9 @@ struct GemvTiling {
 /// For n rows of k int8 and a vector of int16, all of which is in shared memory. `threads`: of a block; 0: what suits.
 [[nodiscard]] GemvTiling TileInt8(int64_t n, int64_t k, int64_t threads = 0);
 /// For rows of k elements, of which a load brings `per_load`, on a device that copies in bulk. Nothing where rows are
-/// no whole loads, or too short to give enough warps work. `whole`: only if all of a row is in work at a time.
-[[nodiscard]] std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole);
+/// no whole loads, or too short to give enough warps work. `whole`: only if all of a row is in work at a time. `side`:
+/// bytes that come beside each row, which is a whole one then.
+[[nodiscard]] std::optional<GemvTiling> TileRing(int64_t k, int64_t per_load, bool whole, int64_t side = 0);
 
 }  // namespace dejavu
 

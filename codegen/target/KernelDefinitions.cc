@@ -6,6 +6,7 @@
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelTable.h"
 #include "codegen/target/SpecMatcher.h"
+#include "ir/base/QuantizedCopy.h"
 
 namespace dejavu {
 namespace {
@@ -175,6 +176,18 @@ KernelCost QuantizedLinearCost(const KernelSpec& spec) {
           .flops = 2 * s.n * s.k * s.tokens};
 }
 
+std::string QuantizedTestSymbol(const KernelSpec& spec) {
+  const QuantizedTestShape s = MatchQuantizedTest(spec).value();
+  return absl::StrCat("quantized_test_b", s.bits, "_n", s.n, "_k", s.k, "_g", s.group, "_m", FloatBits(s.margin),
+                      NormSuffix(s.norm));
+}
+
+KernelCost QuantizedTestCost(const KernelSpec& spec) {
+  const QuantizedTestShape s = MatchQuantizedTest(spec).value();
+  const int64_t row = CopyRowBytes(s.bits, s.k) + CopyGroups(s.k, s.group) + 12 + 1;
+  return {.bytes = s.n * row + 4 * s.k + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k};
+}
+
 std::string SelectSymbol(const KernelSpec& spec) {
   const SelectShape s = MatchSelect(spec).value();
   return absl::StrCat("select_f32", BatchSuffix(s.tokens), "_n", s.n, "_k", s.k);
@@ -293,6 +306,7 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"sparse_qkv", false, &Supports<MatchSparseQkv>, &SparseQkvSymbol, &SparseQkvCost},
       {"sparse_out", false, &Supports<MatchSparseOut>, &SparseOutSymbol, &SparseOutCost},
       {"quantized_linear", false, &Supports<MatchQuantizedLinear>, &QuantizedLinearSymbol, &QuantizedLinearCost},
+      {"quantized_test", false, &Supports<MatchQuantizedTest>, &QuantizedTestSymbol, &QuantizedTestCost},
       {"select", false, &Supports<MatchSelect>, &SelectSymbol, &SelectCost},
       {"sparse_fc1", false, &Supports<MatchSparseFc1>, &SparseFc1Symbol, &SparseFc1Cost},
       {"sparse_fc2", false, &Supports<MatchSparseFc2>, &SparseFc2Symbol, &SparseFc2Cost},

@@ -1,9 +1,11 @@
 #include "codegen/target/KernelShapes.h"
 
+#include <cmath>
 #include <optional>
 
 #include "codegen/target/SpecMatcher.h"
 #include "ir/base/Phases.h"
+#include "ir/base/QuantizedCopy.h"
 
 namespace dejavu {
 namespace {
@@ -245,6 +247,32 @@ absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec
     match.ExpectShape(*bias, {shape.n}, "bias");
   }
   match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.n}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec) {
+  SpecMatcher match(spec, 6, 1);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  const Type copy = match.Operand(1, "copy", {DType::kI8}, 2);
+  QuantizedTestShape shape{match.Size(copy, 0, "the number of neurons"),
+                           match.Width(x, 1, "the width"),
+                           match.Attribute<int64_t>("bits", 4),
+                           match.Attribute<int64_t>("group", 64),
+                           static_cast<float>(match.Attribute<double>("margin", 0)),
+                           Norm{}};
+  match.Require(IsCopyBits(shape.bits), "attribute bits must be 2, 3, 4 or 8, not ", shape.bits);
+  match.Require(IsCopyGroup(shape.group), "attribute group must be 32, 64 or 128, not ", shape.group);
+  match.Require(std::isfinite(shape.margin), "attribute margin must be finite in f32");
+  if (match.status().ok()) {
+    match.ExpectShape(x, {1, shape.k}, "x");
+    match.ExpectShape(copy, {shape.n, CopyRowBytes(shape.bits, shape.k)}, "copy");
+    match.ExpectShape(match.Operand(2, "group_scales", {DType::kI8}, 2), {shape.n, CopyGroups(shape.k, shape.group)},
+                      "group_scales");
+    match.ExpectShape(match.Operand(3, "rows", kF32, 2), {shape.n, 3}, "rows");
+    shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
+    match.ExpectShape(match.Result(0, "flags", {DType::kU8}, 1), {shape.n}, "flags");
+  }
   RETURN_IF_ERROR(match.status());
   return shape;
 }

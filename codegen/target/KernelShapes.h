@@ -139,6 +139,18 @@ struct SparseOutShape {
 };
 [[nodiscard]] absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec);
 
+/// flags u8<n> from x f32<1, k>, a copy of `bits` bits an element, a scale for each `group` columns, and rows f32<n,
+/// 3>, as sparse.quantized_active defines them.
+struct QuantizedTestShape {
+  int64_t n;
+  int64_t k;
+  int64_t bits;
+  int64_t group;
+  float margin;
+  Norm norm;
+};
+[[nodiscard]] absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec);
+
 /// y f32<tokens, n> = ((scales step) (q8 i8<n, k> . n)) up + bias, as SparseOps.h defines it.
 struct QuantizedLinearShape {
   int64_t tokens;

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "ir/base/QuantizedCopy.h"
+
 namespace dejavu {
 namespace {
 
@@ -40,6 +42,24 @@ float GridElement(const SyntheticFill& fill, int64_t rows, int64_t columns, int6
   return static_cast<float>(SyntheticGridValue(fill.seeds[static_cast<size_t>(i / part_height)], index)) * fill.step;
 }
 
+/// Byte number `at` of a row of a copy.
+std::byte CopyByte(const SyntheticFill& fill, int64_t rows, int64_t row, int64_t at) {
+  const int64_t first_bytes = CopyPlaneOf(fill.copy_bits, 0).bytes(fill.copy_columns);
+  const CopyPlane plane = CopyPlaneOf(fill.copy_bits, at < first_bytes ? 0 : 1);
+  const int64_t in_plane = at < first_bytes ? at : at - first_bytes;
+  const int64_t first_column = in_plane / kCopyBlockBytes * plane.block_columns() + in_plane % kCopyBlockBytes;
+  int64_t byte = 0;
+  for (int64_t field = 0; field < 8 / plane.bits; ++field) {
+    const int64_t column = first_column + field * kCopyBlockBytes;
+    if (column < fill.copy_columns) {
+      const auto value = static_cast<int64_t>(GridElement(fill, rows, fill.copy_columns, row, column));
+      const int64_t q = (value + 128) >> (8 - fill.copy_bits);
+      byte |= ((q >> plane.shift) & ((1 << plane.bits) - 1)) << (plane.bits * field);
+    }
+  }
+  return static_cast<std::byte>(byte);
+}
+
 }  // namespace
 
 void FillSynthetic(const SyntheticFill& fill, DType dtype, int64_t rows, int64_t columns, int64_t first, int64_t count,
@@ -56,7 +76,12 @@ void FillSynthetic(const SyntheticFill& fill, DType dtype, int64_t rows, int64_t
   };
   for (int64_t row = first; row < first + count; ++row) {
     for (int64_t column = 0; column < columns; ++column) {
-      Store(dtype, element(row, column), out + ((row - first) * columns + column) * size);
+      std::byte* to = out + ((row - first) * columns + column) * size;
+      if (fill.copy_bits > 0) {
+        *to = CopyByte(fill, rows, row, column);
+      } else {
+        Store(dtype, element(row, column), to);
+      }
     }
   }
 }

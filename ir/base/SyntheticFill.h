@@ -18,6 +18,9 @@ namespace dejavu {
 /// element i of n is chosen if (i * multiplier + offset) mod n < chosen. A multiplier coprime to n makes that a
 /// permutation; one near n times the golden ratio keeps chosen elements apart as evenly as can be, so that no two rows
 /// of a gather are neighbours that one stream of loads would reach.
+///
+/// A copy of a grid has `copy_bits` bits of each element, as QuantizedCopy.h packs them: q is (v + 128) shifted right
+/// by 8 - bits, for the multiple v of the step, so that 2^(7 - bits) (2 q - c) is near it. Its rows are bytes, as i8.
 struct SyntheticFill {
   std::vector<float> pattern = {};  ///< Repeated over the tensor; empty for a grid.
   int64_t multiplier = 0;           ///< Of a choice; 0 for others.
@@ -25,8 +28,10 @@ struct SyntheticFill {
   int64_t chosen = 0;
   float step = 0;  ///< Of a grid: a power of two.
   std::vector<uint64_t> seeds =
-      {};                   ///< Of a grid: one for each of the equally high matrices that stand below each other.
-  bool transposed = false;  ///< Whether the grid is stored with its rows as columns.
+      {};                    ///< Of a grid: one for each of the equally high matrices that stand below each other.
+  bool transposed = false;   ///< Whether the grid is stored with its rows as columns.
+  int64_t copy_bits = 0;     ///< Of a copy of a grid; 0 for others.
+  int64_t copy_columns = 0;  ///< Of the grid that it is a copy of.
 
   friend bool operator==(const SyntheticFill&, const SyntheticFill&) = default;
 };

@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "ir/base/Hash.h"
+#include "ir/base/QuantizedCopy.h"
+#include "ir/import/CopyTransforms.h"
 
 namespace dejavu {
 namespace {
@@ -205,6 +207,30 @@ SyntheticFill RowBounds(const SyntheticFill& grid, int64_t width, float bias) {
                       static_cast<float>(127 * grid.step * root * (1 + 1e-6)), bias}};
 }
 
+/// A part of a copy of a grid. Elements that are equal in a copy are spread evenly over its steps.
+absl::StatusOr<SyntheticFill> CopyFill(const CopyTransform& how, SyntheticFill grid, const Weight& weight) {
+  if (how.part == CopyPart::kScales) {
+    return Pattern(1);
+  }
+  const int64_t columns = weight.sources[0]->type.shape[1].size();
+  if (how.part == CopyPart::kCopy) {
+    grid.step = 1;
+    grid.copy_bits = how.bits;
+    grid.copy_columns = columns;
+    return grid;
+  }
+  double squares = 0;
+  for (const size_t source : {2, 3}) {
+    ASSIGN_OR_RETURN(const SyntheticFill of_norm, FillOf(*weight.sources[source]));
+    squares += static_cast<double>(of_norm.pattern[0]) * static_cast<double>(of_norm.pattern[0]);
+  }
+  ASSIGN_OR_RETURN(const SyntheticFill bias, FillOf(*weight.sources[1]));
+  const float half_step = grid.step * std::exp2(static_cast<float>(7 - how.bits));
+  const double deviation = 2 * half_step * std::sqrt(squares * static_cast<double>(columns) / 12);
+  return SyntheticFill{
+      .pattern = {half_step, RoundTo(weight.sources[1]->type.dtype, bias.pattern[0]), static_cast<float>(deviation)}};
+}
+
 }  // namespace
 
 absl::StatusOr<OptConfig> SyntheticConfig(std::string_view shape) {
@@ -339,6 +365,10 @@ absl::StatusOr<SyntheticFill> FillOf(const Weight& weight) {
   if (weight.transform == "quantized_rows" && grid && !fill.transposed) {
     ASSIGN_OR_RETURN(const SyntheticFill bias, FillOf(*weight.sources[1]));
     return RowBounds(fill, source.type.shape[1].size(), RoundTo(weight.sources[1]->type.dtype, bias.pattern[0]));
+  }
+  const CopyTransform* copy = FindCopyTransform(weight.transform);
+  if (copy != nullptr && grid && !fill.transposed) {
+    return CopyFill(*copy, std::move(fill), weight);
   }
   if (weight.transform == "concat") {
     for (size_t i = 1; i < weight.sources.size(); ++i) {

@@ -50,7 +50,8 @@ struct SyntheticPredictors {
 [[nodiscard]] bool IsSynthetic(const Module& module);
 
 /// How the runtime can make the weight, which may be derived from synthetic ones: the bytes that WeightStore::Read
-/// gives, except for quantized_rows, whose norms are bounds that hold for every row. A bug if no fill is known.
+/// gives, except for quantized_rows, whose norms are bounds that hold for every row, and for copies of few bits, whose
+/// scales are those of the grid. A bug if no fill is known.
 [[nodiscard]] absl::StatusOr<SyntheticFill> FillOf(const Weight& weight);
 
 }  // namespace dejavu

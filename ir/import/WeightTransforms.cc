@@ -8,6 +8,8 @@
 #include <cstring>
 #include <limits>
 
+#include "ir/import/CopyTransforms.h"
+
 namespace dejavu {
 namespace {
 
@@ -210,9 +212,14 @@ constexpr std::array kTransforms = std::to_array<WeightTransform>({
 }  // namespace
 
 const WeightTransform* FindWeightTransform(std::string_view name) {
-  const auto* it =
-      std::find_if(kTransforms.begin(), kTransforms.end(), [name](const WeightTransform& t) { return t.name == name; });
-  return it == kTransforms.end() ? nullptr : it;
+  for (const absl::Span<const WeightTransform> transforms : {absl::MakeConstSpan(kTransforms), CopyTransforms()}) {
+    const auto* it = std::find_if(transforms.begin(), transforms.end(),
+                                  [name](const WeightTransform& transform) { return transform.name == name; });
+    if (it != transforms.end()) {
+      return it;
+    }
+  }
+  return nullptr;
 }
 
 absl::Status VerifyDerivedWeights(const Module& module) {

@@ -246,6 +246,23 @@ Results EvalLaunchQuantizedLinear(const Operation& op, Inputs in, const EvalOpti
   return std::vector<Tensor>{QuantizedLinear(NormedInput(op, in, 4, options), *in[1], *in[2], in[3])};
 }
 
+Tensor QuantizedTest(const Operation& op, Inputs in, const Tensor& x) {
+  return QuantizedFlags(x, {.copy = in[1],
+                            .group_scales = in[2],
+                            .rows = in[3],
+                            .bits = *op.GetAttribute<int64_t>("bits"),
+                            .group = *op.GetAttribute<int64_t>("group"),
+                            .margin = static_cast<float>(*op.GetAttribute<double>("margin"))});
+}
+
+Results EvalQuantizedActive(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
+  return std::vector<Tensor>{Compact(QuantizedTest(op, in, *in[0]))};
+}
+
+Results EvalQuantizedTest(const Operation& op, Inputs in, const EvalOptions& options) {
+  return std::vector<Tensor>{QuantizedTest(op, in, NormedInput(op, in, 4, options))};
+}
+
 Results EvalSelect(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
   return std::vector<Tensor>{Select(*in[0], op.GetAttribute<int64_t>("k"))};
 }
@@ -291,6 +308,7 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @layer_norm", EvalLayerNorm},
     {"sched.launch @linear", EvalLaunchLinear},
     {"sched.launch @quantized_linear", EvalLaunchQuantizedLinear},
+    {"sched.launch @quantized_test", EvalQuantizedTest},
     {"sched.launch @select", EvalSelect},
     {"sched.launch @sparse_fc1", EvalSparseFc1},
     {"sched.launch @sparse_fc2", EvalSparseFc2},
@@ -299,6 +317,7 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sparse.attention", EvalSparseAttention},
     {"sparse.certified_active", EvalCertifiedActive},
     {"sparse.mlp", EvalSparseMlp},
+    {"sparse.quantized_active", EvalQuantizedActive},
     {"sparse.quantized_linear", EvalQuantizedLinear},
     {"sparse.select", EvalSelect},
 });

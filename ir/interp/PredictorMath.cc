@@ -9,6 +9,8 @@
 #include <span>
 #include <vector>
 
+#include "ir/base/QuantizedCopy.h"
+
 namespace dejavu {
 namespace {
 
@@ -23,8 +25,8 @@ struct Rounded {
   float up;
 };
 
-/// Nothing if an x is not finite.
-std::optional<Rounded> RoundToIntegers(std::span<const double> x) {
+/// To integers from -`most` to `most`. Nothing if an x is not finite.
+std::optional<Rounded> RoundToIntegers(std::span<const double> x, int64_t most) {
   float top = 0;
   for (const double value : x) {
     const auto magnitude = static_cast<float>(std::abs(value));
@@ -33,8 +35,7 @@ std::optional<Rounded> RoundToIntegers(std::span<const double> x) {
     }
     top = std::max(top, magnitude);
   }
-  const auto k = static_cast<int64_t>(x.size());
-  const auto levels = static_cast<float>(std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / (128 * k)));
+  const auto levels = static_cast<float>(most);
   const uint32_t exponent = std::clamp(std::bit_cast<uint32_t>(top) >> 23U, 1U, 253U);
   const float down = std::bit_cast<float>((254 - exponent) << 23U);
   const float scaled = top == 0 ? 1 : Multiply(top, down);
@@ -47,12 +48,57 @@ std::optional<Rounded> RoundToIntegers(std::span<const double> x) {
   return rounded;
 }
 
+/// Field number `column` of a plane that starts at byte `start`.
+int64_t CopyField(const Tensor& copy, int64_t start, const CopyPlane& plane, int64_t column) {
+  const int64_t in_block = column % plane.block_columns();
+  const int64_t byte = column / plane.block_columns() * kCopyBlockBytes + in_block % kCopyBlockBytes;
+  const auto bits = static_cast<uint64_t>(copy.ints[start + byte]) & 0xFFU;
+  const auto shift = static_cast<uint64_t>(plane.bits * (in_block / kCopyBlockBytes));
+  return static_cast<int64_t>(bits >> shift & ((uint64_t{1} << static_cast<uint64_t>(plane.bits)) - 1));
+}
+
+/// The element of the copy as bits.
+int64_t CopyElement(const CopyArgs& args, int64_t k, int64_t row, int64_t column) {
+  int64_t start = row * args.copy->dims[1];
+  int64_t q = 0;
+  for (const int number : {0, 1}) {
+    const CopyPlane plane = CopyPlaneOf(args.bits, number);
+    if (plane.bits > 0) {
+      q += CopyField(*args.copy, start, plane, column) << plane.shift;
+      start += plane.bytes(k);
+    }
+  }
+  return q;
+}
+
 /// One row of QuantizedLinear().
 void MultiplyRow(std::span<const double> x, const Tensor& q8, const Tensor& scales, const Tensor* bias,
                  std::span<double> y) {
   const int64_t n = q8.dims[0];
   const int64_t k = q8.dims[1];
-  const std::optional<Rounded> rounded = RoundToIntegers(x);
+  const std::optional<Rounded> rounded =
+      RoundToIntegers(x, std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / (128 * k)));
+  @ @REST @ @Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args) {
+    const int64_t n = args.copy->dims[0];
+    const int64_t k = x.dims[1];
+    Tensor flags;
+    flags.dtype = DType::kU8;
+    flags.dims = {n};
+    flags.ints.assign(static_cast<size_t>(n), 1);
+    const std::optional<Rounded> rounded = RoundToIntegers(x, CopyLevels(args.bits, k));
+    for (int64_t i = 0; rounded && i < n; ++i) {
+      int64_t dot = 0;
+      for (int64_t j = 0; j < k; ++j) {
+        const int64_t scale = args.group_scales->ints[i * args.group_scales->dims[1] + j / args.group];
+        dot += scale * (2 * CopyElement(args, k, i, j) - CopyCentre(args.bits)) * rounded->n[j];
+      }
+      const auto of_row = [&](int64_t column) { return static_cast<float>(args.rows->floats[3 * i + column]); };
+      const float sum = Multiply(Multiply(Multiply(of_row(0), rounded->step), static_cast<float>(dot)), rounded->up);
+      flags.ints[i] = Add(sum, Add(of_row(1), Multiply(args.margin, of_row(2)))) <= 0 ? 0 : 1;
+    }
+    return flags;
+  }
+
   if (!rounded) {
     std::fill(y.begin(), y.end(), std::nan(""));
     return;

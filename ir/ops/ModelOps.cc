@@ -1,5 +1,8 @@
 #include "ir/ops/ModelOps.h"
 
+#include <cmath>
+
+#include "ir/base/QuantizedCopy.h"
 #include "ir/base/Status.h"
 #include "ir/core/Operation.h"
 #include "ir/ops/SchedOps.h"
@@ -98,6 +101,42 @@ absl::Status VerifyLaunchHeads(const Operation& op) {
                      " [c4]");
   }
   return absl::OkStatus();
+}
+
+absl::Status VerifyQuantizedActive(const Operation& op) {
+  const std::string name = absl::StrCat("'", std::string(op.name()), "' op ");
+  const int64_t bits = *op.GetAttribute<int64_t>("bits");
+  const int64_t group = *op.GetAttribute<int64_t>("group");
+  const Dim& width = op.operand("x")->type().shape[1];
+  if (!IsCopyBits(bits)) {
+    return UserError(name, "attribute 'bits' must be 2, 3, 4 or 8, but is ", bits, " [c1]");
+  }
+  if (!IsCopyGroup(group)) {
+    return UserError(name, "attribute 'group' must be 32, 64 or 128, but is ", group, " [c2]");
+  }
+  if (!width.is_static()) {
+    return UserError(name, "operand 'x' must have a fixed width, but is ", op.operand("x")->type().ToString());
+  }
+  const Type& copy = op.operand("copy")->type();
+  const int64_t bytes = CopyRowBytes(bits, width.size());
+  if (copy.shape[1] != Dim(bytes)) {
+    return UserError(name, "operand 'copy' must have ", bytes, " bytes for each row of ", width.size(), " columns of ",
+                     bits, " bits, but is ", copy.ToString(), " [c3]");
+  }
+  const Type& scales = op.operand("group_scales")->type();
+  const int64_t groups = CopyGroups(width.size(), group);
+  if (scales.shape[1] != Dim(groups)) {
+    return UserError(name, "operand 'group_scales' must have ", groups, " scales for each row, but is ",
+                     scales.ToString(), " [c4]");
+  }
+  return std::isfinite(*op.GetAttribute<double>("margin"))
+             ? absl::OkStatus()
+             : UserError(name, "attribute 'margin' must be a finite number [c5]");
+}
+
+absl::Status VerifyQuantizedTest(const Operation& op) {
+  RETURN_IF_ERROR(VerifyNorm(op));
+  return VerifyQuantizedActive(op);
 }
 
 absl::Status VerifySelect(const Operation& op) {

@@ -119,6 +119,21 @@ inline constexpr OpSchema kLaunchQuantizedLinear =
                  .optionalOperand("bias", "f32<N>")
                  .result("y", "f32<T, N>"));
 
+/// The norm's checks, and those of sparse.quantized_active.
+absl::Status VerifyQuantizedTest(const Operation& op);
+
+inline constexpr OpSchema kLaunchQuantizedTest =
+    WithNorm(DefineLaunch("sched.launch @quantized_test", "sparse.quantized_active as a flag for each neuron.")
+                 .operand("x", "f32<1, K>")
+                 .operand("copy", "i8<N, C>")
+                 .operand("group_scales", "i8<N, G>")
+                 .operand("rows", "f32<N, 3>")
+                 .attr("bits", AttrKind::kInt)
+                 .attr("group", AttrKind::kInt)
+                 .attr("margin", AttrKind::kFloat)
+                 .result("flags", "u8<N>"))
+        .verifiedBy(&VerifyQuantizedTest);
+
 absl::Status VerifySelect(const Operation& op);
 
 inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")
@@ -189,6 +204,7 @@ inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,
                                                 &kLaunchLayerNorm,
                                                 &kLaunchLinear,
                                                 &kLaunchQuantizedLinear,
+                                                &kLaunchQuantizedTest,
                                                 &kLaunchSelect,
                                                 &kLaunchSparseFc1,
                                                 &kLaunchSparseFc2,

@@ -30,6 +30,42 @@ inline constexpr OpSchema kCertifiedActive =
         .operand("rows", "f32<F, 4>", "scale, norm of the rounding residual, norm, bias of each row; norms rounded up")
         .result("active", "index<active>");
 
+/// [c1] bits is 2, 3, 4 or 8; [c2] group is 32, 64 or 128; [c3] the copy has its format's bytes a row, and [c4] a scale
+/// for each group of columns; [c5] the margin is finite. Operands are `x`, `copy`, `group_scales` and `rows`.
+absl::Status VerifyQuantizedActive(const Operation& op);
+
+/// A guess from a copy of fc1 of few bits an element, whose format ir/base/QuantizedCopy.h states: element j of row i
+/// is stood for by (2 q - c) m s, with q of `bits` bits, c = 2^bits - 1, m the scale of j's group and s that of the
+/// row. x is rounded to integers n with one step t and a power of two u, x ~ u t n, and
+///
+///   D[i] = the sum of m (2 q - c) n over the columns,
+///
+/// is computed exactly. What is left is done in f32, each operation rounded once and none fused, so that every backend
+/// lists the same neurons for the same x. Neuron i is listed if
+///
+///   ((s t) D[i]) u + (bias + margin deviation)
+///
+/// is positive or NaN, where `rows` = [s, bias, deviation]. If an x is infinite or NaN, all neurons are listed.
+///
+/// The deviation is that of the copy's error: of (w - copy).x over vectors x that a layer norm makes of random ones,
+/// the root of the sum of (w - copy)^2 (gamma^2 + beta^2). So the margin is in units of what the guess is usually off
+/// by. A negative margin leaves out neurons that are barely active.
+///
+/// L = min(127, (2^31 - 1) / (M c K)), M the largest scale of a group; u is the power of two at the largest |x|, but
+/// from 2^-126 to 2^126, a = max |x| / u (1 where x is zero), t = a / L, and n = round(x / u (L / a)), to the nearest,
+/// ties to even.
+inline constexpr OpSchema kQuantizedActive =
+    DefineOp("sparse.quantized_active", "Lists, in ascending order, the neurons that a copy of fc1 finds active.")
+        .operand("x", "f32<1, H>")
+        .operand("copy", "i8<F, C>", "fc1 in `bits` bits an element, in bytes")
+        .operand("group_scales", "i8<F, G>", "of each group of columns of a row")
+        .operand("rows", "f32<F, 3>", "scale, bias and deviation of each row")
+        .attr("bits", AttrKind::kInt, "2, 3, 4 or 8 [c1]")
+        .attr("group", AttrKind::kInt, "columns that share a scale: 32, 64 or 128 [c2]")
+        .attr("margin", AttrKind::kFloat, "in deviations; a larger one lists more")
+        .result("active", "index<active>")
+        .verifiedBy(&VerifyQuantizedActive);
+
 /// Rows of fc1 and fc2 outside `active` are never read; rows of fc2 only where the neuron is found positive.
 inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neurons listed in `active`.")
                                            .operand("x", "f32<T, H>")
@@ -82,8 +118,8 @@ inline constexpr OpSchema kSparseAttention =
         .result("new_cache", "f32<C, A, context, D>", "`cache` with the keys and values of x appended")
         .verifiedBy(&VerifyAttentionHeads);
 
-inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kQuantizedLinear, &kSelect, &kSparseAttention,
-                                                 &kSparseMlp};
+inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kQuantizedActive, &kQuantizedLinear,
+                                                 &kSelect,          &kSparseAttention, &kSparseMlp};
 
 }  // namespace dejavu
 

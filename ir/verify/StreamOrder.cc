@@ -7,9 +7,9 @@
 namespace dejavu {
 
 bool IsPredictorLaunch(const Operation& op) {
-  constexpr std::array kLaunches =
-      std::to_array<std::string_view>({"sched.launch @certified_test", "sched.launch @compact",
-                                       "sched.launch @quantized_linear", "sched.launch @select"});
+  constexpr std::array kLaunches = std::to_array<std::string_view>(
+      {"sched.launch @certified_test", "sched.launch @compact", "sched.launch @quantized_linear",
+       "sched.launch @quantized_test", "sched.launch @select"});
   return std::any_of(kLaunches.begin(), kLaunches.end(), [&](std::string_view name) { return op.Is(name); });
 }
 

@@ -53,6 +53,7 @@ class Lowering {
                                          {"sparse.attention", &Lowering::SparseAttention},
                                          {"sparse.certified_active", &Lowering::CertifiedActive},
                                          {"sparse.mlp", &Lowering::SparseMlp},
+                                         {"sparse.quantized_active", &Lowering::QuantizedActive},
                                          {"sparse.quantized_linear", &Lowering::QuantizedLinear},
                                          {"sparse.select", &Lowering::Select}};
     for (const Entry& entry : kEntries) {
@@ -194,6 +195,13 @@ class Lowering {
 
   void CertifiedActive(const Operation& op) {
     Operation* flags = Launch(op, kLaunchCertifiedTest, op.operands(), {{"layer", layer_}});
+    Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
+  }
+
+  void QuantizedActive(const Operation& op) {
+    AttributeMap attributes = op.attributes();
+    attributes["layer"] = layer_;
+    Operation* flags = Launch(op, kLaunchQuantizedTest, op.operands(), std::move(attributes));
     Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
   }
 

@@ -3,18 +3,12 @@
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/SparseOps.h"
 #include "ir/verify/Verifier.h"
+#include "passes/sparsity/CopyPredictors.h"
 #include "passes/sparsity/LowRankPredictors.h"
 #include "passes/sparsity/SparsityPasses.h"
 
 namespace dejavu {
 namespace {
-
-/// The bias of fc1, or zeros where it has none.
-const Weight* BiasOf(Module& module, const Operation& mlp) {
-  const Weight* fc1 = mlp.operand("fc1")->weight();
-  const Value* bias = mlp.operand("fc1_bias");
-  return bias != nullptr ? bias->weight() : AddDerivedWeight(module, fc1->name + ".zeros", "zeros", {fc1});
-}
 
 absl::Status InsertCertifiedTests(Module& module, Function& decode, PassContext& context) {
   for (const auto& op : decode.ops()) {
@@ -23,7 +17,7 @@ absl::Status InsertCertifiedTests(Module& module, Function& decode, PassContext&
     }
     const Weight* fc1 = op->operand("fc1")->weight();
     const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
-    const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOf(module, *op)});
+    const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOfFc1(module, *op)});
     Builder builder(&decode, op.get());
     ASSIGN_OR_RETURN(Operation * predictor,
                      builder.TryCreate(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, *op));
@@ -35,19 +29,22 @@ absl::Status InsertCertifiedTests(Module& module, Function& decode, PassContext&
 
 absl::Status InsertPredictors(Module& module, PassContext& context) {
   const std::string& kind = context.Option("kind");
-  if (kind != "certified" && kind != "low-rank" && kind != "none") {
-    return UsageError("insert-predictors: option 'kind' must be certified, low-rank or none, but is '", kind, "'");
+  if (kind != "certified" && kind != "copy" && kind != "low-rank" && kind != "none") {
+    return UsageError("insert-predictors: option 'kind' must be certified, copy, low-rank or none, but is '", kind,
+                      "'");
   }
   ASSIGN_OR_RETURN(const LowRankOptions low_rank, ReadLowRankOptions(context));
+  ASSIGN_OR_RETURN(const CopyOptions copy, ReadCopyOptions(context));
   Function* decode = module.FindFunction("decode");
   if (decode == nullptr) {
     return UserError("insert-predictors expects a function @decode; run split-phases before it");
   }
   RETURN_IF_ERROR(RequireWeights(*decode));
   module.set_stage("sparse");
-  if (kind == "low-rank") {
+  if (kind == "low-rank" || kind == "copy") {
     module.SetAttribute("sparsity", std::string("predicted"));
-    return InsertLowRankPredictors(module, *decode, low_rank, context);
+    return kind == "copy" ? InsertCopyPredictors(module, *decode, copy, context)
+                          : InsertLowRankPredictors(module, *decode, low_rank, context);
   }
   module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
   return kind == "certified" ? InsertCertifiedTests(module, *decode, context) : absl::OkStatus();
@@ -55,8 +52,11 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
 
 constexpr PassOption kOptions[] = {
     {"kind", "certified",
-     "certified: a quantised copy of fc1 with a bound, which loses nothing; low-rank: the paper's two small matrices; "
-     "none: no predictors"},
+     "certified: a quantised copy of fc1 with a bound, which loses nothing; copy: one of few bits with a margin, which "
+     "needs no training; low-rank: the paper's two small matrices; none: no predictors"},
+    {"bits", "4", "copy: of each element of the copy: 2, 3, 4 or 8"},
+    {"group", "64", "copy: columns that share a scale: 32, 64 or 128"},
+    {"margin", "1", "copy: in deviations of what the copy is off by; a larger one computes more neurons"},
     {"rank", "1008", "low-rank: rows of the first matrix; multiples of 16 are read fastest (the paper has 1000)"},
     {"lookahead", "1",
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "

@@ -10,8 +10,12 @@ namespace {
 
 /// Tests the MLP's own input with a copy of its fc1.
 bool TestsNeurons(const Operation& op, const Operation& mlp) {
-  return op.Is("sparse.certified_active") && op.operand("x") == mlp.operand("x") &&
-         op.operand("q8")->weight()->sources == std::vector<const Weight*>{mlp.operand("fc1")->weight()};
+  const bool certified = op.Is("sparse.certified_active");
+  if ((!certified && !op.Is("sparse.quantized_active")) || op.operand("x") != mlp.operand("x")) {
+    return false;
+  }
+  const Weight* copy = op.operand(certified ? "q8" : "copy")->weight();
+  return copy->sources == std::vector<const Weight*>{mlp.operand("fc1")->weight()};
 }
 
 /// Chooses among as many neurons as the MLP has, and says that they are those of layer `layer`.

@@ -1,6 +1,7 @@
 #include "runtime/artifact/SyntheticTensor.h"
 
 #include "ir/base/Hash.h"
+#include "ir/base/QuantizedCopy.h"
 #include "ir/base/Status.h"
 
 namespace dejavu {
@@ -49,6 +50,18 @@ absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
   return absl::OkStatus();
 }
 
+/// What makes a grid the copy of one.
+absl::Status ReadCopy(const JsonObject& object, SyntheticTensor& tensor) {
+  ASSIGN_OR_RETURN(tensor.fill.copy_bits, object.Integer("copy_bits", 2, 8));
+  ASSIGN_OR_RETURN(tensor.fill.copy_columns, object.Integer("copy_columns", 1, kMaxExtent));
+  if (!IsCopyBits(tensor.fill.copy_bits) || tensor.dtype != DType::kI8 || tensor.fill.transposed ||
+      tensor.columns != CopyRowBytes(tensor.fill.copy_bits, tensor.fill.copy_columns)) {
+    return UserError(object.Name("copy_bits"), " needs 2, 3, 4 or 8 bits, an i8 and as many columns as rows of ",
+                     tensor.fill.copy_columns, " have bytes");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadChoice(const JsonObject& object, SyntheticTensor& tensor) {
   const int64_t count = tensor.rows * tensor.columns;
   ASSIGN_OR_RETURN(tensor.fill.multiplier, object.Integer("multiplier", 1, kMaxExtent));
@@ -75,6 +88,9 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
   ASSIGN_OR_RETURN(tensor.columns, object.Integer("columns", 1, kMaxExtent));
   if (!object.Has("pattern")) {
     RETURN_IF_ERROR(ReadGrid(object, tensor));
+    if (object.Has("copy_bits")) {
+      RETURN_IF_ERROR(ReadCopy(object, tensor));
+    }
     return tensor;
   }
   ASSIGN_OR_RETURN(const Json* pattern, ReadList(object, "pattern"));
@@ -105,6 +121,10 @@ Json SyntheticTensorToJson(const SyntheticTensor& tensor) {
   }
   json["step"] = tensor.fill.step;
   json["transposed"] = tensor.fill.transposed;
+  if (tensor.fill.copy_bits > 0) {
+    json["copy_bits"] = tensor.fill.copy_bits;
+    json["copy_columns"] = tensor.fill.copy_columns;
+  }
   json["seeds"] = Json::array();
   for (const uint64_t seed : tensor.fill.seeds) {
     json["seeds"].push_back(HashText(seed));

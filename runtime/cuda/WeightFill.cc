@@ -25,8 +25,10 @@ struct FillArgs {
   int32_t transposed = 0;
   int32_t dtype = 0;
   int32_t choice = 0;
+  int32_t copy_bits = 0;
+  int32_t copy_columns = 0;
 };
-static_assert(sizeof(FillArgs) == 96);
+static_assert(sizeof(FillArgs) == 104);
 
 int32_t DTypeCode(DType dtype) {
   return dtype == DType::kF32 ? 0 : dtype == DType::kF16 ? 1 : dtype == DType::kBF16 ? 2 : 3;
@@ -51,6 +53,8 @@ FillArgs ArgsOf(const SyntheticTensor& tensor, DevicePointer out) {
   args.parts = static_cast<int32_t>(tensor.fill.seeds.size());
   args.transposed = tensor.fill.transposed ? 1 : 0;
   args.dtype = DTypeCode(tensor.dtype);
+  args.copy_bits = static_cast<int32_t>(tensor.fill.copy_bits);
+  args.copy_columns = static_cast<int32_t>(tensor.fill.copy_columns);
   return args;
 }
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelTable.h"
+#include "ir/base/QuantizedCopy.h"
 
 namespace dejavu::testing {
 namespace {
@@ -104,6 +105,30 @@ void AddSparseHeads(std::vector<Case>& cases) {
   }
 }
 
+void AddQuantizedTests(std::vector<Case>& cases) {
+  for (const int64_t bits : {2, 3, 4, 8}) {
+    for (const int64_t group : {32, 64, 128}) {
+      cases.push_back({QuantizedTestSpec(1, 8, bits, group, 0)});
+      cases.push_back({QuantizedTestSpec(3, 40, bits, group, 0.25)});
+      cases.push_back({QuantizedTestSpec(130, 768, bits, group, 1)});
+      cases.push_back({QuantizedTestSpec(67, 1000, bits, group, -0.5)});
+      cases.push_back({QuantizedTestSpec(301, 2048, bits, group, 1)});
+    }
+    cases.push_back({Normed(QuantizedTestSpec(130, 768, bits, 64, 1), 1e-5)});
+    cases.push_back({QuantizedTestSpec(40, 12288, bits, 64, 2)});
+  }
+  // Rings: groups of a part of a load, of one load and of several; more rows than all multiprocessors have at once.
+  for (const int64_t group : {32, 64, 128}) {
+    cases.push_back({QuantizedTestSpec(265, 4096, 4, group, 1)});
+    cases.push_back({QuantizedTestSpec(131, 8192, 2, group, 1)});
+  }
+  cases.push_back({QuantizedTestSpec(1, 4096, 4, 64, 1)});
+  cases.push_back({QuantizedTestSpec(2500, 7168, 4, 64, 1)});
+  cases.push_back({QuantizedTestSpec(300, 9216, 4, 64, 0)});
+  cases.push_back({Normed(QuantizedTestSpec(1030, 4096, 4, 64, 1), 1e-5)});
+  cases.push_back({Normed(QuantizedTestSpec(130, 9216, 4, 64, 1), 1e-5)});
+}
+
 void AddPredictors(std::vector<Case>& cases) {
   for (const bool bias : {false, true}) {
     cases.push_back({QuantizedLinearSpec(1, 8, bias)});
@@ -117,6 +142,7 @@ void AddPredictors(std::vector<Case>& cases) {
   cases.push_back({Normed(QuantizedLinearSpec(130, 40, false), 1e-5)});
   cases.push_back({Normed(QuantizedLinearSpec(130, 4096, true), 1e-5)});
   cases.push_back({Normed(QuantizedLinearSpec(1000, 768, true), 1e-5)});
+  AddQuantizedTests(cases);
   for (const int64_t n : {1, 3, 12, 63, 64, 130, 3072, 20000}) {
     cases.push_back({SelectSpec(n, 0)});
     for (const int64_t k : std::set<int64_t>{1, (n + 2) / 3, n}) {
@@ -321,6 +347,14 @@ KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias) {
     spec.operands[3] = F32({n});
   }
   return spec;
+}
+
+KernelSpec QuantizedTestSpec(int64_t n, int64_t k, int64_t bits, int64_t group, double margin) {
+  return {"quantized_test",
+          {F32({1, k}), Type{DType::kI8, {n, CopyRowBytes(bits, k)}}, Type{DType::kI8, {n, CopyGroups(k, group)}},
+           F32({n, 3}), std::nullopt, std::nullopt},
+          {Type{DType::kU8, {n}}},
+          {{"bits", bits}, {"group", group}, {"margin", margin}}};
 }
 
 KernelSpec SelectSpec(int64_t n, int64_t k) {

@@ -200,6 +200,7 @@ void Make(Problem& problem, Random& random) {
                                                       {"argmax", &MakeArgmax},
                                                       {"compact", &MakeCompact},
                                                       {"quantized_linear", &MakeQuantizedLinear},
+                                                      {"quantized_test", &MakeQuantizedTest},
                                                       {"select", &MakeSelect},
                                                       {"sparse_qkv", &MakeSparseQkv},
                                                       {"sparse_out", &MakeSparseOut},

@@ -20,6 +20,7 @@ void MakeCertifiedTest(Problem& problem, Random& random);
 void MakeArgmax(Problem& problem, Random& random);
 void MakeCompact(Problem& problem, Random& random);
 void MakeQuantizedLinear(Problem& problem, Random& random);
+void MakeQuantizedTest(Problem& problem, Random& random);
 void MakeSelect(Problem& problem, Random& random);
 void MakeSparseQkv(Problem& problem, Random& random);
 void MakeSparseOut(Problem& problem, Random& random);
@@ -47,6 +48,8 @@ void Normalise(std::vector<double>& row, const Argument& gamma, const Argument& 
 [[nodiscard]] std::vector<double> NormedInput(const Problem& problem, const Norm& norm, size_t gamma);
 /// The argument's magnitudes: a single sum of numbers of both signs may be small beside its own rounding.
 [[nodiscard]] Argument Magnitudes(const Argument& argument);
+/// Random numbers of usual sizes, all zero, of very different sizes, or with one that is not finite.
+[[nodiscard]] Argument PredictorInput(int64_t k, Random& random);
 /// Random f32.
 [[nodiscard]] Argument F32(int64_t count, double deviation, Random& random);
 /// An optional argument that is not there.

@@ -18,21 +18,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Rounded to float, as every operation of a predictor is.
 double ToFloat(double value) { return static_cast<float>(value); }
 
-// Ordinary numbers, zeros, numbers of very different sizes, or one that is not finite.
-Argument PredictorInput(int64_t k, Random& random) {
-  const uint64_t kind = random() % 8;
-  std::normal_distribution<double> normal;
-  std::uniform_int_distribution<int> exponent(-140, 90);
-  std::vector<double> x(static_cast<size_t>(k));
-  for (double& value : x) {
-    value = kind == 0 ? 0 : normal(random) * (kind == 1 ? std::exp2(exponent(random)) : 1);
-  }
-  if (kind == 2) {
-    x[random() % x.size()] = random() % 2 == 0 ? -kInfinity : std::nan("");
-  }
-  return ValuesArgument(DType::kF32, x);
-}
-
 std::vector<double> RandomInt8(int64_t count, Random& random) {
   std::vector<double> values(static_cast<size_t>(count));
   for (double& value : values) {
@@ -116,6 +101,20 @@ std::vector<int32_t> Chosen(const Argument& scores, const SelectShape& s) {
 }
 
 }  // namespace
+
+Argument PredictorInput(int64_t k, Random& random) {
+  const uint64_t kind = random() % 8;
+  std::normal_distribution<double> normal;
+  std::uniform_int_distribution<int> exponent(-140, 90);
+  std::vector<double> x(static_cast<size_t>(k));
+  for (double& value : x) {
+    value = kind == 0 ? 0 : normal(random) * (kind == 1 ? std::exp2(exponent(random)) : 1);
+  }
+  if (kind == 2) {
+    x[random() % x.size()] = random() % 2 == 0 ? -kInfinity : std::nan("");
+  }
+  return ValuesArgument(DType::kF32, x);
+}
 
 void MakeQuantizedLinear(Problem& problem, Random& random) {
   const QuantizedLinearShape s = MatchQuantizedLinear(problem.spec).value();

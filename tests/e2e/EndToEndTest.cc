@@ -178,6 +178,23 @@ TEST(Exact, GivesTheTokensOfDenseDecoding) {
   }
 }
 
+TEST(Copy, StaysNearDenseDecoding) {
+  const std::string model = kModels + "opt-demo-7m/model.onnx";
+  const Compiled dense(model, "none", BestIsa(), "copy-none", /*threads=*/1);
+  const Compiled copy(model, "predicted", BestIsa(), "copy-predicted", /*threads=*/1);
+  ASSERT_TRUE(dense.session() != nullptr && copy.session() != nullptr);
+  int same = 0;
+  constexpr int kTokens = 100;
+  for (int i = 0; i < kTokens; ++i) {
+    const auto token = static_cast<int32_t>(17 + 31 * i % 1000);
+    const auto a = dense.session()->Decode(token);
+    const auto b = copy.session()->Decode(token);
+    ASSERT_TRUE(a.ok() && b.ok());
+    same += std::max_element(a->begin(), a->end()) - a->begin() == std::max_element(b->begin(), b->end()) - b->begin();
+  }
+  EXPECT_GE(same, kTokens - 5);
+}
+
 TEST(Threads, DoNotChangeALogit) {
   const std::string model = kModels + "opt-demo-7m/model.onnx";
   const Compiled one(model, "exact", BestIsa(), "threads-1", 1);

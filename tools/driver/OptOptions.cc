@@ -109,8 +109,10 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->type_name("DIR")
       ->group(out);
   const std::string what = "What to do";
-  app.add_option("--sparsity", options.sparsity,
-                 "exact: skip neurons that are certainly zero; predicted: compute what predictors choose; none: dense")
+  app.add_option(
+         "--sparsity", options.sparsity,
+         "exact: skip neurons that are certainly zero; predicted: compute what predictors choose, without budgets "
+         "by a 4-bit copy of fc1, which needs no training; none: dense")
       ->default_str("exact")
       ->group(what);
   app.add_option("--mlp-density", options.budgets.mlp_density,

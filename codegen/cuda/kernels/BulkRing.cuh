@@ -8,6 +8,9 @@
 // number i of the ring waits for phase i of `full` before it reads, and for phase i - 1 of `empty` before it copies, of
 // which there is none in round 0. A barrier is waited for by its phase's parity, and no warp can be two rounds ahead of
 // another, so the parity is enough.
+//
+// What else there is of each row can come beside it, with one copy for all rows of a slot: these are neighbours in
+// memory, whose start modulo 128 is the same in the slot.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_BULKRING_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_BULKRING_CUH_
 
@@ -16,18 +19,28 @@
 
 namespace dejavu {
 
+/// What comes beside the rows of slots.
+template <int kSlots, int kBytes>
+struct RingSides {
+  char sides[kSlots][kBytes];
+};
+template <int kSlots>
+struct RingSides<kSlots, 0> {};
+
 /// Slots of kRows rows of at most kRowBytes each, at the start of the block's dynamic shared memory, where copies are
-/// aligned best; kThreads threads read. Each thread has one such object.
-template <int kThreads, int kSlots, int kRows, int kRowBytes>
+/// aligned best; kThreads threads read. Each thread has one such object. kSideBytes come beside each row.
+template <int kThreads, int kSlots, int kRows, int kRowBytes, int kSideBytes = 0>
 class BulkRing {
  public:
-  struct Shared {
+  static constexpr int kSlotSideBytes = kSideBytes == 0 ? 0 : CeilDiv(kRows * kSideBytes + 112, 128) * 128;
+  struct Shared : RingSides<kSlots, kSlotSideBytes> {
     char slots[kSlots][kRows][kRowBytes];
     Barrier full[kSlots];
     Barrier empty[kSlots];
   };
-  static_assert(kThreads % 32 == 0 && 32 % kRows == 0 && kRowBytes % 16 == 0, "copies are of 16 bytes each");
-  static_assert(kRows * kRowBytes < 1 << 20, "a barrier counts no more bytes");
+  static_assert(kThreads % 32 == 0 && 32 % kRows == 0 && kRowBytes % 16 == 0 && kSideBytes % 16 == 0,
+                "copies are of 16 bytes each");
+  static_assert(kRows * (kRowBytes + kSideBytes) < 1 << 20, "a barrier counts no more bytes");
 
   /// By all threads of the block, once, before anything else. False in the warp that copies, which is the last.
   __device__ static bool Start() {
@@ -43,16 +56,16 @@ class BulkRing {
   }
 
   /// By the warp that copies: `bytes` of each of `count` rows, kRows to a slot. `row_at(i)` is the address of row i;
-  /// each lane asks for one row of 32.
+  /// each lane asks for one row of 32. `sides` is what is beside row 0, which is number `number` to who reads it.
   template <typename RowAt>
-  __device__ void Copy(int count, int bytes, RowAt row_at) {
+  __device__ void Copy(int count, int bytes, RowAt row_at, const char* sides = nullptr, int number = 0) {
     for (int first = 0; first < count; first += 32) {
       const char* from = nullptr;
       if (first + Lane() < count) {
         from = row_at(first + Lane());
       }
       for (int row = first; row < min(first + 32, count); row += kRows) {
-        CopySlot(from, row - first, min(kRows, count - row), bytes);
+        CopySlot(from, row - first, min(kRows, count - row), bytes, sides + row * kSideBytes, number + row);
       }
     }
   }
@@ -63,6 +76,14 @@ class BulkRing {
     WaitBarrier(State().full[place_.slot], place_.parity);
     return State().slots[place_.slot];
   }
+  /// What is beside the rows of the slot in work, the first of which is number `number`; null if nothing is.
+  [[nodiscard]] __device__ const char* Sides(int number) const {
+    if constexpr (kSideBytes > 0) {
+      return State().sides[place_.slot] + number * kSideBytes % 128;
+    } else {
+      return nullptr;
+    }
+  }
   __device__ void Release() {
     Arrive(State().empty[place_.slot]);
     place_.Advance();
@@ -71,16 +92,22 @@ class BulkRing {
  private:
   __device__ static Shared& State() { return *static_cast<Shared*>(DynamicShared()); }
 
-  /// The rows that the lanes first..first + rows - 1 have.
-  __device__ void CopySlot(const char* from, int first, int rows, int bytes) {
+  /// The rows that the lanes first..first + rows - 1 have, and what is beside them.
+  __device__ void CopySlot(const char* from, int first, int rows, int bytes, const char* sides, int number) {
     Shared& state = State();
     WaitBarrier(state.empty[place_.slot], place_.parity ^ 1);
     if (Lane() == 0) {
-      ArriveExpecting(state.full[place_.slot], rows * bytes);
+      ArriveExpecting(state.full[place_.slot], rows * (bytes + kSideBytes));
     }
     __syncwarp();
     if (Lane() >= first && Lane() < first + rows) {
       CopyBulk(state.slots[place_.slot][Lane() - first], from, bytes, state.full[place_.slot]);
+    }
+    if constexpr (kSideBytes > 0) {
+      if (Lane() == 0) {
+        CopyBulk(state.sides[place_.slot] + number * kSideBytes % 128, sides, rows * kSideBytes,
+                 state.full[place_.slot]);
+      }
     }
     place_.Advance();
   }

@@ -107,6 +107,12 @@ __device__ inline unsigned DotUnsigned(unsigned a, unsigned b, unsigned sum) {
   return sum;
 }
 
+/// The same with unsigned bytes of a and signed ones of b.
+__device__ inline unsigned DotMixed(unsigned a, unsigned b, unsigned sum) {
+  asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
 /// Starts to copy 16 bytes to shared memory, or zeros where `copies` is false; the address must be one anyway. The
 /// copies that a thread started since its last CommitCopies() make a group.
 __device__ inline void CopyAsync(void* shared, const void* from, bool copies) {

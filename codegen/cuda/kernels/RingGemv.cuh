@@ -34,6 +34,16 @@ __device__ inline T SumLanesOfEach(const T (&values)[kCount]) {
   }
 }
 
+/// Bytes that come beside each row: kSideBytes of a Math that has them. Its MultiplyAdd gets the row's as well.
+template <typename Math, typename = void>
+struct SideBytesOf {
+  static constexpr int kValue = 0;
+};
+template <typename Math>
+struct SideBytesOf<Math, decltype(static_cast<void>(Math::kSideBytes))> {
+  static constexpr int kValue = Math::kSideBytes;
+};
+
 /// y[i] = row(i) . x for all rows of a grid; Math as in Gemv. Of the tiling, `rows` are in a slot, and a thread takes
 /// `unroll` loads of each, `chunk` columns at a time. The block has one warp more than the tiling's threads.
 template <typename Math, int kWidth, GemvTiling kTiling>
@@ -49,7 +59,8 @@ class RingGemv {
   static constexpr int kLoads = kTiling.unroll;
   static constexpr int kChunk = kTiling.chunk;
   static constexpr int kChunks = CeilDiv(kWidth, kChunk);
-  static constexpr int kPartBytes = kTiling.chunk * Math::kElementBytes;  ///< Of a row, in a slot.
+  static constexpr int kPartBytes = kTiling.chunk / Math::kLoad * 16;  ///< Of a row, in a slot.
+  static constexpr int kSideBytes = SideBytesOf<Math>::kValue;
   /// Rows whose sums wait in shared memory until all warps have theirs.
   static constexpr int kRowsOfPass = kThreads < 128 ? kThreads : 128;
   /// Whether every thread always has all of its columns.
@@ -58,6 +69,7 @@ class RingGemv {
   static_assert(kTiling.chunk <= kThreads * kLoads * kLoad, "some columns have no thread");
   static_assert(sizeof(typename Math::Load) == 16 && kWidth % kLoad == 0 && kTiling.chunk % kLoad == 0,
                 "copies are of 16 bytes each");
+  static_assert(kSideBytes == 0 || kChunks == 1, "what is beside a row comes with the whole of it");
 
   /// The rows of a block.
   struct Share {
@@ -73,17 +85,22 @@ class RingGemv {
   __device__ static bool Start() { return Ring::Start(); }
 
   /// By the warp that copies: brings the block's share of `rows` rows to the ring, in the order of Run(). `row_at(i)`
-  /// is the address of row i.
+  /// is the address of row i, and row_at.Side(i) that of what comes beside it.
   template <typename RowAt>
   __device__ void Copy(int rows, RowAt row_at) {
     const Share share = ShareOf(rows);
     for (int pass = 0; pass < share.rows; pass += kRowsOfPass) {
       const int end = min(pass + kRowsOfPass, share.rows);
       for (int chunk = 0; chunk < kChunks; ++chunk) {
-        const int bytes = ColumnsOf(chunk) * Math::kElementBytes;
-        ring_.Copy(end - pass, bytes, [&](int i) {
+        const int bytes = ColumnsOf(chunk) / Math::kLoad * 16;
+        const auto part_at = [&](int i) {
           return static_cast<const char*>(row_at(share.begin + pass + i)) + chunk * kPartBytes;
-        });
+        };
+        if constexpr (kSideBytes > 0) {
+          ring_.Copy(end - pass, bytes, part_at, row_at.Side(share.begin + pass), share.begin + pass);
+        } else {
+          ring_.Copy(end - pass, bytes, part_at);
+        }
       }
     }
   }
@@ -125,8 +142,13 @@ class RingGemv {
         }
       }
     }
-    __device__ void Add(const typename Math::Load& load, int i, Sum* sum) const {
-      *sum = Math::MultiplyAdd(load, vector_[i], *sum);
+    /// `side` is what is beside the row.
+    __device__ void Add(const Load& load, int i, const char* side, Sum* sum) const {
+      if constexpr (kSideBytes > 0) {
+        *sum = Math::MultiplyAdd(load, vector_[i], reinterpret_cast<const signed char*>(side), Column(i), *sum);
+      } else {
+        *sum = Math::MultiplyAdd(load, vector_[i], *sum);
+      }
     }
 
    private:
@@ -163,12 +185,12 @@ class RingGemv {
     __device__ explicit ProductOfPairs(Multiply multiply) : multiply(multiply) {}
     __device__ void Begin(int) {}
     __device__ void End() {}
-    __device__ void Add(const Load& load, int i, SumOfPair* sums) const { multiply(load, i, sums); }
+    __device__ void Add(const Load& load, int i, const char*, SumOfPair* sums) const { multiply(load, i, sums); }
 
     Multiply multiply;
   };
 
-  using Ring = BulkRing<kThreads, kSlots, kRows, kPartBytes>;
+  using Ring = BulkRing<kThreads, kSlots, kRows, kPartBytes, kSideBytes>;
 
   /// All of the block's shared memory.
   struct Shared {
@@ -205,7 +227,7 @@ class RingGemv {
 #pragma unroll 1
       for (int chunk = 0; chunk < kChunks; ++chunk) {
         product.Begin(chunk);
-        MultiplyPart(product, chunk, count, sums[Warp()]);
+        MultiplyPart(product, chunk, share.begin + first, count, sums[Warp()]);
         product.End();
       }
       SyncFirst(kThreads);
@@ -220,22 +242,24 @@ class RingGemv {
     }
   }
 
-  /// Adds the warp's part of each row's sums to `sums`. Where a slot has fewer rows, the other sums are of no use.
+  /// Adds the warp's part of each row's sums to `sums`, of `rows` rows from number `begin` on. Where a slot has fewer
+  /// rows, the other sums are of no use.
   template <typename P>
-  __device__ void MultiplyPart(const P& product, int chunk, int rows, typename P::SumOfRow* sums) {
+  __device__ void MultiplyPart(const P& product, int chunk, int begin, int rows, typename P::SumOfRow* sums) {
     constexpr int kOfRow = P::kSumsOfRow;
     constexpr int kOfSlot = kRows * kOfRow;
 #pragma unroll 1
     for (int first = 0; first < rows; first += kRows) {
       typename P::SumOfRow of_rows[kOfSlot] = {};
       const char(*slot)[kPartBytes] = ring_.Next();
+      const char* sides = ring_.Sides(begin + first);
 #pragma unroll
       for (int row = 0; row < kRows; ++row) {
         const auto* loads = reinterpret_cast<const Load*>(slot[row]) + Thread();
 #pragma unroll
         for (int i = 0; i < kLoads; ++i) {
           if (Has(i, chunk)) {
-            product.Add(loads[i * kThreads], i, of_rows + row * kOfRow);
+            product.Add(loads[i * kThreads], i, sides + row * kSideBytes, of_rows + row * kOfRow);
           }
         }
       }

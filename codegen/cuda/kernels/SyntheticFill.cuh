@@ -20,6 +20,8 @@ struct SyntheticFillArgs {
   int transposed;
   int dtype;   // 0 f32, 1 f16, 2 bf16, 3 i8
   int choice;  // whether seeds are the multiplier, the offset and the number of a choice
+  int copy_bits;
+  int copy_columns;
 };
 
 /// A multiple of the grid's step, from -127 to 127: SyntheticGridValue().
@@ -45,11 +47,40 @@ __device__ inline float ChoiceElement(const SyntheticFillArgs& args, unsigned lo
   return args.pattern[(at * args.seeds[0] + args.seeds[1]) % count < args.seeds[2] ? 0 : 1];
 }
 
+/// The fields of `bits` bits from bit `shift` on of the elements of a copy that share byte `at` of a plane's row.
+__device__ inline unsigned FieldsOfByte(const SyntheticFillArgs& args, long long row, int at, int bits, int shift) {
+  const int first = at / 16 * (128 / bits) + at % 16;
+  unsigned byte = 0;
+  for (int field = 0; field < 8 / bits; ++field) {
+    const int column = first + 16 * field;
+    if (column < args.copy_columns) {
+      const unsigned long long index = static_cast<unsigned long long>(row) * args.copy_columns + column;
+      const int value = column == 0 ? 127 : static_cast<int>(GridValue(args.seeds[0], index));
+      const unsigned q = static_cast<unsigned>(value + 128) >> (8 - args.copy_bits);
+      byte |= (q >> shift & ((1U << bits) - 1)) << bits * field;
+    }
+  }
+  return byte;
+}
+
+/// Byte number `at` of a row of a copy: of one plane of 2 or 4 bits, or of a second one of 1 or 4 bits.
+__device__ inline unsigned CopyByte(const SyntheticFillArgs& args, long long row, int at) {
+  const int bits = args.copy_bits >= 4 ? 4 : 2;
+  const int first_bytes = CeilDiv(args.copy_columns, 128 / bits) * 16;
+  return at < first_bytes ? FieldsOfByte(args, row, at, bits, 0)
+                          : FieldsOfByte(args, row, at - first_bytes, args.copy_bits - bits, bits);
+}
+
 /// Grids are exact in every dtype; patterns of f16 and bf16 hold numbers that are exact there.
 __device__ inline void SyntheticFill(const SyntheticFillArgs& args) {
   const long long count = args.rows * args.columns;
   const GridShare share = ShareOfGrid();
   for (long long at = share.begin; at < count; at += share.step) {
+    if (args.copy_bits > 0) {
+      static_cast<unsigned char*>(args.out)[at] =
+          static_cast<unsigned char>(CopyByte(args, at / args.columns, static_cast<int>(at % args.columns)));
+      continue;
+    }
     const float value = args.choice != 0  ? ChoiceElement(args, at, count)
                         : args.period > 0 ? args.pattern[at % args.period]
                                           : GridElement(args, at / args.columns, at % args.columns);

@@ -67,6 +67,8 @@ TEST_F(SyntheticModelTest, FillsTensorsOfEveryType) {
       {DType::kF16, 5, 8, {.step = 0x1p-8F, .seeds = {4, 5}, .transposed = true}},
       {DType::kBF16, 7, 3, {.step = 2.0F, .seeds = {6}}},
       {DType::kI8, 4, 300, {.step = 1.0F, .seeds = {7, 8, 9, 10}}},
+      {DType::kI8, 3, 160, {.step = 1.0F, .seeds = {11}, .copy_bits = 4, .copy_columns = 300}},
+      {DType::kI8, 5, 32, {.step = 1.0F, .seeds = {12}, .copy_bits = 3, .copy_columns = 40}},
       {DType::kF16, 3, 4, {.pattern = {0.1F, -2.0F, 3.0F, 0}}},
       {DType::kBF16, 11, 1, {.pattern = {0.1F, 0.2F, -0.3F}}},
   };

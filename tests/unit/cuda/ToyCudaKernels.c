@@ -3,35 +3,35 @@
 // is a struct has NAME_struct with its size instead, and gets its address.
 #include "tests/unit/runtime/ToyKernels.c"
 
-#define KERNEL3(name)                                          \
-  const int cuda_##name##_params = 3;                          \
-  void cuda_##name(void* a, void* b, const int64_t* dims) {    \
-    void* const args[] = {a, b};                               \
-    name(args, dims, 0, 1);                                    \
+#define KERNEL3(name)                                       \
+  const int cuda_##name##_params = 3;                       \
+  void cuda_##name(void* a, void* b, const int64_t* dims) { \
+    void* const args[] = {a, b};                            \
+    name(args, dims, 0, 1);                                 \
   }
-#define KERNEL4(name)                                                    \
-  const int cuda_##name##_params = 4;                                    \
-  void cuda_##name(void* a, void* b, void* c, const int64_t* dims) {     \
-    void* const args[] = {a, b, c};                                      \
-    name(args, dims, 0, 1);                                              \
+#define KERNEL4(name)                                                \
+  const int cuda_##name##_params = 4;                                \
+  void cuda_##name(void* a, void* b, void* c, const int64_t* dims) { \
+    void* const args[] = {a, b, c};                                  \
+    name(args, dims, 0, 1);                                          \
   }
-#define KERNEL5(name)                                                                \
-  const int cuda_##name##_params = 5;                                                \
-  void cuda_##name(void* a, void* b, void* c, void* d, const int64_t* dims) {        \
-    void* const args[] = {a, b, c, d};                                               \
-    name(args, dims, 0, 1);                                                          \
+#define KERNEL5(name)                                                         \
+  const int cuda_##name##_params = 5;                                         \
+  void cuda_##name(void* a, void* b, void* c, void* d, const int64_t* dims) { \
+    void* const args[] = {a, b, c, d};                                        \
+    name(args, dims, 0, 1);                                                   \
   }
-#define KERNEL6(name)                                                                \
-  const int cuda_##name##_params = 6;                                                \
+#define KERNEL6(name)                                                                  \
+  const int cuda_##name##_params = 6;                                                  \
   void cuda_##name(void* a, void* b, void* c, void* d, void* e, const int64_t* dims) { \
-    void* const args[] = {a, b, c, d, e};                                            \
-    name(args, dims, 0, 1);                                                          \
+    void* const args[] = {a, b, c, d, e};                                              \
+    name(args, dims, 0, 1);                                                            \
   }
-#define KERNEL7(name)                                                                         \
-  const int cuda_##name##_params = 7;                                                         \
+#define KERNEL7(name)                                                                           \
+  const int cuda_##name##_params = 7;                                                           \
   void cuda_##name(void* a, void* b, void* c, void* d, void* e, void* f, const int64_t* dims) { \
-    void* const args[] = {a, b, c, d, e, f};                                                  \
-    name(args, dims, 0, 1);                                                                   \
+    void* const args[] = {a, b, c, d, e, f};                                                    \
+    name(args, dims, 0, 1);                                                                     \
   }
 
 KERNEL3(toy_last_row)
@@ -81,7 +81,9 @@ struct FillArgs {
   int32_t parts;
   int32_t transposed;
   int32_t dtype;
-  int32_t unused;
+  int32_t choice;
+  int32_t copy_bits;
+  int32_t copy_columns;
 };
 
 static float GridElement(const struct FillArgs* args, int64_t i, int64_t j) {
@@ -94,11 +96,37 @@ static float GridElement(const struct FillArgs* args, int64_t i, int64_t j) {
   return args->step * (j == 0 ? 127 : (int32_t)(((z >> 32) * 255) >> 32) - 127);
 }
 
+// The fields of `bits` bits from bit `shift` on of the elements that share byte `at` of a plane's row.
+static int32_t FieldsOfByte(const struct FillArgs* args, int64_t row, int64_t at, int32_t bits, int32_t shift) {
+  int32_t byte = 0;
+  for (int32_t field = 0; field < 8 / bits; ++field) {
+    const int64_t column = at / 16 * (128 / bits) + 16 * field + at % 16;
+    if (column < args->copy_columns) {
+      struct FillArgs grid = *args;
+      grid.columns = args->copy_columns;
+      const int32_t q = ((int32_t)GridElement(&grid, row, column) + 128) >> (8 - args->copy_bits);
+      byte |= (q >> shift & ((1 << bits) - 1)) << bits * field;
+    }
+  }
+  return byte;
+}
+
+static uint8_t CopyByte(const struct FillArgs* args, int64_t row, int64_t at) {
+  const int32_t bits = args->copy_bits >= 4 ? 4 : 2;
+  const int64_t first = (args->copy_columns + 128 / bits - 1) / (128 / bits) * 16;
+  return (uint8_t)(at < first ? FieldsOfByte(args, row, at, bits, 0)
+                              : FieldsOfByte(args, row, at - first, args->copy_bits - bits, bits));
+}
+
 const int synthetic_fill_struct = sizeof(struct FillArgs);
 void synthetic_fill(const struct FillArgs* args) {
   for (int64_t at = 0; at < args->rows * args->columns; ++at) {
     const int64_t row = at / args->columns;
     const int64_t column = at % args->columns;
+    if (args->copy_bits > 0) {
+      ((uint8_t*)args->out)[at] = CopyByte(args, row, column);
+      continue;
+    }
     const float value = args->period > 0   ? args->pattern[at % args->period]
                         : args->transposed ? GridElement(args, column, row)
                                            : GridElement(args, row, column);

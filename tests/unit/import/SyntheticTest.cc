@@ -5,6 +5,7 @@
 #include <cstring>
 #include <iostream>
 
+#include "ir/base/QuantizedCopy.h"
 #include "ir/import/SyntheticReader.h"
 #include "ir/import/SyntheticWeights.h"
 #include "ir/verify/Verifier.h"
@@ -136,6 +137,35 @@ TEST(SyntheticPredictorsTest, RefuseOtherFiles) {
   ASSERT_TRUE(source.ok());
   EXPECT_FALSE((*source)->Read("layers.0.fc1.weight").ok());
   EXPECT_FALSE((*source)->Read("layers.0.mlp.predictor.norm").ok());
+}
+
+TEST(FillSyntheticTest, CopiesAreNearTheirGrids) {
+  constexpr int64_t kColumns = 200;
+  std::vector<float> grid(size_t{7} * kColumns);
+  FillSynthetic({.step = 1, .seeds = {3}}, DType::kF32, 7, kColumns, 0, 7, reinterpret_cast<std::byte*>(grid.data()));
+  for (const int64_t bits : {2, 3, 4, 8}) {
+    const SyntheticFill fill = {.step = 1, .seeds = {3}, .copy_bits = bits, .copy_columns = kColumns};
+    const int64_t bytes = CopyRowBytes(bits, kColumns);
+    std::vector<std::byte> copy(static_cast<size_t>(7 * bytes));
+    FillSynthetic(fill, DType::kI8, 7, bytes, 0, 7, copy.data());
+    for (int64_t i = 0; i < 7 * kColumns; ++i) {
+      int64_t q = 0;
+      int64_t start = i / kColumns * bytes;
+      for (const int number : {0, 1}) {
+        const CopyPlane plane = CopyPlaneOf(bits, number);
+        if (plane.bits > 0) {
+          const int64_t in_block = i % kColumns % plane.block_columns();
+          const int64_t at = start + i % kColumns / plane.block_columns() * 16 + in_block % 16;
+          const int64_t byte = std::to_integer<int64_t>(copy[static_cast<size_t>(at)]);
+          q += (byte >> (plane.bits * (in_block / 16)) & ((1 << plane.bits) - 1)) << plane.shift;
+          start += plane.bytes(kColumns);
+        }
+      }
+      const double half_step = std::exp2(7 - bits);
+      EXPECT_NEAR(half_step * static_cast<double>(2 * q - CopyCentre(bits)), grid[static_cast<size_t>(i)],
+                  half_step + 0.5);
+    }
+  }
 }
 
 TEST(FillSyntheticTest, NumbersSpreadEvenly) {

@@ -6,6 +6,8 @@
 #include <limits>
 #include <random>
 
+#include "ir/base/QuantizedCopy.h"
+#include "ir/import/CopyTransforms.h"
 #include "ir/import/WeightTransforms.h"
 
 namespace dejavu {
@@ -124,6 +126,93 @@ TEST(WeightTransforms, ATakenNameIsNotTakenForTheWeight) {
   EXPECT_NE(turned, unrelated);
   EXPECT_EQ(turned->transform, "transpose");
   EXPECT_EQ(AddDerivedWeight(module, "w.T", "transpose", {w}), turned) << "asked for again, it is the same";
+}
+
+/// The elements that a copy stands for.
+std::vector<double> Restored(const WeightData& copy, const WeightData& scales, const WeightData& rows, int64_t bits,
+                             int64_t group, int64_t k) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < copy.dims[0]; ++i) {
+    for (int64_t j = 0; j < k; ++j) {
+      int64_t q = 0;
+      int64_t start = i * copy.dims[1];
+      for (const int number : {0, 1}) {
+        const CopyPlane plane = CopyPlaneOf(bits, number);
+        if (plane.bits > 0) {
+          const int64_t in_block = j % plane.block_columns();
+          const auto byte = std::to_integer<int64_t>(copy.data[start + j / plane.block_columns() * 16 + in_block % 16]);
+          q += (byte >> (plane.bits * (in_block / 16)) & ((1 << plane.bits) - 1)) << plane.shift;
+          start += plane.bytes(k);
+        }
+      }
+      const double m = LoadAsDouble(DType::kI8, scales.data, static_cast<size_t>(i * scales.dims[1] + j / group));
+      EXPECT_GE(m, 1);
+      EXPECT_LE(m, static_cast<double>(MostGroupScale(bits)));
+      const double scale = LoadAsDouble(DType::kF32, rows.data, static_cast<size_t>(3 * i));
+      values.push_back(static_cast<double>(2 * q - CopyCentre(bits)) * m * scale);
+    }
+  }
+  return values;
+}
+
+TEST(WeightTransforms, CopiesAreNearAndKnowHowNear) {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  constexpr int64_t kRows = 20;
+  constexpr int64_t kColumns = 200;
+  std::vector<float> w(kRows * kColumns);
+  std::vector<float> norm(kColumns);
+  std::vector<float> bias(kRows);
+  for (float& value : w) {
+    value = normal(random);
+  }
+  for (float& value : bias) {
+    value = normal(random);
+  }
+  for (float& value : norm) {
+    value = normal(random);
+  }
+  const WeightData matrix = FloatData({kRows, kColumns}, w);
+  const WeightData vector = FloatData({kColumns}, norm);
+  for (const int64_t bits : {2, 3, 4, 8}) {
+    for (const int64_t group : {32, 64, 128}) {
+      const auto compute = [&](CopyPart part, const std::vector<WeightData>& sources) {
+        return Compute(CopyTransformName(part, bits, group), sources);
+      };
+      const WeightData copy = compute(CopyPart::kCopy, {matrix});
+      const WeightData scales = compute(CopyPart::kScales, {matrix});
+      const WeightData rows = compute(CopyPart::kRows, {matrix, FloatData({kRows}, bias), vector, vector});
+      const std::vector<double> restored = Restored(copy, scales, rows, bits, group, kColumns);
+      double all = 0;
+      for (size_t i = 0; i < kRows; ++i) {
+        double weighted = 0;
+        for (size_t j = 0; j < kColumns; ++j) {
+          const double rest = w[i * kColumns + j] - restored[i * kColumns + j];
+          all += rest * rest;
+          weighted += rest * rest * 2 * norm[j] * norm[j];
+        }
+        EXPECT_EQ(FloatAt(rows, 3 * i + 1), bias[i]);
+        EXPECT_NEAR(FloatAt(rows, 3 * i + 2), std::sqrt(weighted), 1e-5 * std::sqrt(weighted));
+      }
+      // Uniform quantisers of normal numbers at their best lose 0.1188, 0.0374 and 0.0115 of the squares with 2, 3 and
+      // 4 bits (Max, Quantizing for Minimum Distortion, 1960); a scale for each group does no worse.
+      const double lost = bits == 2 ? 0.119 : bits == 3 ? 0.0375 : bits == 4 ? 0.0116 : 0.0004;
+      EXPECT_LT(all / (kRows * kColumns), lost * 1.1) << bits << " bits, groups of " << group;
+    }
+  }
+}
+
+TEST(WeightTransforms, CopiesOfOddRowsAlwaysListThemOrAreZero) {
+  std::vector<float> w(3 * 40, 0.0F);
+  w[5] = std::numeric_limits<float>::infinity();
+  w[80] = std::numeric_limits<float>::denorm_min();
+  const WeightData rows = Compute(
+      "int4_rows_g32", {FloatData({3, 40}, w), FloatData({3}, {1, 2, 3}), FloatData({40}, std::vector<float>(40, 1)),
+                        FloatData({40}, std::vector<float>(40, 0))});
+  EXPECT_TRUE(std::isnan(FloatAt(rows, 0)));
+  EXPECT_EQ(FloatAt(rows, 3), 0);
+  EXPECT_EQ(FloatAt(rows, 4), 2);
+  EXPECT_EQ(FloatAt(rows, 6), 0);
 }
 
 }  // namespace
