@@ -77,16 +77,9 @@ int StratumIndex(std::string_view name) {
   return -1;
 }
 
-<<<<<<< HEAD
-/// The steps of `predicted` with its first pass's options. Of a batch each sequence is to choose by itself.
+/// The steps of `predicted` with predictors that keep to budgets. Of a batch each sequence is to choose by itself.
 std::string PredictedPipeline(const Budgets& budgets, bool batch) {
-  std::string text(kPredicted[0].first);
-  text.pop_back();
-=======
-/// The steps of `predicted` with predictors that keep to budgets.
-std::string PredictedPipeline(const Budgets& budgets) {
   std::string text = "insert-predictors{kind=low-rank";
->>>>>>> copy
   const auto add = [&](std::string_view option, const std::optional<double>& density) {
     if (density) {
       std::array<char, 32> digits = {};

@@ -78,27 +78,6 @@ void MultiplyRow(std::span<const double> x, const Tensor& q8, const Tensor& scal
   const int64_t k = q8.dims[1];
   const std::optional<Rounded> rounded =
       RoundToIntegers(x, std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / (128 * k)));
-  @ @REST @ @Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args) {
-    const int64_t n = args.copy->dims[0];
-    const int64_t k = x.dims[1];
-    Tensor flags;
-    flags.dtype = DType::kU8;
-    flags.dims = {n};
-    flags.ints.assign(static_cast<size_t>(n), 1);
-    const std::optional<Rounded> rounded = RoundToIntegers(x, CopyLevels(args.bits, k));
-    for (int64_t i = 0; rounded && i < n; ++i) {
-      int64_t dot = 0;
-      for (int64_t j = 0; j < k; ++j) {
-        const int64_t scale = args.group_scales->ints[i * args.group_scales->dims[1] + j / args.group];
-        dot += scale * (2 * CopyElement(args, k, i, j) - CopyCentre(args.bits)) * rounded->n[j];
-      }
-      const auto of_row = [&](int64_t column) { return static_cast<float>(args.rows->floats[3 * i + column]); };
-      const float sum = Multiply(Multiply(Multiply(of_row(0), rounded->step), static_cast<float>(dot)), rounded->up);
-      flags.ints[i] = Add(sum, Add(of_row(1), Multiply(args.margin, of_row(2)))) <= 0 ? 0 : 1;
-    }
-    return flags;
-  }
-
   if (!rounded) {
     std::fill(y.begin(), y.end(), std::nan(""));
     return;
@@ -142,6 +121,27 @@ std::span<const double> Row(const Tensor& x, int64_t t) {
 }
 
 }  // namespace
+
+Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args) {
+  const int64_t n = args.copy->dims[0];
+  const int64_t k = x.dims[1];
+  Tensor flags;
+  flags.dtype = DType::kU8;
+  flags.dims = {n};
+  flags.ints.assign(static_cast<size_t>(n), 1);
+  const std::optional<Rounded> rounded = RoundToIntegers(x.floats, CopyLevels(args.bits, k));
+  for (int64_t i = 0; rounded && i < n; ++i) {
+    int64_t dot = 0;
+    for (int64_t j = 0; j < k; ++j) {
+      const int64_t scale = args.group_scales->ints[i * args.group_scales->dims[1] + j / args.group];
+      dot += scale * (2 * CopyElement(args, k, i, j) - CopyCentre(args.bits)) * rounded->n[j];
+    }
+    const auto of_row = [&](int64_t column) { return static_cast<float>(args.rows->floats[3 * i + column]); };
+    const float sum = Multiply(Multiply(Multiply(of_row(0), rounded->step), static_cast<float>(dot)), rounded->up);
+    flags.ints[i] = Add(sum, Add(of_row(1), Multiply(args.margin, of_row(2)))) <= 0 ? 0 : 1;
+  }
+  return flags;
+}
 
 Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias) {
   const auto n = static_cast<size_t>(q8.dims[0]);

@@ -14,9 +14,6 @@ namespace dejavu {
 /// x (T, K), q8 (N, K), scales (N); bias (N) may be null.
 [[nodiscard]] Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias);
 
-<<<<<<< HEAD
-/// The numbers that any row of the scores (T, N) chooses: those that are positive or NaN, or of the `k` largest.
-=======
 /// What sparse.quantized_active reads besides x: copy (N, C), group_scales (N, G), rows (N, 3).
 struct CopyArgs {
   const Tensor* copy = nullptr;
@@ -29,8 +26,7 @@ struct CopyArgs {
 /// One flag a neuron.
 [[nodiscard]] Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args);
 
-/// The numbers of the scores (1, N) that are positive or NaN, or of the `k` largest.
->>>>>>> copy
+/// The numbers that any row of the scores (T, N) chooses: those that are positive or NaN, or of the `k` largest.
 [[nodiscard]] Tensor Select(const Tensor& scores, std::optional<int64_t> k);
 
 /// q, k and v of x (T, K) and w (3K, K); q is NaN for heads of `all` that `heads` does not list.

@@ -58,7 +58,7 @@ std::vector<Launch> Front() {
 }
 
 PlanFunction DecodeFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), At(kChoice), Front()};
+  PlanFunction function = {1, At(kTokens), At(kLogits), At(kChoice), Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Call("test", {At(kMixed), Of(kFc1), Of(kFc1Bias), At(kFlags)}, 500));
   launches.back().predictor = true;
@@ -80,7 +80,7 @@ PlanFunction DecodeFunction() {
 }
 
 PlanFunction PrefillFunction() {
-  PlanFunction function = {At(kTokens), At(kLogits), {}, Front()};
+  PlanFunction function = {1, At(kTokens), At(kLogits), {}, Front()};
   std::vector<Launch>& launches = function.launches;
   launches.push_back(Gemm({At(kMixed), Of(kFc1), Of(kFc1Bias), {}, At(kH)},
                           {.n = kNeurons, .k = kHidden, .relu = true, .bias = true}));
