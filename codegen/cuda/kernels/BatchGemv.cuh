@@ -92,6 +92,13 @@ class BatchGemv {
     return static_cast<char*>(DynamicShared()) + (column / Math::kSegment * kVectors + vector) * Math::kSegmentBytes;
   }
 
+  /// A row's sum for each vector.
+  struct SumsOfRow {
+    int group;
+    int row;
+    __device__ auto operator()(int vector) const { return SumOf(group, row, vector); }
+  };
+
   /// Starts to load the first rows; needs no vectors yet. `rows` is a Rows of FloatGemv.cuh.
   template <typename Rows, typename Columns>
   __device__ void Start(const Rows& rows, const Columns& columns) {
@@ -125,7 +132,7 @@ class BatchGemv {
         for (int i = Thread(); i < groups_ * kRows; i += kThreads) {
           const int number = (pass_ + i / kRows * Blocks()) * kRows + i % kRows;
           if (number < count_) {
-            finish(number, [&](int vector) { return SumOf(i / kRows, i % kRows, vector); });
+            finish(number, SumsOfRow{i / kRows, i % kRows});
           }
         }
       } else {

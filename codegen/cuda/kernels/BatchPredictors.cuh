@@ -151,7 +151,7 @@ __device__ inline void BatchTest(const void* x, const void* q8, const void* rows
     }
   }
   const auto stage = [&](int begin, int width) { quantizer.Stage(begin, width); };
-  const auto finish = [&](int row, const auto& sum_of) {
+  const auto finish = [&](int row, const typename Gemv::SumsOfRow& sum_of) {
     const float4 of_row = LoadQuad(rows, 4LL * row);
     bool maybe = false;
 #pragma unroll 1

@@ -203,7 +203,8 @@ __device__ inline void QuantizedTestByRing(const void* x, const void* copy, cons
   const auto finish = [&](int row, int dot, const CopyRow& early) {
     flags[row] = rounding.IsListed(early.values, kShape.margin, dot) ? 1 : 0;
   };
-  ring.Run(kShape.n, read, prepare, finish);
+  typename Ring::template Product<decltype(read)> product(read);
+  ring.Run(kShape.n, product, prepare, finish);
 }
 
 /// Any copy by plain loads: a warp has a row at a time. x is in shared memory as the planes want it, and the sum of

@@ -49,6 +49,7 @@ struct SideBytesOf<Math, decltype(static_cast<void>(Math::kSideBytes))> {
 template <typename Math, int kWidth, GemvTiling kTiling>
 class RingGemv {
  public:
+  using Load = typename Math::Load;
   using Operand = typename Math::Operand;
   using Sum = typename Math::Sum;
   static constexpr int kThreads = kTiling.threads;
@@ -174,8 +175,6 @@ class RingGemv {
   }
 
  private:
-  using Load = typename Math::Load;
-
   /// What RunPairs() does.
   template <typename SumOfPair, typename Multiply>
   struct ProductOfPairs {
