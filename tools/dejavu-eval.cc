@@ -3,9 +3,11 @@
 
 #include "ir/base/FileUtil.h"
 #include "ir/base/Status.h"
+#include "runtime/cpu/CpuFeatures.h"
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/EvalOutput.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/Report.h"
 
 namespace dejavu {
 namespace {
@@ -19,6 +21,7 @@ struct EvalFlags {
   bool icl = false;
   int64_t icl_sequences = 32;
   uint64_t seed = 1;
+  std::string report;
   DeviceFlags device;
   bool json = false;
 };
@@ -27,6 +30,7 @@ constexpr char kExamples[] = R"(Examples:
   dejavu-eval opt.dejavu --text=eval.txt
   dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --text=eval.txt --max-tokens=20480
   dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --icl
+  dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --text=eval.txt --icl --report=out.html
   dejavu-eval opt.dejavu --text=eval.txt --json
 
 The text is a file of documents, separated by lines that hold only U+001E. The ids of all documents, each after </s>, are
@@ -58,6 +62,7 @@ void AddFlags(CLI::App& app, EvalFlags& flags) {
   app.add_option("--seed", flags.seed, "Of the tasks of --icl")->type_name("N")->capture_default_str();
   app.add_option("--tokenizer", flags.tokenizer, "Folder of vocab.json and merges.txt, instead of the artifact's own")
       ->type_name("DIR");
+  app.add_option("--report", flags.report, "Also write an HTML page with plots by layer")->type_name("OUT.html");
   AddDeviceFlags(app, flags.device);
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
@@ -77,6 +82,9 @@ absl::Status Run(const EvalFlags& flags) {
   if (flags.text.empty() && !flags.icl) {
     return UsageError("--text is required, or --icl, which needs none");
   }
+  if (!flags.report.empty()) {
+    RETURN_IF_ERROR(CheckCanCreate(flags.report));
+  }
   std::string text;
   if (!flags.text.empty()) {
     ASSIGN_OR_RETURN(text, ReadTextFile(flags.text));
@@ -94,6 +102,16 @@ absl::Status Run(const EvalFlags& flags) {
   }
   if (flags.icl) {
     ASSIGN_OR_RETURN(result.icl, ProbeIcl(model, reference, result.icl_options));
+  }
+  if (!flags.report.empty()) {
+    const int threads = flags.device.threads > 0 ? flags.device.threads : AvailableCores();
+    const ReportNames names = {.artifact = flags.artifact,
+                               .sparsity = model->artifact().manifest().sparsity,
+                               .against = flags.against,
+                               .text = flags.text,
+                               .model = model->info().name,
+                               .device = model->device().DeviceName(threads)};
+    RETURN_IF_ERROR(WriteFileAtomically(flags.report, RenderReport(result, names)));
   }
   if (flags.json) {
     std::cout << EvalJson(result).dump() << "\n";

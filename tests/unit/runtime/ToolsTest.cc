@@ -241,6 +241,19 @@ TEST_F(ToolsTest, EvalRefusesShortTexts) {
   ExpectError(RunOnToy("dejavu-eval", "--text=/no/such"), 1, "/no/such");
 }
 
+TEST_F(ToolsTest, EvalWritesAReport) {
+  const std::string flags = "--text=" + WriteText(std::string(100, 'a')) + " --report=";
+  const std::string path = folder_.path() + "/report.html";
+  const ToolOutput output = RunOnToy("dejavu-eval", flags + path);
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_THAT(ReadTextFile(path).value(), AllOf(StartsWith("<!DOCTYPE html>"), EndsWith("</html>\n")));
+  ExpectError(RunOnToy("dejavu-eval", flags + "/no/such/report.html"), 1, "/no/such/report.html");
+  ExpectError(RunOnToy("dejavu-eval", flags + folder_.path()), 1, folder_.path());
+  if (std::filesystem::exists("/dev/full")) {
+    ExpectError(RunOnToy("dejavu-eval", flags + "/dev/full"), 1, "/dev/full");
+  }
+}
+
 TEST_F(ToolsTest, EvalPrintsATable) {
   const ToolOutput output = RunOnToy("dejavu-eval", "--text=" + WriteText(std::string(100, 'a')));
   EXPECT_EQ(output.code, 0) << output.err;
