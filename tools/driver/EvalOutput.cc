@@ -36,12 +36,14 @@ void AddText(const Evaluation& text, Json& json) {
                        {"ppl_ratio", against.ppl_ratio},
                        {"ppl_ratio_interval", EndsJson(against.ppl_ratio_interval)},
                        {"kl_mean", against.kl_mean},
+                       {"kl_mean_interval", EndsJson(against.kl_interval)},
                        {"kl_p99", against.kl_p99},
                        {"top1_agreement", against.top1_agreement},
                        {"mlp_activity", against.mlp_activity},
                        {"mlp_recall", against.mlp_recall},
                        {"mlp_recall_mass", against.mlp_recall_mass},
-                       {"mlp_precision", against.mlp_precision}};
+                       {"mlp_precision", against.mlp_precision},
+                       {"bytes_per_token", against.bytes_per_token}};
   }
 }
 

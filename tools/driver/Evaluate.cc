@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "ir/base/Status.h"
@@ -44,6 +45,10 @@ class Scorer {
   void EndWindow(int64_t tokens) {
     differences_.push_back(window_difference_ / static_cast<double>(tokens));
     window_difference_ = 0;
+    if (compares_) {
+      const double sum = std::accumulate(divergences_.end() - tokens, divergences_.end(), 0.0);
+      divergence_means_.push_back(sum / static_cast<double>(tokens));
+    }
   }
 
   [[nodiscard]] double MeanNll() const { return nll_ / static_cast<double>(tokens_); }
@@ -66,6 +71,7 @@ class Scorer {
                       .ppl_ratio = std::exp((nll_ - reference_nll_) / count),
                       .ppl_ratio_interval = ratio,
                       .kl_mean = sum / count,
+                      .kl_interval = MeanInterval(divergence_means_),
                       .kl_p99 = Percentile(divergences_, 0.99),
                       .top1_agreement = static_cast<double>(agreements_) / count};
   }
@@ -79,6 +85,7 @@ class Scorer {
   std::vector<double> differences_;  // their means by window
   int64_t agreements_ = 0;
   std::vector<double> divergences_;
+  std::vector<double> divergence_means_;  // by window
 };
 
 /// Watches the neurons of the model and of the reference, if there is one.
@@ -200,7 +207,7 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   omp_set_num_threads(session->threads());
   ASSIGN_OR_RETURN(ActivityCounter activity, ActivityCounter::Create(*session, other.get()));
   Scorer scorer(reference != nullptr);
-  ProgressBar bar("evaluating");
+  ProgressBar bar(options.label);
   for (int64_t window = 0; window < windows; ++window) {
     session->Reset();
     if (other != nullptr) {
@@ -236,6 +243,9 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   result.predictor_bytes_per_token = statistics.PredictorBytesPerToken();
   result.costs = CostsByLayer(model->plan(), model->info(), statistics);
   result.against = scorer.Compared();
+  if (result.against.has_value()) {
+    result.against->bytes_per_token = other->statistics().BytesPerToken();
+  }
   activity.Report(result);
   return result;
 }

@@ -28,7 +28,8 @@ struct Comparison {
   double ppl_ratio = 0;
   std::optional<Interval> ppl_ratio_interval;
   double kl_mean = 0;
-  double kl_p99 = 0;          ///< 99 % of the tokens have at most this.
+  std::optional<Interval> kl_interval = std::nullopt;  ///< Of the mean, from the windows' means.
+  double kl_p99 = 0;                                   ///< 99 % of the tokens have at most this.
   double top1_agreement = 0;  ///< Share of the tokens for which both have the same likeliest one.
   /// By layer, over all tokens, each model on its own stream of activations: the share of the neurons above 0 in the
   /// reference; the share of these that the model computed, counted and weighted by their values; and their share of
@@ -37,6 +38,7 @@ struct Comparison {
   std::vector<double> mlp_recall = {};
   std::vector<double> mlp_recall_mass = {};
   std::vector<double> mlp_precision = {};
+  double bytes_per_token = 0;
 };
 
 struct Evaluation {
@@ -56,6 +58,7 @@ struct Evaluation {
 struct EvaluateOptions {
   int64_t max_tokens = 0;  ///< Scores the first max_tokens / positions windows; 0 scores all.
   int threads = 0;
+  std::string label = "evaluating";  ///< Of the progress bar.
 };
 
 /// The ids of a text whose documents are separated by lines that hold only U+001E: each document's tokens after `</s>`.

@@ -99,6 +99,19 @@ IclScore Score(int64_t shots, const Answers& model, const Answers* reference) {
 
 }  // namespace
 
+WorstDrop FindWorstDrop(const std::vector<IclResult>& results) {
+  WorstDrop worst;
+  for (const IclResult& result : results) {
+    for (const auto& [measure, shares] :
+         {std::pair("accuracy", &result.all.accuracy), std::pair("choice", &result.all.choice)}) {
+      if (worst.task.empty() || shares->drop->high > worst.drop.high) {
+        worst = {result.task, measure, *shares->drop};
+      }
+    }
+  }
+  return worst;
+}
+
 absl::StatusOr<std::vector<IclResult>> ProbeIcl(const std::shared_ptr<const Model>& model,
                                                 const std::shared_ptr<const Model>& reference,
                                                 const IclOptions& options) {

@@ -42,6 +42,16 @@ struct IclOptions {
   int threads = 0;
 };
 
+/// The drop whose interval reaches furthest up, of all tasks and both ways to count.
+struct WorstDrop {
+  std::string task;
+  std::string measure;  ///< "accuracy" or "choice".
+  Interval drop;
+};
+
+/// `results` must have been compared with a reference.
+[[nodiscard]] WorstDrop FindWorstDrop(const std::vector<IclResult>& results);
+
 /// Decodes every sequence token by token and counts its right answers. `reference` may
 /// be null; if not, it takes the same sequences. Cancelled by an interrupt, if an InterruptGuard lives.
 [[nodiscard]] absl::StatusOr<std::vector<IclResult>> ProbeIcl(const std::shared_ptr<const Model>& model,
