@@ -57,9 +57,14 @@ Role RoleOf(const Plan& plan, const ModelInfo& model, const Launch& launch) {
   return role.layer < model.layers ? role : Role();
 }
 
-bool HasWeight(const Plan& plan, const Launch& launch, std::string_view name) {
+/// Whether a launch reads the matrix `name`, or one that was derived from it.
+bool HasMatrix(const Plan& plan, const Launch& launch, const std::string& name) {
   return std::any_of(launch.args.begin(), launch.args.end(), [&](const BufferRef& arg) {
-    return arg.kind == BufferRef::Kind::kWeight && plan.weights[static_cast<size_t>(arg.value)] == name;
+    if (arg.kind != BufferRef::Kind::kWeight) {
+      return false;
+    }
+    const std::string& weight = plan.weights[static_cast<size_t>(arg.value)];
+    return weight == name || weight.starts_with(name + ".");
   });
 }
 
@@ -94,7 +99,7 @@ std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& mo
     NeuronValues& value = values[static_cast<size_t>(role.layer)];
     if (launch.per_positive.has_value()) {
       value = {i, static_cast<size_t>(launch.per_positive->h), static_cast<size_t>(launch.per_positive->active), true};
-    } else if (launch.kernel == "linear" && HasWeight(plan, launch, absl::StrCat("layers.", role.layer, ".mlp.fc2"))) {
+    } else if (launch.kernel == "linear" && HasMatrix(plan, launch, absl::StrCat("layers.", role.layer, ".mlp.fc2"))) {
       value = {i, 0, 0, true};
     }
   }
