@@ -257,7 +257,8 @@ TEST_F(ToolsTest, EvalWritesAReport) {
 TEST_F(ToolsTest, EvalPrintsATable) {
   const ToolOutput output = RunOnToy("dejavu-eval", "--text=" + WriteText(std::string(100, 'a')));
   EXPECT_EQ(output.code, 0) << output.err;
-  EXPECT_THAT(output.out, AllOf(HasSubstr("perplexity"), HasSubstr("96 (3 windows)"), HasSubstr("layer  heads, %  MLP, %  above 0, %")));
+  EXPECT_THAT(output.out, AllOf(HasSubstr("perplexity"), HasSubstr("96 (3 windows)"),
+                                HasSubstr("layer  heads, %  MLP, %  above 0, %")));
   EXPECT_EQ(output.err, "") << "no progress bar where stderr is a file";
 }
 
