@@ -13,12 +13,12 @@ namespace dejavu {
 
 absl::Span<const PassInfo* const> AllPasses() {
   static constexpr std::array kPasses = std::to_array<const PassInfo*>(
-      {&kFoldShapesPass,        &kLiftViewsPass,      &kLiftLayerNormPass,     &kLiftLinearPass,
-       &kFoldViewsPass,         &kLiftEmbeddingsPass, &kLiftAttentionPass,     &kLiftMlpPass,
-       &kLiftResidualPass,      &kFinishLiftPass,     &kNameWeightsPass,       &kSplitPhasesPass,
-       &kInsertPredictorsPass,  &kSparsifyMlpPass,    &kSparsifyAttentionPass, &kBatchDecodePass,
-       &kPackWeightsPass,       &kLowerToSchedPass,   &kFuseResidualPass,      &kFuseLayerNormPass,
-       &kOverlapPredictorsPass, &kPlanBuffersPass});
+      {&kFoldShapesPass,       &kLiftViewsPass,         &kLiftLayerNormPass, &kLiftLinearPass,
+       &kFoldViewsPass,        &kLiftEmbeddingsPass,    &kLiftAttentionPass, &kLiftMlpPass,
+       &kLiftResidualPass,     &kFinishLiftPass,        &kNameWeightsPass,   &kSplitPhasesPass,
+       &kInsertPredictorsPass, &kDropPredictorsPass,    &kSparsifyMlpPass,   &kSparsifyAttentionPass,
+       &kBatchDecodePass,      &kPackWeightsPass,       &kLowerToSchedPass,  &kFuseResidualPass,
+       &kFuseLayerNormPass,    &kOverlapPredictorsPass, &kPlanBuffersPass});
   return kPasses;
 }
 

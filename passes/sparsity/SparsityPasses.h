@@ -6,6 +6,7 @@
 
 namespace dejavu {
 
+extern const PassInfo kDropPredictorsPass;
 extern const PassInfo kInsertPredictorsPass;
 extern const PassInfo kSparsifyAttentionPass;
 extern const PassInfo kSparsifyMlpPass;

@@ -22,6 +22,8 @@ class CpuSession final : public DeviceSession {
   [[nodiscard]] absl::StatusOr<std::span<const float>> Logits() override { return logits_; }
   [[nodiscard]] absl::StatusOr<int32_t> Choice() override;
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
+  void Watch(std::vector<WatchedOperand> operands) override { decode_->Watch(operands); }
+  [[nodiscard]] std::span<const std::byte> Watched(size_t number) const override { return decode_->Watched(number); }
   [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return decode_->records(); }
 
  private:

@@ -93,6 +93,14 @@ absl::Status Executor::AllocateScratch(int64_t max_tokens, int threads) {
   return absl::OkStatus();
 }
 
+void Executor::Watch(const std::vector<WatchedOperand>& operands) {
+  watched_.clear();
+  for (const WatchedOperand& operand : operands) {
+    const void* from = launches_[operand.launch].args[operand.arg];
+    watched_.push_back({operand.launch, static_cast<const std::byte*>(from), std::vector<std::byte>(operand.bytes)});
+  }
+}
+
 void Executor::Run(ThreadTeam& team, int64_t tokens, int64_t past, bool observe) {
   dims_ = {tokens, past};
   observe_ = observe;
@@ -114,6 +122,7 @@ void Executor::Run(int thread, int threads, SpinBarrier& barrier) {
     if (observes) {
       // Before the barrier: afterwards the next launch may reuse the buffers.
       Observe(launches_[i], records_[i]);
+      KeepOperands(i);
     }
     barrier.Wait(threads);
     if (observes) {
@@ -139,6 +148,14 @@ void Executor::RunLaunch(const BoundLaunch& bound, int thread, int threads) {
   call.tokens = spec.tokens != 0 ? spec.tokens : dims_[0];
   float* scratch = reinterpret_cast<float*>(scratch_.data()) + static_cast<size_t>(thread) * scratch_floats_;
   RunGemm(spec, call, thread, threads, {scratch, scratch_floats_});
+}
+
+void Executor::KeepOperands(size_t launch) {
+  for (Watching& watching : watched_) {
+    if (watching.launch == launch) {
+      std::copy_n(watching.from, watching.copy.size(), watching.copy.begin());
+    }
+  }
 }
 
 // Lists are operands, or the result of a kernel that thread 0 runs alone, so they are complete when it comes here.

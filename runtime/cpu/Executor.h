@@ -45,6 +45,10 @@ class Executor : private TeamWork {
                                                                                    int64_t sequence, int threads,
                                                                                    const CpuBuffers& buffers);
 
+  /// As DeviceSession has them; an observed Run() keeps the operands.
+  void Watch(const std::vector<WatchedOperand>& operands);
+  [[nodiscard]] std::span<const std::byte> Watched(size_t number) const { return watched_[number].copy; }
+
   /// The tokens' ids are in tokens(); afterwards the last token's logits are in logits(). `observe` fills records().
   void Run(ThreadTeam& team, int64_t tokens, int64_t past, bool observe);
   /// The same for a function of several sequences, with the past of each.
@@ -64,16 +68,24 @@ class Executor : private TeamWork {
     std::vector<void*> args;
   };
 
+  struct Watching {
+    size_t launch = 0;
+    const std::byte* from = nullptr;
+    std::vector<std::byte> copy;
+  };
+
   explicit Executor(const PlanFunction& function) : function_(function) {}
   absl::Status Bind(const CpuModel& model, const CpuBuffers& buffers, const std::vector<int64_t>& cache_offsets);
   absl::Status AllocateScratch(int64_t max_tokens, int threads);
   void Run(int thread, int threads, SpinBarrier& barrier) override;
   void RunLaunch(const BoundLaunch& bound, int thread, int threads);
   void Observe(const BoundLaunch& bound, LaunchRecord& record) const;
+  void KeepOperands(size_t launch);
 
   const PlanFunction& function_;
   std::vector<BoundLaunch> launches_;
   std::vector<LaunchRecord> records_;
+  std::vector<Watching> watched_;
   HostBuffer scratch_;
   size_t scratch_floats_ = 0;  // of one thread
   int32_t* tokens_ = nullptr;

@@ -177,7 +177,7 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
   if (observe && observed_ == nullptr) {
-    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, stream_.get()));
+    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, watched_, stream_.get()));
   }
   running_ = true;
   RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.get()));
@@ -186,6 +186,13 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
     RETURN_IF_ERROR(observed_->Read(records_));
   }
   return absl::OkStatus();
+}
+
+void CudaSession::Watch(std::vector<WatchedOperand> operands) {
+  // An observed call has ended when it returns, so nothing runs the graph.
+  const CudaDevice::Scope scope(device_);
+  observed_.reset();
+  watched_ = std::move(operands);
 }
 
 absl::StatusOr<std::span<const float>> CudaSession::Logits() {

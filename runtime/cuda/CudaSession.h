@@ -33,6 +33,8 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
                                             const OnChoice& on_choice) override;
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
+  void Watch(std::vector<WatchedOperand> operands) override;
+  [[nodiscard]] std::span<const std::byte> Watched(size_t number) const override { return observed_->Watched(number); }
   [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return records_; }
 
  private:
@@ -71,6 +73,7 @@ class CudaSession final : public DeviceSession {
   BufferRef last_logits_;             // that the last call left
   // Made when first asked for.
   std::unique_ptr<ObservedGraph> observed_;
+  std::vector<WatchedOperand> watched_;  // by observed_
   std::unique_ptr<GreedyLoop> greedy_;
   std::unique_ptr<TracedGraph> traced_;
   std::vector<LaunchRecord> records_;

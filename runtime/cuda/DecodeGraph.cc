@@ -91,14 +91,19 @@ class ObservedGraph::Chain {
 
 absl::StatusOr<std::unique_ptr<ObservedGraph>> ObservedGraph::Create(const CudaDevice& device, const Input& input,
                                                                      const std::vector<BoundLaunch>& launches,
+                                                                     const std::vector<WatchedOperand>& watched,
                                                                      StreamHandle stream, int64_t sequences) {
   std::unique_ptr<ObservedGraph> graph(new ObservedGraph(device, sequences));
-  RETURN_IF_ERROR(graph->Build(input, launches, stream));
+  RETURN_IF_ERROR(graph->Build(input, launches, watched, stream));
   return graph;
 }
 
-absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLaunch>& launches, StreamHandle stream) {
+absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLaunch>& launches,
+                                  const std::vector<WatchedOperand>& watched, StreamHandle stream) {
   size_t bytes = 0;
+  for (const WatchedOperand& operand : watched) {
+    bytes += operand.bytes;
+  }
   for (const BoundLaunch& bound : launches) {
     bytes += bound.launch->per_active.has_value() ? kCountBytes : 0;
     bytes += bound.launch->per_positive.has_value() ? kCountBytes + ValueBytes(*bound.launch, sequences_) : 0;
@@ -107,6 +112,7 @@ absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLau
   auto* to = static_cast<std::byte*>(counts_.get());
   ASSIGN_OR_RETURN(GraphBuilder builder, GraphBuilder::Create(device_));
   Chain chain(builder, device_, events_);
+  watched_.resize(watched.size());
   RETURN_IF_ERROR(chain.Append(builder.AddCopyToDevice(input.from, input.to, input.bytes)));
   for (const BoundLaunch& bound : launches) {
     const Launch& launch = *bound.launch;
@@ -124,6 +130,13 @@ absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLau
       ASSIGN_OR_RETURN(place.h, chain.Fetch(param(launch.per_positive->h), ValueBytes(launch, sequences_), to));
     }
     places_.push_back(place);
+    for (size_t i = 0; i < watched.size(); ++i) {
+      if (&bound == &launches[watched[i].launch]) {
+        ASSIGN_OR_RETURN(const std::byte* copy,
+                         chain.Fetch(param(static_cast<int64_t>(watched[i].arg)), watched[i].bytes, to));
+        watched_[i] = {copy, watched[i].bytes};
+      }
+    }
   }
   ASSIGN_OR_RETURN(exec_, builder.Finish(stream));
   return absl::OkStatus();

@@ -3,6 +3,7 @@
 #define DEJAVU_RUNTIME_CUDA_DECODEGRAPH_H_
 
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -28,18 +29,18 @@ struct Input {
                                                         const std::vector<LaunchEdge>& edges, StreamHandle stream);
 
 /// The same work, one launch after the other, with an event on both sides of each and copies of what LaunchRecord
-/// counts, taken before the next launch may reuse the buffers.
+/// counts and of the operands watched, taken before the next launch may reuse the buffers.
 class ObservedGraph {
  public:
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<ObservedGraph>> Create(const CudaDevice& device,
-                                                                             const Input& input,
-                                                                             const std::vector<BoundLaunch>& launches,
-                                                                             StreamHandle stream,
-                                                                             int64_t sequences = 1);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<ObservedGraph>> Create(
+      const CudaDevice& device, const Input& input, const std::vector<BoundLaunch>& launches,
+      const std::vector<WatchedOperand>& watched, StreamHandle stream, int64_t sequences = 1);
 
   [[nodiscard]] GraphExecHandle get() const { return exec_.get(); }
   /// What the last replay's launches did; it must have ended.
   [[nodiscard]] absl::Status Read(std::vector<LaunchRecord>& records) const;
+  /// What operand `number` of those watched held.
+  [[nodiscard]] std::span<const std::byte> Watched(size_t number) const { return watched_[number]; }
 
  private:
   /// Where a launch's numbers are found after a replay.
@@ -54,13 +55,15 @@ class ObservedGraph {
   class Chain;
 
   ObservedGraph(const CudaDevice& device, int64_t sequences) : device_(device), sequences_(sequences) {}
-  absl::Status Build(const Input& input, const std::vector<BoundLaunch>& launches, StreamHandle stream);
+  absl::Status Build(const Input& input, const std::vector<BoundLaunch>& launches,
+                     const std::vector<WatchedOperand>& watched, StreamHandle stream);
 
   const CudaDevice& device_;
   int64_t sequences_;  // that a launch takes a token of
   PinnedMemory counts_;
   std::vector<Event> events_;
   std::vector<Place> places_;
+  std::vector<std::span<const std::byte>> watched_;
   GraphExec exec_;
 };
 

@@ -24,6 +24,13 @@ struct LaunchRecord {
   int64_t nanoseconds = 0;  ///< From the end of what comes before to its own end.
 };
 
+/// The first `bytes` of an operand, in the arena, of a launch of "decode".
+struct WatchedOperand {
+  size_t launch = 0;
+  size_t arg = 0;
+  size_t bytes = 0;
+};
+
 /// When a launch of a traced token ran, in nanoseconds from the token's start.
 struct LaunchSpan {
   int64_t begin = 0;
@@ -62,6 +69,10 @@ class DeviceSession {
   /// Decodes `token` like Decode(), with launches beside each other as they are there, and says when each ran; the
   /// clocks add some microseconds to each.
   [[nodiscard]] virtual absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) = 0;
+  /// From the next observed call on, keeps what these operands hold when their launch has them.
+  virtual void Watch(std::vector<WatchedOperand> operands) = 0;
+  /// What operand number `number` of Watch() held in the last observed call; valid until the next.
+  [[nodiscard]] virtual std::span<const std::byte> Watched(size_t number) const = 0;
   /// One for each launch of "decode", from the last observed call.
   [[nodiscard]] virtual const std::vector<LaunchRecord>& records() const = 0;
 };

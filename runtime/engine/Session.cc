@@ -129,6 +129,22 @@ absl::StatusOr<std::vector<LaunchSpan>> Session::Trace(int32_t token) {
   return spans;
 }
 
+absl::Status Session::Watch(std::vector<WatchedOperand> operands) {
+  const std::vector<Launch>& launches = model_->plan().FindFunction("decode")->launches;
+  for (const WatchedOperand& operand : operands) {
+    const bool known = operand.launch < launches.size() && operand.arg < launches[operand.launch].args.size();
+    const BufferRef buffer = known ? launches[operand.launch].args[operand.arg] : BufferRef();
+    const auto first = static_cast<size_t>(buffer.value);
+    const auto arena = static_cast<size_t>(model_->plan().arena_bytes);
+    if (buffer.kind != BufferRef::Kind::kArena || first > arena || operand.bytes > arena - first) {
+      return BugError("argument ", operand.arg, " of launch ", operand.launch, " has no ", operand.bytes,
+                      " bytes in the arena");
+    }
+  }
+  device_->Watch(std::move(operands));
+  return absl::OkStatus();
+}
+
 absl::Status Session::CheckTokens(std::span<const int32_t> tokens) const {
   RETURN_IF_ERROR(failure_);
   return dejavu::CheckTokens(model_->info(), tokens, position_);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -48,6 +49,11 @@ class Session {
   [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t count, const OnChoice& on_choice);
   /// Appends `token` and says when each launch of the plan's "decode" ran; as Advance() otherwise, without statistics.
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token);
+  /// Keeps what these operands of launches of the plan's "decode" hold, from the next token on that Decode() or
+  /// Advance() takes with statistics. They must lie in the arena.
+  [[nodiscard]] absl::Status Watch(std::vector<WatchedOperand> operands);
+  /// What operand number `number` of Watch() held for the last of these tokens; valid until the next.
+  [[nodiscard]] std::span<const std::byte> Watched(size_t number) const { return device_->Watched(number); }
   /// Forgets all tokens, not the statistics. What they left in the caches stays, as no kernel reads past position().
   void Reset() { position_ = 0; }
 

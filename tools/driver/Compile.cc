@@ -181,6 +181,9 @@ absl::Status WriteArtifact(const Module& module, WeightStore& weights, const Art
   const InterruptGuard guard;
   ASSIGN_OR_RETURN(ArtifactWriter writer, ArtifactWriter::Create(options.path));
   Manifest manifest = MakeManifest(module);
+  if (!options.contract.is_null()) {
+    manifest.contract.update(options.contract);
+  }
   RETURN_IF_ERROR(writer.AddFile("module.dv", PrintModule(module)));
   if (!options.tokenizer.empty()) {
     RETURN_IF_ERROR(AddTokenizer(options.tokenizer, &writer));

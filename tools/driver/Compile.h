@@ -2,6 +2,7 @@
 #ifndef DEJAVU_TOOLS_DRIVER_COMPILE_H_
 #define DEJAVU_TOOLS_DRIVER_COMPILE_H_
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct ArtifactOptions {
   std::string path;       // NAME.dejavu
   std::string tokenizer;  // folder of vocab.json and merges.txt; empty for none
   std::vector<TargetChoice> targets;
+  nlohmann::json contract = nullptr;  // what was promised and measured, for the manifest
 };
 
 /// Compiles `module`, which must be at [sched], for each target and writes the artifact: all of it or nothing. Shows

@@ -14,6 +14,8 @@
 #include "absl/status/statusor.h"
 #include "runtime/engine/Model.h"
 #include "runtime/text/Tokenizer.h"
+#include "tools/driver/Intervals.h"
+#include "tools/driver/Layers.h"
 
 namespace dejavu {
 
@@ -21,9 +23,22 @@ namespace dejavu {
 /// distribution from the model's.
 struct Comparison {
   double ppl = 0;  ///< Of the reference.
+  /// The model's perplexity over the reference's, from the windows' differences in mean log-likelihood; without ends
+  /// where there is one window only.
+  double ppl_ratio = 0;
+  std::optional<Interval> ppl_ratio_interval;
   double kl_mean = 0;
-  double kl_p99 = 0;          ///< 99 % of the tokens have at most this.
+  std::optional<Interval> kl_interval = std::nullopt;  ///< Of the mean, from the windows' means.
+  double kl_p99 = 0;                                   ///< 99 % of the tokens have at most this.
   double top1_agreement = 0;  ///< Share of the tokens for which both have the same likeliest one.
+  /// By layer, over all tokens, each model on its own stream of activations: the share of the neurons above 0 in the
+  /// reference; the share of these that the model computed, counted and weighted by their values; and their share of
+  /// what it computed.
+  std::vector<double> mlp_activity = {};
+  std::vector<double> mlp_recall = {};
+  std::vector<double> mlp_recall_mass = {};
+  std::vector<double> mlp_precision = {};
+  double bytes_per_token = 0;
 };
 
 struct Evaluation {
@@ -33,6 +48,8 @@ struct Evaluation {
   int64_t windows = 0;
   std::vector<double> mlp_density;   ///< By layer.
   std::vector<double> head_density;  ///< By layer.
+  std::vector<double> mlp_activity;  ///< By layer: the share of its neurons that were computed and are above 0.
+  TokenCosts costs;
   double bytes_per_token = 0;
   double predictor_bytes_per_token = 0;
   std::optional<Comparison> against;
@@ -41,14 +58,19 @@ struct Evaluation {
 struct EvaluateOptions {
   int64_t max_tokens = 0;  ///< Scores the first max_tokens / positions windows; 0 scores all.
   int threads = 0;
+  std::string label = "evaluating";  ///< Of the progress bar.
 };
 
 /// The ids of a text whose documents are separated by lines that hold only U+001E: each document's tokens after `</s>`.
 [[nodiscard]] absl::StatusOr<std::vector<int32_t>> EncodeDocuments(const Tokenizer& tokenizer, std::string_view text);
 
+/// A user error unless both have the same vocabulary and positions.
+[[nodiscard]] absl::Status CheckComparable(const Model& model, const Model& reference);
+
 /// Scores `ids` by the decode kernels, token by token. Window j is ids[j*T .. (j+1)*T], both included, where T is the
 /// number of the model's positions: T inputs predict T targets. An incomplete last window is dropped; fewer ids than
 /// one window are a user error. `reference` may be null; if not, it runs in step and is compared with.
+/// Cancelled by an interrupt, if an InterruptGuard lives.
 [[nodiscard]] absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
                                                   const std::shared_ptr<const Model>& reference,
                                                   std::span<const int32_t> ids, const EvaluateOptions& options);

@@ -11,7 +11,7 @@ namespace dejavu {
 
 /// While one of these lives, the first SIGINT, SIGTERM or SIGHUP only makes InterruptStatus() fail, so that what is
 /// half written is removed on the way out; a second one ends the program at once. Signals that were ignored before
-/// (nohup) stay ignored. At most one at a time.
+/// (nohup) stay ignored. They may be nested.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -21,6 +21,7 @@
 #include "passes/manager/PassRegistry.h"
 #include "tools/driver/ArtifactInput.h"
 #include "tools/driver/Compile.h"
+#include "tools/driver/ContractBuild.h"
 #include "tools/driver/ExpectedErrors.h"
 #include "tools/driver/Outputs.h"
 
@@ -92,7 +93,7 @@ absl::Status CheckRoundTrip(const Module& module) {
 absl::Status Named(const OptOptions& options, const absl::Status& status) {
   const std::string input = options.input == "-" ? "<stdin>" : options.input;
   bool named = !absl::IsInvalidArgument(status);
-  for (const std::string& path : {input, options.output, options.tokenizer}) {
+  for (const std::string& path : {input, options.output, options.tokenizer, options.contract.text}) {
     named = named || (!path.empty() && absl::StrContains(status.message(), path));
   }
   return named ? status : WithContext(status, input);
@@ -123,7 +124,14 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     const std::string stratum = options.compile_to.empty() ? "sched" : options.compile_to;
     ASSIGN_OR_RETURN(text, PipelineBetween(module, stratum, options.sparsity, options.budgets, options.batch));
   }
-  ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+  ASSIGN_OR_RETURN(Pipeline pipeline, ParsePipeline(text));
+  ArtifactOptions artifact{options.output, options.tokenizer, targets};
+  if (artifact.tokenizer.empty() && options.emit == "artifact") {
+    artifact.tokenizer = TokenizerOf(options.input, IsArtifactName(options.input));
+  }
+  if (options.contract.any()) {
+    RETURN_IF_ERROR(Named(options, HoldContract(module, store, options, pipeline, artifact)));
+  }
   RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));
   if (options.verify_roundtrip) {
     RETURN_IF_ERROR(CheckRoundTrip(module));
@@ -137,10 +145,6 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     RETURN_IF_ERROR(Named(options, kernels.status()));
     *out = *std::move(kernels);
     return absl::OkStatus();
-  }
-  ArtifactOptions artifact{options.output, options.tokenizer, targets};
-  if (artifact.tokenizer.empty()) {
-    artifact.tokenizer = TokenizerOf(options.input, IsArtifactName(options.input));
   }
   return Named(options, WriteArtifact(module, store, artifact));
 }

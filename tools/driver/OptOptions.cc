@@ -8,6 +8,7 @@
 #include "passes/manager/PassRegistry.h"
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/Compile.h"
+#include "tools/driver/ContractBuild.h"
 #include "tools/driver/Outputs.h"
 
 namespace dejavu {
@@ -127,6 +128,27 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->type_name("N")
       ->delimiter(',')
       ->group(what);
+  const std::string promise = "Quality contract";
+  app.add_option("--max-ppl-increase", options.contract.max_ppl_increase,
+                 "the perplexity may be larger than the dense model's by this share, as in 0.01; layers become dense "
+                 "until it is")
+      ->type_name("SHARE")
+      ->group(promise);
+  app.add_option("--max-kl", options.contract.max_kl, "the same for the mean divergence from the dense model")
+      ->type_name("NATS")
+      ->group(promise);
+  app.add_option("--max-icl-drop", options.contract.max_icl_drop,
+                 "the same for the share of right answers in each task of dejavu-eval --icl")
+      ->type_name("SHARE")
+      ->group(promise);
+  app.add_option("--contract-text", options.contract.text, "held-out text for the first two, as dejavu-eval reads it")
+      ->type_name("FILE")
+      ->group(promise);
+  app.add_option("--contract-tokens", options.contract.tokens, "score this many tokens of it, in whole windows")
+      ->type_name("N")
+      ->check(AtLeast(1))
+      ->capture_default_str()
+      ->group(promise);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
       ->type_name("PASSES")
@@ -190,6 +212,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   }
   RETURN_IF_ERROR(CheckBudgets(options));
   RETURN_IF_ERROR(CheckBatch(options, has_pipeline));
+  RETURN_IF_ERROR(CheckContract(options));
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");
   }

@@ -10,6 +10,7 @@
 
 #include "passes/Pipelines.h"
 #include "passes/manager/PassManager.h"
+#include "tools/driver/Contract.h"
 
 namespace dejavu {
 
@@ -22,6 +23,7 @@ struct OptOptions {
   std::string tokenizer;
   std::optional<std::string> sparsity;
   Budgets budgets;
+  ContractBounds contract;
   std::vector<int64_t> batch;  // numbers of sequences beside 1
   std::string pipeline;        // instead of the preset
   std::string compile_to;      // empty: sched for a model, as it is for .dv text that is only printed

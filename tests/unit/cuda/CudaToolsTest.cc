@@ -77,6 +77,9 @@ TEST_F(CudaToolsTest, EvalScores) {
   EXPECT_EQ(result["tokens"], 64);
   EXPECT_EQ(result["against"]["kl_mean"], 0.0);
   EXPECT_LT(result["mlp_density"][0], 1.0);
+  EXPECT_EQ(result["against"]["mlp_recall"], nlohmann::json({1.0}));
+  EXPECT_GT(result["mlp_activity"][0], 0.0);
+  EXPECT_LE(result["mlp_activity"][0], result["mlp_density"][0]);
 }
 
 TEST_F(CudaToolsTest, BenchListsTheKernels) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <thread>
@@ -120,6 +121,28 @@ TEST_F(SessionTest, StatisticsCountActiveNeuronsAndBytes) {
   const double other = 64 + 64 + 32 * 7.0 + 516 + 32 + 96 + 800 + 100 + 40 * static_cast<double>(sum) / count;
   EXPECT_GT(statistics.BytesPerToken(), other);
   EXPECT_LE(statistics.BytesPerToken(), other + 32 * static_cast<double>(sum) / count);
+}
+
+TEST_F(SessionTest, WatchKeepsOperandsOfLaunches) {
+  std::vector<int64_t> active;
+  (void)toy::Reference(weights_, tokens_, &active);
+  const auto session = MakeSession(2, /*statistics=*/true);
+  const std::vector<Launch>& launches = model_->plan().FindFunction("decode")->launches;
+  WatchedOperand list;
+  while (!launches[list.launch].per_positive.has_value()) {
+    ++list.launch;
+  }
+  list.arg = static_cast<size_t>(launches[list.launch].per_positive->active);
+  list.bytes = sizeof(int32_t);
+  ASSERT_TRUE(session->Watch({list}).ok());
+  for (size_t i = 0; i < tokens_.size(); ++i) {
+    ASSERT_TRUE(session->Decode(tokens_[i]).ok());
+    int32_t count = 0;
+    std::memcpy(&count, session->Watched(0).data(), sizeof(count));
+    EXPECT_EQ(count, active[i]);
+  }
+  EXPECT_TRUE(absl::IsInternal(session->Watch({{.launch = launches.size(), .arg = 0, .bytes = 4}})));
+  EXPECT_TRUE(absl::IsInternal(session->Watch({{.launch = list.launch, .arg = list.arg, .bytes = 1U << 30U}})));
 }
 
 /// What the host chooses after `token` and each choice, from the logits.

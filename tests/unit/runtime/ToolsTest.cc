@@ -166,7 +166,9 @@ TEST_F(ToolsTest, WrongUseExitsWithTwo) {
   ExpectError(RunOnToy("dejavu-run", "--tokens=1,99999999999"), 2, "'99999999999' is not a token id");
   ExpectError(RunOnToy("dejavu-bench", "--batch=2"), 2, "only --batch=1 works");
   ExpectError(RunOnToy("dejavu-bench", "--repeats=0"), 2, "at least 1");
-  ExpectError(RunOnToy("dejavu-eval", ""), 2, "--text is required");
+  ExpectError(RunOnToy("dejavu-eval", ""), 2, "--text is required, or --icl");
+  ExpectError(RunOnToy("dejavu-eval", "--icl --icl-sequences=1"), 2, "at least 2");
+  ExpectError(RunOnToy("dejavu-eval", "--icl"), 1, "--icl needs a model of at least");
 }
 
 TEST_F(ToolsTest, AFullDiskIsOneError) {
@@ -218,6 +220,11 @@ TEST_F(ToolsTest, EvalFollowsTheWindowingRule) {
   EXPECT_EQ(result["against"]["kl_mean"], 0.0);
   EXPECT_EQ(result["against"]["kl_p99"], 0.0);
   EXPECT_EQ(result["against"]["top1_agreement"], 1.0);
+  EXPECT_EQ(result["against"]["ppl_ratio"], 1.0);
+  EXPECT_EQ(result["against"]["ppl_ratio_interval"], nlohmann::json({1.0, 1.0}));
+  EXPECT_EQ(result["against"]["mlp_recall"], nlohmann::json({1.0}));
+  EXPECT_EQ(result["against"]["mlp_activity"], result["mlp_activity"]);
+  EXPECT_LE(result["mlp_activity"][0], result["mlp_density"][0]);
   EXPECT_EQ(result["head_density"], nlohmann::json({1.0}));
   EXPECT_GT(result["mlp_density"][0], 0.0);
   EXPECT_LT(result["mlp_density"][0], 1.0);
@@ -234,10 +241,24 @@ TEST_F(ToolsTest, EvalRefusesShortTexts) {
   ExpectError(RunOnToy("dejavu-eval", "--text=/no/such"), 1, "/no/such");
 }
 
+TEST_F(ToolsTest, EvalWritesAReport) {
+  const std::string flags = "--text=" + WriteText(std::string(100, 'a')) + " --report=";
+  const std::string path = folder_.path() + "/report.html";
+  const ToolOutput output = RunOnToy("dejavu-eval", flags + path);
+  EXPECT_EQ(output.code, 0) << output.err;
+  EXPECT_THAT(ReadTextFile(path).value(), AllOf(StartsWith("<!DOCTYPE html>"), EndsWith("</html>\n")));
+  ExpectError(RunOnToy("dejavu-eval", flags + "/no/such/report.html"), 1, "/no/such/report.html");
+  ExpectError(RunOnToy("dejavu-eval", flags + folder_.path()), 1, folder_.path());
+  if (std::filesystem::exists("/dev/full")) {
+    ExpectError(RunOnToy("dejavu-eval", flags + "/dev/full"), 1, "/dev/full");
+  }
+}
+
 TEST_F(ToolsTest, EvalPrintsATable) {
   const ToolOutput output = RunOnToy("dejavu-eval", "--text=" + WriteText(std::string(100, 'a')));
   EXPECT_EQ(output.code, 0) << output.err;
-  EXPECT_THAT(output.out, AllOf(HasSubstr("perplexity"), HasSubstr("96 (3 windows)"), HasSubstr("layer  MLP density")));
+  EXPECT_THAT(output.out, AllOf(HasSubstr("perplexity"), HasSubstr("96 (3 windows)"),
+                                HasSubstr("layer  heads, %  MLP, %  above 0, %")));
   EXPECT_EQ(output.err, "") << "no progress bar where stderr is a file";
 }
 

@@ -1,0 +1,131 @@
+// The quality contract on the demo's model: kept, restored by making layers dense, and broken.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <sstream>
+
+#include "ir/base/FileUtil.h"
+#include "ir/import/OnnxReader.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassManager.h"
+#include "passes/manager/PipelineParser.h"
+#include "tests/e2e/Compiled.h"
+#include "tools/driver/Compile.h"
+#include "tools/driver/Contract.h"
+
+namespace dejavu {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
+
+/// Makes the MLPs of these layers of @decode read other lists than their own.
+void Damage(const Function& decode, const std::vector<int64_t>& layers) {
+  int64_t layer = -1;
+  const Operation* before = nullptr;
+  for (const auto& op : decode.ops()) {
+    const bool sparse = op->Is("sparse.mlp");
+    layer += sparse || op->Is("model.mlp") ? 1 : 0;
+    if (sparse && before != nullptr && std::find(layers.begin(), layers.end(), layer) != layers.end()) {
+      op->SetOperand(static_cast<size_t>(op->schema().OperandIndex("active")), before->operand("active"));
+    }
+    before = sparse ? op.get() : before;
+  }
+}
+
+class Contract : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = absl::StrCat(testing::TempDir(), "/contract-", getpid());
+    std::filesystem::create_directory(folder_);
+    std::string text;
+    for (const char* room : {"ir", "passes", "runtime"}) {
+      text += ReadTextFile(absl::StrCat(DEJAVU_SOURCE_DIR, "/", room, "/README.md")).value();
+    }
+    ASSERT_TRUE(WriteFileAtomically(folder_ + "/text", text).ok());
+    build_.threads = 1;
+    build_.compile = [this](const std::optional<std::vector<int64_t>>& dense) { return Compile(dense); };
+    bounds_.text = folder_ + "/text";
+    bounds_.tokens = 1;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  absl::StatusOr<std::string> Compile(const std::optional<std::vector<int64_t>>& dense) {
+    ++compiled_;
+    WeightStore store;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
+    std::string numbers;
+    for (const int64_t layer : dense.value_or(std::vector<int64_t>())) {
+      absl::StrAppend(&numbers, numbers.empty() ? "" : "+", layer);
+    }
+    const std::string sparse = absl::StrCat("insert-predictors,drop-predictors{layers=", numbers, "},sparsify-mlp");
+    std::ostringstream log;
+    for (const std::string& text : {absl::StrCat("lift,phases,", dense ? sparse : "none"), std::string("schedule")}) {
+      if (text == "schedule" && dense) {
+        Damage(*module->FindFunction("decode"), damaged_);
+      }
+      ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+      RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
+    }
+    build_.layers = module->IntAttribute("layers");
+    ArtifactOptions options;
+    options.path = absl::StrCat(folder_, "/", compiled_, ".dejavu");
+    options.tokenizer = kModel;
+    ASSIGN_OR_RETURN(options.targets, ParseTargets("cpu:" + BestIsa()));
+    RETURN_IF_ERROR(WriteArtifact(*module, store, options));
+    return options.path;
+  }
+
+  std::string folder_;
+  ContractBounds bounds_;
+  ContractBuild build_;
+  std::vector<int64_t> damaged_;
+  int compiled_ = 0;
+};
+
+TEST_F(Contract, IsKeptByExactSparsity) {
+  bounds_.max_ppl_increase = 1e-4;
+  bounds_.max_kl = 1e-6;
+  const auto outcome = MeetContract(bounds_, build_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_EQ(compiled_, 2) << "nothing had to be tried";
+  EXPECT_THAT(outcome->dense_layers, IsEmpty());
+  EXPECT_TRUE(outcome->holds());
+  EXPECT_EQ(outcome->terms.size(), 2U);
+  EXPECT_EQ(outcome->tokens, 2048);
+  EXPECT_LT(outcome->bytes_per_token, outcome->dense_bytes_per_token);
+  const nlohmann::json json = ContractJson(*outcome);
+  EXPECT_EQ(json["terms"]["max-kl"]["bound"], 1e-6);
+  EXPECT_EQ(json["text"]["xxh3"].get<std::string>().size(), 16U);
+  EXPECT_THAT(ContractTable(*outcome), HasSubstr("dense layers: none"));
+}
+
+TEST_F(Contract, MakesTheLayersDenseThatBreakIt) {
+  damaged_ = {3};
+  bounds_.max_ppl_increase = 0.001;
+  const auto outcome = MeetContract(bounds_, build_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_THAT(outcome->dense_layers, ElementsAre(3));
+  EXPECT_TRUE(outcome->holds());
+  EXPECT_LT(outcome->bytes_per_token, outcome->dense_bytes_per_token);
+}
+
+TEST_F(Contract, BlamesLayersWhereDensitiesAreGiven) {
+  damaged_ = {4};
+  bounds_.max_kl = 1e-4;
+  build_.fixed = true;
+  const absl::Status status = MeetContract(bounds_, build_).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--max-kl=0.0001: mean divergence, nats is "));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Layers to blame: 4 (100% of the divergence)"));
+}
+
+}  // namespace
+}  // namespace dejavu

@@ -1,0 +1,53 @@
+// Counting which active neurons a list has.
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "tools/driver/Recall.h"
+
+namespace dejavu {
+namespace {
+
+constexpr std::array<float, 6> kDense = {0, 3, 0, 1, 0, 4};
+constexpr std::array<int32_t, 3> kList = {1, 2, 3};
+constexpr std::array<float, 3> kListed = {3, 0, 1};
+
+TEST(Recall, CountsByNumberAndByValue) {
+  RecallCounts counts;
+  const LayerNeurons sparse = {true, kList, kListed};
+  const LayerNeurons dense = {false, {}, kDense};
+  counts.Add(sparse, 6);
+  counts.AddReference(sparse, dense, 6);
+  EXPECT_DOUBLE_EQ(counts.Recall(), 2.0 / 3);
+  EXPECT_DOUBLE_EQ(counts.MassRecall(), 0.5);
+  EXPECT_DOUBLE_EQ(counts.Precision(), 2.0 / 3);
+  EXPECT_EQ(counts.own_active, 2);
+}
+
+TEST(Recall, IsWholeForADenseLayer) {
+  RecallCounts counts;
+  const LayerNeurons dense = {false, {}, kDense};
+  counts.Add(dense, 6);
+  counts.AddReference(dense, dense, 6);
+  EXPECT_EQ(counts.Recall(), 1);
+  EXPECT_EQ(counts.MassRecall(), 1);
+  EXPECT_DOUBLE_EQ(counts.Precision(), 0.5);
+}
+
+TEST(Recall, TakesASparseReference) {
+  RecallCounts counts;
+  const LayerNeurons dense = {false, {}, kDense};
+  counts.AddReference(dense, {true, kList, kListed}, 6);
+  EXPECT_EQ(counts.active, 2);
+  EXPECT_EQ(counts.found, 2);
+}
+
+TEST(Recall, IsWholeWhereNothingIsActive) {
+  const RecallCounts counts;
+  EXPECT_EQ(counts.Recall(), 1);
+  EXPECT_EQ(counts.MassRecall(), 1);
+  EXPECT_EQ(counts.Precision(), 1);
+}
+
+}  // namespace
+}  // namespace dejavu

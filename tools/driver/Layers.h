@@ -1,0 +1,47 @@
+// Which layer and part of the model each launch of a plan works for.
+#ifndef DEJAVU_TOOLS_DRIVER_LAYERS_H_
+#define DEJAVU_TOOLS_DRIVER_LAYERS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/artifact/Manifest.h"
+#include "runtime/artifact/Plan.h"
+#include "runtime/engine/Statistics.h"
+
+namespace dejavu {
+
+/// What decoding a token costs: bytes read and written, and microseconds of the launches one after the other.
+struct Cost {
+  double bytes = 0;
+  double microseconds = 0;
+};
+
+struct LayerCosts {
+  Cost attention;
+  Cost mlp;
+  Cost predictors;
+};
+
+struct TokenCosts {
+  std::vector<LayerCosts> layers;
+  Cost rest;  ///< Embeddings, the last norm and the output layer.
+};
+
+/// Adds up the launches of `statistics`, per token, by what their names of weights and caches say.
+[[nodiscard]] TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statistics& statistics);
+
+/// Where a plan's "decode" has the values of a layer's neurons after ReLU, f32.
+struct NeuronValues {
+  size_t launch = 0;  ///< That reads them.
+  size_t h = 0;       ///< Its argument with the values: those listed in `list`, or those of all neurons.
+  size_t list = 0;    ///< Its argument with the list; 0 for a dense layer, as argument 0 is never a list here.
+  bool known = false;
+};
+
+/// By layer.
+[[nodiscard]] std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& model);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_LAYERS_H_

@@ -1,0 +1,69 @@
+// Which neurons are active, and how many of those a dense model has the lists of a sparse one hold.
+#ifndef DEJAVU_TOOLS_DRIVER_RECALL_H_
+#define DEJAVU_TOOLS_DRIVER_RECALL_H_
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "runtime/engine/Session.h"
+#include "tools/driver/Layers.h"
+
+namespace dejavu {
+
+/// The neurons of one layer for one token.
+struct LayerNeurons {
+  bool listed = false;            ///< Whether the layer has a list; otherwise all neurons are computed.
+  std::span<const int32_t> list;  ///< Their numbers, ascending.
+  std::span<const float> values;  ///< After ReLU: of those listed, or of all.
+};
+
+/// Keeps the values of a session's neurons from token to token.
+class NeuronWatch {
+ public:
+  /// The session must collect statistics and outlive the watch. Layers whose plan doesn't say where their neurons are
+  /// stay unknown.
+  [[nodiscard]] static absl::StatusOr<NeuronWatch> Create(Session& session);
+
+  /// Of the token that was last decoded; valid until the next. Nothing for a layer that is unknown.
+  [[nodiscard]] LayerNeurons Layer(size_t layer) const;
+
+ private:
+  struct Place {
+    bool known = false;
+    bool listed = false;
+    size_t values = 0;  // numbers for Session::Watched
+    size_t list = 0;
+  };
+  NeuronWatch() = default;
+
+  const Session* session_ = nullptr;
+  std::vector<Place> places_;
+};
+
+/// Sums over tokens for one layer.
+struct RecallCounts {
+  int64_t tokens = 0;
+  int64_t active = 0;      ///< Neurons of the reference above 0.
+  int64_t listed = 0;      ///< Neurons that the model computed.
+  int64_t found = 0;       ///< Both.
+  double mass = 0;         ///< The active neurons' values, summed up.
+  double found_mass = 0;   ///< Those of them that were found.
+  int64_t own_active = 0;  ///< Neurons above 0 of those that the model computed.
+
+  /// Adds one token; `neurons` are those of the layer, listed or not.
+  void Add(const LayerNeurons& model, int64_t neurons);
+  void AddReference(const LayerNeurons& model, const LayerNeurons& reference, int64_t neurons);
+
+  [[nodiscard]] double Recall() const { return active > 0 ? Share(found, active) : 1; }
+  [[nodiscard]] double MassRecall() const { return mass > 0 ? found_mass / mass : 1; }
+  [[nodiscard]] double Precision() const { return listed > 0 ? Share(found, listed) : 1; }
+
+ private:
+  static double Share(int64_t part, int64_t all) { return static_cast<double>(part) / static_cast<double>(all); }
+};
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_TOOLS_DRIVER_RECALL_H_
