@@ -18,7 +18,7 @@ absl::Span<const PassInfo* const> AllPasses() {
        &kLiftResidualPass,      &kFinishLiftPass,     &kNameWeightsPass,       &kSplitPhasesPass,
        &kInsertPredictorsPass,  &kSparsifyMlpPass,    &kSparsifyAttentionPass, &kBatchDecodePass,
        &kPackWeightsPass,       &kLowerToSchedPass,   &kFuseResidualPass,      &kFuseLayerNormPass,
-       &kOverlapPredictorsPass, &kPlanBuffersPass});
+       &kOverlapPredictorsPass, &kExposeTapsPass,     &kPlanBuffersPass});
   return kPasses;
 }
 
