@@ -57,6 +57,16 @@ constexpr std::array kSchedule = std::to_array<Step>({
     {"plan-buffers", "last: places depend on the final order"},
 });
 
+constexpr std::array kTapped = std::to_array<Step>({
+    {"pack-weights", "as in schedule"},
+    {"lower-to-sched", "as in schedule"},
+    {"fuse-residual", "as in schedule"},
+    {"fuse-layer-norm", "as in schedule"},
+    {"overlap-predictors", "as in schedule"},
+    {"expose-taps", "when the launches are known, and before plan-buffers: what is returned keeps its place"},
+    {"plan-buffers", "as in schedule"},
+});
+
 constexpr std::array kPipelines = std::to_array<NamedPipeline>({
     {"lift", "From [onnx] to [model]: recognises an OPT decoder or refuses the graph.", kLift},
     {"phases", "Inside [model]: canonical weight names, @prefill and @decode.", kPhases},
@@ -64,6 +74,7 @@ constexpr std::array kPipelines = std::to_array<NamedPipeline>({
     {"predicted", "From [model] to [sparse], with what predictors choose.", kPredicted},
     {"none", "From [model] to [sparse], dense.", kNone},
     {"schedule", "From [sparse] to [sched].", kSchedule},
+    {"tapped", "As schedule, with what predictors are trained on beside the logits.", kTapped},
 });
 
 constexpr std::array kStrata = std::to_array<std::string_view>({"onnx", "model", "sparse", "sched"});
@@ -87,6 +98,10 @@ std::string PredictedPipeline(const Budgets& budgets, bool batch) {
       absl::StrAppend(&text, ",", std::string(option), "=", std::string(digits.data(), end));
     }
   };
+  if (!budgets.profile.empty()) {
+    absl::StrAppend(&text, ",profile=", budgets.profile);
+  }
+  add("mass", budgets.mass);
   add("mlp-density", budgets.mlp_density);
   add("head-density", budgets.head_density);
   text += batch ? ",choose=by-score}" : "}";
@@ -140,7 +155,7 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
     return UsageError("--compile-to=", std::string(to), ": the input is at '", module.stage(),
                       "' already, which comes later");
   }
-  const bool has_budgets = budgets.mlp_density || budgets.head_density;
+  const bool has_budgets = budgets.mlp_density || budgets.head_density || !budgets.profile.empty();
   const std::string to_sparse =
       has_budgets ? PredictedPipeline(budgets, !batch.empty()) : std::string(sparsity.value_or("exact"));
   const std::array<std::string_view, 4> pipelines = {"lift", "phases", to_sparse, "schedule"};
@@ -150,7 +165,7 @@ absl::StatusOr<std::string> PipelineBetween(const Module& module, std::string_vi
   const int end = last == 0 ? 0 : last + 1;
   if (has_budgets && (begin > 2 || end < 3)) {
     return UsageError(
-        "--mlp-density and --head-density are for the way from 'model' to 'sparse', but the input is at '",
+        "--profile, --mlp-density and --head-density are for the way from 'model' to 'sparse', but the input is at '",
         module.stage(), "' and --compile-to is '", std::string(to), "'");
   }
   if (!batch.empty() && (begin > 3 || end < 3)) {

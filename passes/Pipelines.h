@@ -23,10 +23,12 @@ struct NamedPipeline {
 [[nodiscard]] absl::Span<const NamedPipeline> AllPipelines();
 [[nodiscard]] const NamedPipeline* FindPipeline(std::string_view name);
 
-/// The share of each layer's neurons and heads that --sparsity=predicted keeps.
+/// What --sparsity=predicted keeps: fixed shares of each layer's neurons and heads, or what trained predictors say.
 struct Budgets {
   std::optional<double> mlp_density = std::nullopt;
   std::optional<double> head_density = std::nullopt;
+  std::string profile = {};                   ///< A directory that dejavu-profile wrote; then the others are not set.
+  std::optional<double> mass = std::nullopt;  ///< Of its thresholds.
 };
 
 /// An error unless `sparsity` is exact, predicted or none, or if `module` was made with another one already: no pass

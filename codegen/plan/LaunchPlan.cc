@@ -16,6 +16,7 @@ namespace dejavu {
 namespace {
 
 constexpr std::string_view kLaunchPrefix = "sched.launch @";
+constexpr std::string_view kTapPrefix = "tap.";  // of what expose-taps returns
 
 /// Whether the launch gains by a list that is there before the launches ahead of it have ended. Those that read h too
 /// do if a predictor made the list: most of its entries are positive then, and all rows may be read.
@@ -124,6 +125,9 @@ class Planner {
     for (size_t i = 0; i < function.returns().size(); ++i) {
       if (function.return_names()[i] == "logits") {
         planned.logits = places_.at(function.returns()[i]);
+      }
+      if (function.return_names()[i].starts_with(kTapPrefix)) {
+        planned.taps[function.return_names()[i].substr(kTapPrefix.size())] = places_.at(function.returns()[i]);
       }
       if (function.return_names()[i] == "choice") {
         planned.choice = places_.at(function.returns()[i]);

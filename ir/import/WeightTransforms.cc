@@ -122,6 +122,11 @@ absl::StatusOr<Type> InferQuantize(const std::vector<Type>& sources) {
   return Type{DType::kI8, sources[0].shape};
 }
 
+absl::StatusOr<Type> InferRowScales(const std::vector<Type>& sources) {
+  RETURN_IF_ERROR(InferQuantize(sources).status());
+  return Type{DType::kF32, {sources[0].shape[0]}};
+}
+
 absl::StatusOr<Type> InferQuantizedRows(const std::vector<Type>& sources) {
   RETURN_IF_ERROR(InferQuantize({sources[0]}).status());
   if (sources[1].rank() != 1 || sources[1].shape[0] != sources[0].shape[0] || !IsFloat(sources[1].dtype)) {
@@ -167,6 +172,16 @@ absl::StatusOr<WeightData> Quantize(const std::vector<WeightData>& sources) {
   return to;
 }
 
+absl::StatusOr<WeightData> RowScales(const std::vector<WeightData>& sources) {
+  const WeightData& w = sources[0];
+  WeightData to = Allocate(DType::kF32, {w.dims[0]});
+  for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
+    const float scale = RowScale(w, i, static_cast<size_t>(w.dims[1]));
+    std::memcpy(Bytes(to) + i * sizeof(float), &scale, sizeof(float));
+  }
+  return to;
+}
+
 /// `value`, a sum of K rounded doubles, as a float that is certainly not below the exact sum.
 float RoundUp(double value) {
   const double padded = value * (1 + 1e-9);
@@ -204,6 +219,7 @@ constexpr std::array kTransforms = std::to_array<WeightTransform>({
     {"quantize", "int8, one scale a row: round(w / scale).", 1, 1, InferQuantize, Quantize},
     {"quantized_rows", "Of each row of a matrix and its bias: scale, residual's norm, norm, bias; norms rounded up.", 2,
      2, InferQuantizedRows, QuantizedRows},
+    {"row_scales", "What quantize divides each row of a matrix by, f32.", 1, 1, InferRowScales, RowScales},
     {"transpose", "Rows become columns.", 1, 1, InferTranspose, Transpose},
     {"widen", "The same numbers as f32.", 1, 1, InferWiden, Widen},
     {"zeros", "One f32 zero for each row of a matrix.", 1, 1, InferZeros, Zeros},

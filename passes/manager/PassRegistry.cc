@@ -18,7 +18,7 @@ absl::Span<const PassInfo* const> AllPasses() {
        &kLiftResidualPass,     &kFinishLiftPass,        &kNameWeightsPass,   &kSplitPhasesPass,
        &kInsertPredictorsPass, &kDropPredictorsPass,    &kSparsifyMlpPass,   &kSparsifyAttentionPass,
        &kBatchDecodePass,      &kPackWeightsPass,       &kLowerToSchedPass,  &kFuseResidualPass,
-       &kFuseLayerNormPass,    &kOverlapPredictorsPass, &kPlanBuffersPass});
+       &kFuseLayerNormPass,    &kOverlapPredictorsPass, &kExposeTapsPass,    &kPlanBuffersPass});
   return kPasses;
 }
 

@@ -12,6 +12,7 @@ extern const PassInfo kLowerToSchedPass;
 extern const PassInfo kFuseResidualPass;
 extern const PassInfo kFuseLayerNormPass;
 extern const PassInfo kOverlapPredictorsPass;
+extern const PassInfo kExposeTapsPass;
 extern const PassInfo kPlanBuffersPass;
 
 }  // namespace dejavu

@@ -43,8 +43,11 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   module.set_stage("sparse");
   if (kind == "low-rank" || kind == "copy") {
     module.SetAttribute("sparsity", std::string("predicted"));
-    return kind == "copy" ? InsertCopyPredictors(module, *decode, copy, context)
-                          : InsertLowRankPredictors(module, *decode, low_rank, context);
+    if (kind == "copy") {
+      return InsertCopyPredictors(module, *decode, copy, context);
+    }
+    return low_rank.trained ? InsertTrainedPredictors(module, *decode, low_rank, context)
+                            : InsertLowRankPredictors(module, *decode, low_rank, context);
   }
   module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
   return kind == "certified" ? InsertCertifiedTests(module, *decode, context) : absl::OkStatus();
@@ -57,7 +60,11 @@ constexpr PassOption kOptions[] = {
     {"bits", "4", "copy: of each element of the copy: 2, 3, 4 or 8"},
     {"group", "64", "copy: columns that share a scale: 32, 64 or 128"},
     {"margin", "1", "copy: in deviations of what the copy is off by; a larger one computes more neurons"},
-    {"rank", "1008", "low-rank: rows of the first matrix; multiples of 16 are read fastest (the paper has 1000)"},
+    {"profile", "",
+     "low-rank: the directory of trained predictors that dejavu-profile wrote; without it they are made up, for "
+     "synthetic shapes"},
+    {"mass", "0.999", "low-rank: with a profile, the share of each layer's activations that thresholds keep"},
+    {"rank", "1008", "low-rank: rows of made-up first matrices; multiples of 16 are read fastest (the paper has 1000)"},
     {"lookahead", "1",
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
      "one layer before (those of the first layer are not chosen); 0: from the input of their own block"},

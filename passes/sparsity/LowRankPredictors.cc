@@ -42,28 +42,6 @@ Choice ChoiceOf(const char* owner, const char* symbol, int64_t count, const std:
   return {owner, symbol, count, density ? chosen : 0};
 }
 
-struct Block {
-  Operation* attention = nullptr;
-  Operation* mlp = nullptr;
-};
-
-absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode) {
-  std::vector<Block> blocks;
-  Block block;
-  for (const auto& op : decode.ops()) {
-    block.attention = op->Is("model.attention") ? op.get() : block.attention;
-    if (op->Is("model.mlp")) {
-      block.mlp = op.get();
-      if (block.attention == nullptr) {
-        return UserError(op->Describe(), " has no attention before it, from whose input its neurons are predicted");
-      }
-      blocks.push_back(block);
-      block = {};
-    }
-  }
-  return blocks;
-}
-
 class Inserter {
  public:
   Inserter(Module& module, Function& decode, const LowRankOptions& options, PassContext& context)
@@ -105,27 +83,16 @@ class Inserter {
 
   /// Before `at`, from its input, what chooses among the neurons or heads of layer `layer`.
   absl::Status Insert(const Operation& at, int64_t layer, const Choice& choice) {
-    Builder builder(&decode_, &at);
     const std::string prefix = absl::StrCat("layers.", layer, ".", choice.owner, ".predictor.");
     const int64_t count = choice.count;
-    Value* x = at.operand("x");
-    const int64_t width = x->type().shape[1].size();
-    Value* down = Add(prefix + "down", {DType::kI8, {options_.rank, width}});
-    Value* down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
-    Value* up = Add(prefix + "up", {DType::kI8, {count, options_.rank}});
-    Value* up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
-    Value* bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
-    ASSIGN_OR_RETURN(const Operation* hidden,
-                     builder.TryCreate(kQuantizedLinear, {x, down, down_scales, nullptr}, {}, at));
-    ASSIGN_OR_RETURN(const Operation* scores,
-                     builder.TryCreate(kQuantizedLinear, {hidden->result(), up, up_scales, bias}, {}, at));
-    AttributeMap attributes = {{"layer", layer}};
-    if (options_.largest) {
-      attributes["k"] = choice.chosen;
-    }
-    const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, std::move(attributes),
-                                                {{DType::kIndex, {Dim(choice.symbol)}}}, at.location());
-    list->result()->set_name(choice.symbol);
+    const int64_t width = at.operand("x")->type().shape[1].size();
+    PredictorWeights weights;
+    weights.down = Add(prefix + "down", {DType::kI8, {options_.rank, width}});
+    weights.down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
+    weights.up = Add(prefix + "up", {DType::kI8, {count, options_.rank}});
+    weights.up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
+    weights.up_bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
+    RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, choice.symbol, options_.largest ? choice.chosen : 0));
     context_.Count("predictors inserted");
     return absl::OkStatus();
   }
@@ -148,10 +115,50 @@ class Inserter {
 
 }  // namespace
 
+absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode) {
+  std::vector<Block> blocks;
+  Block block;
+  for (const auto& op : decode.ops()) {
+    block.attention = op->Is("model.attention") ? op.get() : block.attention;
+    if (op->Is("model.mlp")) {
+      block.mlp = op.get();
+      if (block.attention == nullptr) {
+        return UserError(op->Describe(), " has no attention before it, from whose input its neurons are predicted");
+      }
+      blocks.push_back(block);
+      block = {};
+    }
+  }
+  return blocks;
+}
+
+absl::Status InsertPredictor(Function& decode, const Operation& at, const PredictorWeights& weights, int64_t layer,
+                             const std::string& symbol, int64_t k) {
+  Builder builder(&decode, &at);
+  ASSIGN_OR_RETURN(const Operation* hidden,
+                   builder.TryCreate(kQuantizedLinear,
+                                     {at.operand("x"), weights.down, weights.down_scales, weights.down_bias}, {}, at));
+  ASSIGN_OR_RETURN(
+      const Operation* scores,
+      builder.TryCreate(kQuantizedLinear, {hidden->result(), weights.up, weights.up_scales, weights.up_bias}, {}, at));
+  AttributeMap attributes = {{"layer", layer}};
+  if (k > 0) {
+    attributes["k"] = k;
+  }
+  const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, std::move(attributes),
+                                              {{DType::kIndex, {Dim(symbol)}}}, at.location());
+  list->result()->set_name(symbol);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   LowRankOptions options;
   ASSIGN_OR_RETURN(options.rank, context.IntOption("rank"));
   ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
+  if (!context.Option("profile").empty()) {
+    ASSIGN_OR_RETURN(const std::optional<double> mass, ReadDensity(context, "mass"));
+    options.trained = TrainedOptions{context.Option("profile"), mass.value_or(1)};
+  }
   ASSIGN_OR_RETURN(options.mlp_density, ReadDensity(context, "mlp-density"));
   ASSIGN_OR_RETURN(options.head_density, ReadDensity(context, "head-density"));
   if (options.rank < 1 || options.rank > kMaxRank) {
@@ -173,7 +180,8 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
 absl::Status InsertLowRankPredictors(Module& module, Function& decode, const LowRankOptions& options,
                                      PassContext& context) {
   if (!IsSynthetic(module) || !(options.mlp_density || options.head_density)) {
-    return UsageError("--sparsity=predicted needs --mlp-density or --head-density, and so far a --synthetic shape");
+    return UsageError(
+        "--sparsity=predicted needs --profile=DIR, or for a --synthetic shape --mlp-density or --head-density");
   }
   const auto layers =
       std::count_if(decode.ops().begin(), decode.ops().end(), [](const auto& op) { return op->Is("model.attention"); });

@@ -3,10 +3,18 @@
 #define DEJAVU_PASSES_SPARSITY_LOWRANKPREDICTORS_H_
 
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "passes/manager/Pass.h"
 
 namespace dejavu {
+
+/// What trained predictors come from.
+struct TrainedOptions {
+  std::string folder;  ///< Of the profile.
+  double mass = 0;     ///< The share of each layer's activations that the thresholds keep.
+};
 
 struct LowRankOptions {
   int64_t rank = 0;
@@ -15,10 +23,38 @@ struct LowRankOptions {
   bool by_score = false;               ///< Of made-up predictors: each token chooses by itself.
   std::optional<double> mlp_density;   ///< Nothing: neurons are not predicted.
   std::optional<double> head_density;  ///< The same for heads.
+  std::optional<TrainedOptions> trained;
 };
 
 /// The options of insert-predictors; a usage error for values without sense.
 [[nodiscard]] absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context);
+
+/// One layer's attention and MLP.
+struct Block {
+  Operation* attention = nullptr;
+  Operation* mlp = nullptr;
+};
+/// In order; a user error where an MLP has no attention before it.
+[[nodiscard]] absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode);
+
+/// The weights of a predictor; those that are null are left out.
+struct PredictorWeights {
+  Value* down = nullptr;
+  Value* down_scales = nullptr;
+  Value* down_bias = nullptr;
+  Value* up = nullptr;
+  Value* up_scales = nullptr;
+  Value* up_bias = nullptr;
+};
+/// Before `at`, from its input: two stages and a list of what is positive, or of the `k` largest, of layer `layer`. The
+/// list's type is index<symbol>.
+[[nodiscard]] absl::Status InsertPredictor(Function& decode, const Operation& at, const PredictorWeights& weights,
+                                           int64_t layer, const std::string& symbol, int64_t k);
+
+/// Puts the predictors of options.trained into `decode`, where they save bytes: other layers stay dense. A user error
+/// where the profile is damaged, another model's, or has no thresholds for that mass.
+[[nodiscard]] absl::Status InsertTrainedPredictors(Module& module, Function& decode, const LowRankOptions& options,
+                                                   PassContext& context);
 
 /// Puts predictors into `decode` that choose fixed shares of the neurons and heads of each layer.
 [[nodiscard]] absl::Status InsertLowRankPredictors(Module& module, Function& decode, const LowRankOptions& options,

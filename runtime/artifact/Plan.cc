@@ -197,6 +197,14 @@ absl::StatusOr<PlanFunction> ReadFunction(const JsonObject& object) {
     ASSIGN_OR_RETURN(const Json* choice, object.Member("choice"));
     ASSIGN_OR_RETURN(function.choice, ReadBuffer(*choice, absl::StrCat(object.path(), ".choice")));
   }
+  if (object.Has("taps")) {
+    ASSIGN_OR_RETURN(const JsonObject taps, object.Object("taps"));
+    ASSIGN_OR_RETURN(const Json* values, object.Member("taps"));
+    RETURN_IF_ERROR(taps.Check());
+    for (const auto& [name, value] : values->items()) {
+      ASSIGN_OR_RETURN(function.taps[name], ReadBuffer(value, taps.path() + "." + name));
+    }
+  }
   ASSIGN_OR_RETURN(const Json* launches, object.Array("launches"));
   for (size_t i = 0; i < launches->size(); ++i) {
     const JsonObject entry((*launches)[i], absl::StrCat(object.path(), ".launches[", i, "]"));
@@ -377,6 +385,9 @@ Json PlanToJson(const Plan& plan) {
     }
     if (function.choice.kind != BufferRef::Kind::kAbsent) {
       entry["choice"] = BufferToJson(function.choice);
+    }
+    for (const auto& [tap, buffer] : function.taps) {
+      entry["taps"][tap] = BufferToJson(buffer);
     }
     for (const Launch& launch : function.launches) {
       entry["launches"].push_back(LaunchToJson(launch));

@@ -112,6 +112,9 @@ struct PlanFunction {
   BufferRef choice;  ///< i32<sequences>: likeliest tokens, -1 where there is none; absent where the host chooses.
   std::vector<Launch> launches;
   std::vector<Joint> joints = {};  ///< No launch is in two of them, and they don't make launches wait for themselves.
+  /// f32<T,W> each, by name: what else the function leaves for the host to read, as an artifact made for profiling has
+  /// it. `bytes` is that of max_tokens rows.
+  std::map<std::string, BufferRef> taps = {};
 };
 
 struct CacheInfo {

@@ -116,6 +116,13 @@ absl::Status CheckFunction(const Plan& plan, const PlanFunction& function, int64
     return UserError("field '", name, ".logits' has ", function.logits.bytes,
                      " bytes, but the manifest's vocabulary of ", vocab, " needs ", logits);
   }
+  for (const auto& [tap, buffer] : function.taps) {
+    const std::string path = absl::StrCat(name, ".taps.", tap);
+    if (buffer.kind != BufferRef::Kind::kArena || buffer.bytes == 0 || buffer.bytes % (tokens * 4) != 0) {
+      return UserError("field '", path, "' must be in the arena and have a multiple of ", tokens * 4, " bytes");
+    }
+    RETURN_IF_ERROR(CheckBuffer(plan, buffer, 0, path));
+  }
   for (size_t i = 0; i < function.launches.size(); ++i) {
     const Launch& launch = function.launches[i];
     const std::string path = absl::StrCat(name, ".launches[", i, "]");

@@ -1,11 +1,11 @@
 #include "runtime/cpu/CpuModel.h"
 
+#include "ir/base/Sgemm.h"
 #include "ir/base/Status.h"
 #include "runtime/cpu/CpuBatch.h"
 #include "runtime/cpu/CpuFeatures.h"
 #include "runtime/cpu/CpuMemoryMeter.h"
 #include "runtime/cpu/CpuSession.h"
-#include "runtime/cpu/Sgemm.h"
 #include "runtime/cpu/SyntheticWeights.h"
 
 namespace dejavu {

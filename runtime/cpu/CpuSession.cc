@@ -56,6 +56,11 @@ absl::StatusOr<std::vector<LaunchSpan>> CpuSession::Trace(int32_t token, int64_t
   return spans;
 }
 
+absl::Status CpuSession::Read(const BufferRef& from, std::span<std::byte> to) {
+  std::copy_n(buffers_.arena.data() + from.value, to.size(), to.begin());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<int32_t> CpuSession::Choice() {
   return decode_->choice() != nullptr ? *decode_->choice() : DeviceSession::Choice();
 }

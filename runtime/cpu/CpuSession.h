@@ -20,6 +20,7 @@ class CpuSession final : public DeviceSession {
   [[nodiscard]] absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) override;
   [[nodiscard]] absl::Status Decode(int32_t token, int64_t past, bool observe) override;
   [[nodiscard]] absl::StatusOr<std::span<const float>> Logits() override { return logits_; }
+  [[nodiscard]] absl::Status Read(const BufferRef& from, std::span<std::byte> to) override;
   [[nodiscard]] absl::StatusOr<int32_t> Choice() override;
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
   void Watch(std::vector<WatchedOperand> operands) override { decode_->Watch(operands); }

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "ir/base/DType.h"
-#include "runtime/cpu/Sgemm.h"
+#include "ir/base/Sgemm.h"
 #include "runtime/cpu/Widen.h"
 
 namespace dejavu {

@@ -203,6 +203,12 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   return std::span<const float>(logits_, vocab);
 }
 
+absl::Status CudaSession::Read(const BufferRef& from, std::span<std::byte> to) {
+  const CudaDevice::Scope scope(device_);
+  RETURN_IF_ERROR(scope.status());
+  return Fetch(from, to.data(), to.size());
+}
+
 absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_t past) {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());

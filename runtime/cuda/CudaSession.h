@@ -29,6 +29,7 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] absl::Status Prefill(std::span<const int32_t> tokens, int64_t past) override;
   [[nodiscard]] absl::Status Decode(int32_t token, int64_t past, bool observe) override;
   [[nodiscard]] absl::StatusOr<std::span<const float>> Logits() override;
+  [[nodiscard]] absl::Status Read(const BufferRef& from, std::span<std::byte> to) override;
   [[nodiscard]] absl::StatusOr<int32_t> Choice() override;
   [[nodiscard]] absl::Status DecodeGreedily(int32_t token, int64_t past, int64_t count,
                                             const OnChoice& on_choice) override;

@@ -60,6 +60,8 @@ class DeviceSession {
   [[nodiscard]] virtual absl::Status Decode(int32_t token, int64_t past, bool observe) = 0;
   /// The logits that the last call left, f32<vocab>, once the device has finished; valid until the next call.
   [[nodiscard]] virtual absl::StatusOr<std::span<const float>> Logits() = 0;
+  /// Copies the first `to.size()` bytes of an arena buffer as the last call left it, once the device has finished.
+  [[nodiscard]] virtual absl::Status Read(const BufferRef& from, std::span<std::byte> to) = 0;
   /// The likeliest token after the one that the last call, a Decode(), took; -1 where there is none.
   [[nodiscard]] virtual absl::StatusOr<int32_t> Choice();
   /// Decodes `token` and then, `count` - 1 times, the choice after the token before. `on_choice` sees the choice after

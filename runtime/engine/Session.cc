@@ -70,6 +70,22 @@ absl::StatusOr<std::span<const float>> Session::Prefill(std::span<const int32_t>
   return logits;
 }
 
+absl::StatusOr<std::vector<float>> Session::ReadTap(const std::string& name, int64_t tokens) {
+  RETURN_IF_ERROR(failure_);
+  const Plan& plan = model_->plan();
+  const PlanFunction* prefill = plan.FindFunction("prefill");
+  if (prefill == nullptr || !model_->device().CanPrefill() || !prefill->taps.contains(name)) {
+    return UserError(model_->artifact().path(), ": has no tap '", name, "' on this device");
+  }
+  if (tokens < 1 || tokens > plan.max_tokens) {
+    return BugError("a tap has from 1 to ", plan.max_tokens, " rows, not ", tokens);
+  }
+  const BufferRef& tap = prefill->taps.at(name);
+  std::vector<float> rows(static_cast<size_t>(tap.bytes / plan.max_tokens / 4 * tokens));
+  RETURN_IF_ERROR(Fail(device_->Read(tap, std::as_writable_bytes(std::span(rows)))));
+  return rows;
+}
+
 absl::StatusOr<std::span<const float>> Session::Decode(int32_t token) {
   RETURN_IF_ERROR(Advance(token));
   const absl::StatusOr<std::span<const float>> logits = device_->Logits();

@@ -38,6 +38,9 @@ class Session {
   /// the last one: f32<vocab>, valid until the next call. No tokens, ids outside the vocabulary and more tokens than
   /// positions left are user errors.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Prefill(std::span<const int32_t> tokens);
+  /// What the last call, a Prefill() of `tokens` tokens and at most Plan::max_tokens, left in the tap `name` of the
+  /// plan: f32<tokens, W>, row by row. A user error where the plan has no such tap or the device no prefill.
+  [[nodiscard]] absl::StatusOr<std::vector<float>> ReadTap(const std::string& name, int64_t tokens);
   /// Appends one token by the decode kernels and returns the logits that follow it; as Prefill() otherwise.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Decode(int32_t token);
   /// As Decode(), but leaves the logits on the device, and may return before it has finished.

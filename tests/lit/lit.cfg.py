@@ -48,7 +48,7 @@ def has_nvrtc():
 if has_nvrtc():
     config.available_features.add("nvrtc")
 
-for name in ("dejavu-opt", "dejavu-run", "dejavu-eval", "dejavu-bench"):
+for name in ("dejavu-opt", "dejavu-profile", "dejavu-run", "dejavu-eval", "dejavu-bench"):
     command = os.path.join(tools, name)
     if roundtrip and name == "dejavu-opt":
         command += " --verify-roundtrip"

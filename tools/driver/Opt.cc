@@ -9,8 +9,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "ir/base/FileUtil.h"
-#include "ir/import/HuggingFaceReader.h"
-#include "ir/import/OnnxReader.h"
 #include "ir/import/SyntheticReader.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/Registry.h"
@@ -23,6 +21,7 @@
 #include "tools/driver/Compile.h"
 #include "tools/driver/ContractBuild.h"
 #include "tools/driver/ExpectedErrors.h"
+#include "tools/driver/ModelInput.h"
 #include "tools/driver/Outputs.h"
 
 namespace dejavu {
@@ -60,21 +59,6 @@ absl::StatusOr<std::string> ReadDvText(const std::string& input, std::optional<A
   }
   ASSIGN_OR_RETURN(artifact, ArtifactReader::Open(input));
   return ReadTextFile(artifact->FilePath("module.dv"), kMaxTextBytes);
-}
-
-/// Reads a model file; .dv text is read by the caller, which may split it.
-absl::StatusOr<std::unique_ptr<Module>> ReadModel(const std::string& input, WeightStore* store) {
-  if (input.ends_with(".onnx")) {
-    return ReadOnnx(input, store);
-  }
-  if (IsFolder(input)) {
-    return ReadHuggingFace(input, store);
-  }
-  std::error_code error;
-  if (!std::filesystem::exists(input, error)) {
-    return UserError(input, ": no such file or directory");
-  }
-  return UserError(input, ": INPUT must be a .onnx file, a Hugging Face directory, .dv text or a .dejavu artifact");
 }
 
 absl::Status CheckRoundTrip(const Module& module) {

@@ -41,8 +41,27 @@ absl::Status FinishEmit(OptOptions& options) {
   return absl::OkStatus();
 }
 
+/// A profile's path becomes a part of the pipeline's text.
+absl::Status CheckProfile(const OptOptions& options) {
+  const Budgets& budgets = options.budgets;
+  if (budgets.profile.empty()) {
+    return budgets.mass ? UsageError("--mass needs --profile=DIR, whose thresholds it chooses") : absl::OkStatus();
+  }
+  if (options.sparsity != "predicted") {
+    return UsageError("--profile needs --sparsity=predicted");
+  }
+  if (budgets.mlp_density || budgets.head_density) {
+    return UsageError("--profile and --mlp-density or --head-density exclude each other: a profile has thresholds");
+  }
+  if (budgets.profile.find_first_of(" ,{}") != std::string::npos) {
+    return UsageError("--profile: '", budgets.profile, "' has a space, a comma or a brace; rename the directory");
+  }
+  return absl::OkStatus();
+}
+
 /// Budgets are shares, and the predictors'.
 absl::Status CheckBudgets(const OptOptions& options) {
+  RETURN_IF_ERROR(CheckProfile(options));
   struct Flag {
     std::string_view name;
     std::optional<double> density;
@@ -115,6 +134,15 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
          "exact: skip neurons that are certainly zero; predicted: compute what predictors choose, without budgets "
          "by a 4-bit copy of fc1, which needs no training; none: dense")
       ->default_str("exact")
+      ->group(what);
+  app.add_option("--profile", options.budgets.profile,
+                 "with predicted: the trained predictors, a directory that dejavu-profile wrote")
+      ->type_name("DIR")
+      ->group(what);
+  app.add_option("--mass", options.budgets.mass,
+                 "with --profile: keep this share of each layer's activations; one that the profile has thresholds for "
+                 "(default: 0.999)")
+      ->type_name("SHARE")
       ->group(what);
   app.add_option("--mlp-density", options.budgets.mlp_density,
                  "with predicted: the share of each layer's neurons that is computed, as in 0.1")

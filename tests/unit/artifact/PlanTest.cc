@@ -63,6 +63,27 @@ TEST(PlanTest, ArenaOffsetsStayInsideTheArena) {
               HasSubstr("field 'functions.decode.choice': 4 bytes at arena offset"));
 }
 
+TEST(PlanTest, TapsRoundTripAndAreChecked) {
+  const auto tapped = [](nlohmann::json tap) {
+    return MessageAfter([&](auto& json) { json["functions"]["prefill"]["taps"]["x"] = tap; });
+  };
+  const int64_t row = toy::kMaxTokens * 4;
+  const char* wrong = "field 'functions.prefill.taps.x' must be in the arena and have a multiple of 20 bytes";
+  EXPECT_EQ(tapped({{"arena", 0}, {"bytes", row}}), "");
+  EXPECT_THAT(tapped({{"arena", 0}}), HasSubstr(wrong));
+  EXPECT_THAT(tapped({{"arena", 0}, {"bytes", row + 4}}), HasSubstr(wrong));
+  EXPECT_THAT(tapped({{"weight", 0}, {"bytes", row}}), HasSubstr(wrong));
+  EXPECT_THAT(tapped(nullptr), HasSubstr(wrong));
+  EXPECT_THAT(tapped(3), HasSubstr("field 'functions.prefill.taps.x'"));
+  EXPECT_THAT(tapped({{"arena", 0}, {"bytes", row << 20}}), HasSubstr("end past the arena's"));
+  EXPECT_THAT(MessageAfter([](auto& json) { json["functions"]["prefill"]["taps"] = 1; }),
+              HasSubstr("'functions.prefill.taps'"));
+  Plan plan = toy::MakePlan();
+  plan.functions["prefill"].taps["x"] = {BufferRef::Kind::kArena, 0, row};
+  const nlohmann::json json = PlanToJson(plan);
+  EXPECT_EQ(PlanToJson(ParsePlan(json.dump(), toy::kVocab).value()), json);
+}
+
 TEST(PlanTest, WeightAndCacheNumbersExist) {
   EXPECT_THAT(MessageAfter([](auto& json) { Launch(json, 0)["args"][1]["weight"] = 5; }),
               HasSubstr("weight 5 does not exist; the plan lists 5"));

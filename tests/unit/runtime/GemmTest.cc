@@ -5,9 +5,9 @@
 #include <random>
 #include <thread>
 
+#include "ir/base/Sgemm.h"
 #include "runtime/cpu/Gemm.h"
 #include "runtime/cpu/HostBuffer.h"
-#include "runtime/cpu/Sgemm.h"
 #include "runtime/cpu/Widen.h"
 
 namespace dejavu {

@@ -1,6 +1,6 @@
 // Products of float matrices: by OpenBLAS, or by plain loops in a build without it.
-#ifndef DEJAVU_RUNTIME_CPU_SGEMM_H_
-#define DEJAVU_RUNTIME_CPU_SGEMM_H_
+#ifndef DEJAVU_IR_BASE_SGEMM_H_
+#define DEJAVU_IR_BASE_SGEMM_H_
 
 #include <cstdint>
 
@@ -11,8 +11,9 @@ struct SgemmCall {
   int64_t m = 0;
   int64_t n = 0;
   int64_t k = 0;
-  const float* a = nullptr;  // (m, k)
+  const float* a = nullptr;  // (m, k), or (k, m) if transposed
   int64_t a_stride = 0;
+  bool a_transposed = false;
   const float* b = nullptr;  // (k, n), or (n, k) if transposed
   int64_t b_stride = 0;
   bool b_transposed = false;
@@ -28,4 +29,4 @@ void UseSerialSgemm();
 
 }  // namespace dejavu
 
-#endif  // DEJAVU_RUNTIME_CPU_SGEMM_H_
+#endif  // DEJAVU_IR_BASE_SGEMM_H_

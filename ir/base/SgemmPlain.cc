@@ -1,7 +1,8 @@
 #include <algorithm>
 #include <array>
+#include <vector>
 
-#include "runtime/cpu/Sgemm.h"
+#include "ir/base/Sgemm.h"
 
 namespace dejavu {
 namespace {
@@ -30,8 +31,16 @@ float Dot(const float* a, const float* b, int64_t count) {
 }  // namespace
 
 void Sgemm(const SgemmCall& call) {
+  std::vector<float> column;
   for (int64_t row = 0; row < call.m; ++row) {
     const float* a = call.a + row * call.a_stride;
+    if (call.a_transposed) {
+      column.resize(static_cast<size_t>(call.k));
+      for (int64_t j = 0; j < call.k; ++j) {
+        column[static_cast<size_t>(j)] = call.a[j * call.a_stride + row];
+      }
+      a = column.data();
+    }
     float* c = call.c + row * call.n;
     if (!call.add) {
       std::fill_n(c, call.n, 0.0F);

@@ -1,0 +1,128 @@
+// TrainedPredictors.cc: puts the predictors of a profile into @decode.
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_join.h"
+#include "ir/base/Hash.h"
+#include "ir/base/Safetensors.h"
+#include "ir/import/WeightTransforms.h"
+#include "passes/sparsity/LowRankPredictors.h"
+#include "passes/sparsity/Profile.h"
+
+namespace dejavu {
+namespace {
+
+class TrainedInserter {
+ public:
+  TrainedInserter(Module& module, Function& decode, const TrainedOptions& options, PassContext& context)
+      : module_(module), decode_(decode), options_(options), context_(context) {}
+
+  absl::Status Run() {
+    ASSIGN_OR_RETURN(profile_, ReadProfile(options_.folder));
+    ASSIGN_OR_RETURN(const std::vector<Block> blocks, FindBlocks(decode_));
+    RETURN_IF_ERROR(CheckModel(blocks.size()));
+    file_ = absl::StrCat(options_.folder, "/", kPredictorsFile);
+    ASSIGN_OR_RETURN(const Safetensors tensors, Safetensors::Open(file_));
+    tensors_ = &tensors;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      RETURN_IF_ERROR(InsertNeurons(blocks[i], static_cast<int64_t>(i)));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status CheckModel(size_t layers) {
+    const std::string path = absl::StrCat(options_.folder, "/", kProfileFile);
+    ASSIGN_OR_RETURN(const std::string hash, HashModel(module_, *context_.weights()));
+    if (profile_.layers.size() != layers || profile_.model_hash != hash) {
+      return UserError(path, ": is the profile of another model: it was made from weights with the hash ",
+                       profile_.model_hash, " and ", profile_.layers.size(), " layers, but this model's have ", hash,
+                       " and ", layers, "; run dejavu-profile on this model");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status InsertNeurons(const Block& block, int64_t layer) {
+    const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
+    if (!recorded.mlp) {
+      context_.Count("layers left dense");
+      return absl::OkStatus();
+    }
+    const auto& points = recorded.mlp->points;
+    const auto point =
+        std::find_if(points.begin(), points.end(), [&](const ProfilePoint& one) { return one.mass == options_.mass; });
+    if (point == points.end()) {
+      return UsageError(options_.folder, ": has no thresholds for --mass=", options_.mass, "; it has ",
+                        absl::StrJoin(points, ", ", [](std::string* out, const ProfilePoint& one) {
+                          out->append(MassText(one.mass));
+                        }));
+    }
+    const Operation& at = profile_.lookahead == 1 ? *block.attention : *block.mlp;
+    const Weight* fc1 = block.mlp->operand("fc1")->weight();
+    const int64_t neurons = fc1->type.shape[0].size();
+    const int64_t width = at.operand("x")->type().shape[1].size();
+    const int64_t rank = recorded.mlp->rank;
+    if (!Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
+      context_.Count("layers left dense");
+      return absl::OkStatus();
+    }
+    const std::string from = PredictorPrefix(layer, "mlp");
+    const std::string to = absl::StrCat("layers.", layer, ".mlp.predictor.");
+    PredictorWeights weights;
+    ASSIGN_OR_RETURN(const Weight* down, Add(to + "down.f16", from + "down", {DType::kF16, {rank, width}}));
+    ASSIGN_OR_RETURN(const Weight* up, Add(to + "up.f16", from + "up", {DType::kF16, {neurons, rank}}));
+    ASSIGN_OR_RETURN(const Weight* down_bias, Add(to + "down_bias", from + "down_bias", {DType::kF32, {rank}}));
+    ASSIGN_OR_RETURN(const Weight* bias,
+                     Add(to + "bias", absl::StrCat(from, "bias.", MassText(point->mass)), {DType::kF32, {neurons}}));
+    weights.down = AddDerivedWeight(module_, to + "down", "quantize", {down})->value;
+    weights.down_scales = AddDerivedWeight(module_, to + "down_scales", "row_scales", {down})->value;
+    weights.down_bias = down_bias->value;
+    weights.up = AddDerivedWeight(module_, to + "up", "quantize", {up})->value;
+    weights.up_scales = AddDerivedWeight(module_, to + "up_scales", "row_scales", {up})->value;
+    weights.up_bias = bias->value;
+    RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "active", 0));
+    context_.Count("predictors inserted");
+    return absl::OkStatus();
+  }
+
+  /// Whether predictor and chosen rows are fewer bytes than all rows. Rows of fc2 are read for active neurons alone.
+  static bool Saves(const ProfilePredictor& predictor, const ProfilePoint& point, double density, const Weight& fc1,
+                    int64_t width) {
+    const auto neurons = static_cast<double>(fc1.type.shape[0].size());
+    const double matrix = neurons * static_cast<double>(fc1.type.shape[1].size() * DTypeSize(fc1.type.dtype));
+    const auto rank = static_cast<double>(predictor.rank);
+    const double predicts = rank * (static_cast<double>(width) + neurons) + 8 * (rank + neurons);
+    return predicts + (point.kept + density) * matrix < 2 * matrix;
+  }
+
+  absl::StatusOr<const Weight*> Add(const std::string& name, const std::string& tensor, Type type) {
+    ASSIGN_OR_RETURN(const TensorView* view, tensors_->Get(tensor));
+    Weight weight;
+    weight.name = name;
+    weight.file = file_;
+    weight.tensor = tensor;
+    weight.type = {view->dtype, Shape(view->dims.begin(), view->dims.end())};
+    if (weight.type != type) {
+      return UserError(file_, ": tensor '", tensor, "' must be ", type.ToString(), ", but is ", weight.type.ToString());
+    }
+    weight.hash = HashText(Hash64({view->data, view->bytes}));
+    return module_.AddWeight(std::move(weight));
+  }
+
+  Module& module_;
+  Function& decode_;
+  const TrainedOptions& options_;
+  PassContext& context_;
+  Profile profile_;
+  std::string file_;  // of the predictors
+  const Safetensors* tensors_ = nullptr;
+};
+
+}  // namespace
+
+absl::Status InsertTrainedPredictors(Module& module, Function& decode, const LowRankOptions& options,
+                                     PassContext& context) {
+  return TrainedInserter(module, decode, *options.trained, context).Run();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,31 @@
+// The linear algebra of the trainer. Matrices are row-major; results don't depend on the number of threads.
+#ifndef DEJAVU_PASSES_SPARSITY_TRAINING_LINEARALGEBRA_H_
+#define DEJAVU_PASSES_SPARSITY_TRAINING_LINEARALGEBRA_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "ir/base/Sgemm.h"
+#include "ir/base/Status.h"
+
+namespace dejavu {
+
+/// c = a b as in Sgemm(), by `threads` threads; each computes stretches of rows whose ends are fixed by m alone.
+void Multiply(const SgemmCall& call, int threads);
+
+/// Replaces the lower triangle of the symmetric `matrix`, f64<n, n>, by L with L L^T = matrix. Fails unless the matrix
+/// is positive definite.
+[[nodiscard]] absl::Status Cholesky(int64_t n, std::vector<double>& matrix);
+
+/// Replaces x, f64<n, columns>, by L^-1 x or, `transposed`, L^-T x.
+void SolveTriangular(int64_t n, const std::vector<double>& lower, bool transposed, int64_t columns,
+                     std::vector<double>& x);
+
+/// `count` orthonormal columns, f32<n, count>, that span nearly what the leading eigenvectors of the symmetric positive
+/// semidefinite `matrix`, f32<n, n>, do, the most important first. By orthogonal iteration from a fixed start.
+[[nodiscard]] std::vector<float> LeadingEigenvectors(int64_t n, const std::vector<float>& matrix, int64_t count,
+                                                     int threads);
+
+}  // namespace dejavu
+
+#endif  // DEJAVU_PASSES_SPARSITY_TRAINING_LINEARALGEBRA_H_

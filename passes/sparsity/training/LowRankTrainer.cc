@@ -1,0 +1,270 @@
+#include "passes/sparsity/training/LowRankTrainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "passes/sparsity/training/LinearAlgebra.h"
+
+namespace dejavu {
+namespace {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+constexpr int64_t kBlock = 2048;  // rows at a time
+// Of the inputs' mean variance: what keeps the regression from learning the noise of few rows.
+constexpr double kRidge = 1e-3;
+constexpr double kSlope = 2.5;  // of a score, for each standard deviation
+
+size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
+
+/// sum += a^T b over blocks of rows, f32<count, width> each.
+void AddProduct(int64_t count, int64_t width, const Floats& a, const Floats& b, int threads, Floats& buffer,
+                Doubles& sum) {
+  Multiply({.m = width,
+            .n = width,
+            .k = count,
+            .a = a.data(),
+            .a_stride = width,
+            .a_transposed = true,
+            .b = b.data(),
+            .b_stride = width,
+            .c = buffer.data()},
+           threads);
+  for (size_t i = 0; i < sum.size(); ++i) {
+    sum[i] += buffer[i];
+  }
+}
+
+void AddRows(int64_t count, int64_t width, const Floats& rows, Doubles& sums) {
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      sums[static_cast<size_t>(j)] += rows[Size(i, width) + static_cast<size_t>(j)];
+    }
+  }
+}
+
+Floats ToFloats(const Doubles& values) { return {values.begin(), values.end()}; }
+
+}  // namespace
+
+absl::StatusOr<LowRankTrainer> LowRankTrainer::Create(const LayerRows& rows, int64_t held_out, const MlpWeights& mlp,
+                                                      int64_t max_rank, int threads, const OnTick& on_tick) {
+  const int64_t count = rows.rows() - held_out;
+  if (count < 2) {
+    return UserError("there are ", rows.rows(), " rows, too few to train on and to hold out ", held_out);
+  }
+  UseSerialSgemm();
+  LowRankTrainer trainer(rows, count, mlp, threads);
+  RETURN_IF_ERROR(trainer.Measure(on_tick));
+  RETURN_IF_ERROR(trainer.Fit(std::min(max_rank, rows.width), on_tick));
+  return trainer;
+}
+
+/// Means and covariances of the inputs.
+absl::Status LowRankTrainer::Measure(const OnTick& on_tick) {
+  const int64_t width = rows_.width;
+  x_mean_.assign(static_cast<size_t>(width), 0);
+  m_mean_.assign(static_cast<size_t>(width), 0);
+  covariance_.assign(Size(width, width), 0);
+  cross_.assign(Size(width, width), 0);
+  Floats x(Size(kBlock, width));
+  Floats m(Size(kBlock, width));
+  Floats buffer(Size(width, width));
+  for (int64_t begin = 0; begin < count_; begin += kBlock) {
+    const int64_t count = std::min(kBlock, count_ - begin);
+    LoadRows(rows_.predictor_inputs, width, begin, count, x.data());
+    LoadRows(rows_.mlp_inputs, width, begin, count, m.data());
+    AddRows(count, width, x, x_mean_);
+    AddRows(count, width, m, m_mean_);
+    AddProduct(count, width, x, x, threads_, buffer, covariance_);
+    AddProduct(count, width, x, m, threads_, buffer, cross_);
+    RETURN_IF_ERROR(on_tick());
+  }
+  const auto n = static_cast<double>(count_);
+  for (int64_t i = 0; i < width; ++i) {
+    x_mean_[static_cast<size_t>(i)] /= n;
+    m_mean_[static_cast<size_t>(i)] /= n;
+  }
+  double variance = 0;
+  for (int64_t i = 0; i < width; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      const size_t at = Size(i, width) + static_cast<size_t>(j);
+      covariance_[at] = covariance_[at] / n - x_mean_[static_cast<size_t>(i)] * x_mean_[static_cast<size_t>(j)];
+      cross_[at] = cross_[at] / n - x_mean_[static_cast<size_t>(i)] * m_mean_[static_cast<size_t>(j)];
+    }
+    variance += covariance_[Size(i, width) + static_cast<size_t>(i)] / static_cast<double>(width);
+  }
+  for (int64_t i = 0; i < width; ++i) {
+    covariance_[Size(i, width) + static_cast<size_t>(i)] += kRidge * variance;
+  }
+  return absl::OkStatus();
+}
+
+/// With L L^T the covariance of x and R the regression of m on x, the guess of z is (fc1 R^T) (x - mean). L^-1 (x -
+/// mean) has covariance 1, so the best guess of low rank keeps the leading left singular vectors U of K = L^T R fc1^T:
+/// hidden values U^T L^-1 (x - mean), and from them z by K^T U.
+absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
+  const int64_t width = rows_.width;
+  const int64_t neurons = mlp_.neurons;
+  max_rank_ = max_rank;
+  RETURN_IF_ERROR(Cholesky(width, covariance_));
+  RETURN_IF_ERROR(on_tick());
+  // L^T R = L^T (L L^T)^-1 cross = L^-1 cross.
+  SolveTriangular(width, covariance_, /*transposed=*/false, width, cross_);
+  RETURN_IF_ERROR(on_tick());
+  const Floats projected = ToFloats(cross_);
+  Floats k(Size(width, neurons));
+  Multiply({.m = width,
+            .n = neurons,
+            .k = width,
+            .a = projected.data(),
+            .a_stride = width,
+            .b = mlp_.fc1.data(),
+            .b_stride = width,
+            .b_transposed = true,
+            .c = k.data()},
+           threads_);
+  Floats square(Size(width, width));
+  Multiply({.m = width,
+            .n = width,
+            .k = neurons,
+            .a = k.data(),
+            .a_stride = neurons,
+            .b = k.data(),
+            .b_stride = neurons,
+            .b_transposed = true,
+            .c = square.data()},
+           threads_);
+  RETURN_IF_ERROR(on_tick());
+  const Floats u = LeadingEigenvectors(width, square, max_rank, threads_);
+  RETURN_IF_ERROR(on_tick());
+  up_.resize(Size(neurons, max_rank));
+  Multiply({.m = neurons,
+            .n = max_rank,
+            .k = width,
+            .a = k.data(),
+            .a_stride = neurons,
+            .a_transposed = true,
+            .b = u.data(),
+            .b_stride = max_rank,
+            .c = up_.data()},
+           threads_);
+  Doubles down(u.begin(), u.end());
+  SolveTriangular(width, covariance_, /*transposed=*/true, max_rank, down);
+  down_ = ToFloats(down);
+  const bool finite = std::all_of(up_.begin(), up_.end(), [](float value) { return std::isfinite(value); }) &&
+                      std::all_of(down_.begin(), down_.end(), [](float value) { return std::isfinite(value); });
+  return finite ? absl::OkStatus() : UserError("the recorded numbers are infinite, NaN or too large");
+}
+
+absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t measured) const {
+  if (rank < 1 || rank > max_rank_) {
+    return BugError("a predictor of rank ", rank, " was asked for, but the most is ", max_rank_);
+  }
+  const int64_t width = rows_.width;
+  LowRankPredictor predictor;
+  predictor.rank = rank;
+  predictor.width = width;
+  predictor.outputs = mlp_.neurons;
+  for (int64_t i = 0; i < rank; ++i) {
+    double shift = 0;
+    for (int64_t j = 0; j < width; ++j) {
+      const float weight = down_[Size(j, max_rank_) + static_cast<size_t>(i)];
+      predictor.down.push_back(weight);
+      shift += static_cast<double>(weight) * x_mean_[static_cast<size_t>(j)];
+    }
+    predictor.down_bias.push_back(static_cast<float>(-shift));
+  }
+  for (int64_t i = 0; i < mlp_.neurons; ++i) {
+    const float* from = up_.data() + i * max_rank_;
+    predictor.up.insert(predictor.up.end(), from, from + rank);
+    double mean = mlp_.bias[static_cast<size_t>(i)];
+    for (int64_t j = 0; j < width; ++j) {
+      mean += static_cast<double>(mlp_.fc1[Size(i, width) + static_cast<size_t>(j)]) * m_mean_[static_cast<size_t>(j)];
+    }
+    predictor.up_bias.push_back(static_cast<float>(mean));
+  }
+  const Floats deviations = Deviations(predictor, measured);
+  for (int64_t i = 0; i < mlp_.neurons; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const double deviation = deviations[at];
+    for (int64_t j = 0; j < rank; ++j) {
+      predictor.up[Size(i, rank) + static_cast<size_t>(j)] *= static_cast<float>(kSlope / deviation);
+    }
+    predictor.up_bias[at] = static_cast<float>(kSlope / deviation * predictor.up_bias[at] +
+                                               std::log(deviation * std::max(mlp_.norms[at], 1e-30F)));
+  }
+  return predictor;
+}
+
+/// Of what each neuron receives from what `predictor` guesses, over some of the rows.
+Floats LowRankTrainer::Deviations(const LowRankPredictor& p, int64_t measured) const {
+  const int64_t width = rows_.width;
+  const int64_t neurons = mlp_.neurons;
+  Doubles squares(static_cast<size_t>(neurons));
+  Floats input(Size(kBlock, width));
+  Floats hidden(Size(kBlock, p.rank));
+  Floats z(Size(kBlock, neurons));
+  Floats guess(z.size());
+  int64_t seen = 0;
+  // Blocks from all over the text.
+  const int64_t blocks = (count_ + kBlock - 1) / kBlock;
+  const int64_t stride = std::max<int64_t>(1, blocks / std::max<int64_t>(1, measured / kBlock));
+  for (int64_t block = 0; block < blocks; block += stride) {
+    const int64_t begin = block * kBlock;
+    const int64_t count = std::min(kBlock, count_ - begin);
+    LoadRows(rows_.mlp_inputs, width, begin, count, input.data());
+    Multiply({.m = count,
+              .n = neurons,
+              .k = width,
+              .a = input.data(),
+              .a_stride = width,
+              .b = mlp_.fc1.data(),
+              .b_stride = width,
+              .b_transposed = true,
+              .c = z.data()},
+             threads_);
+    LoadRows(rows_.predictor_inputs, width, begin, count, input.data());
+    Multiply({.m = count,
+              .n = p.rank,
+              .k = width,
+              .a = input.data(),
+              .a_stride = width,
+              .b = p.down.data(),
+              .b_stride = width,
+              .b_transposed = true,
+              .c = hidden.data()},
+             threads_);
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t j = 0; j < p.rank; ++j) {
+        hidden[Size(i, p.rank) + static_cast<size_t>(j)] += p.down_bias[static_cast<size_t>(j)];
+      }
+    }
+    Multiply({.m = count,
+              .n = neurons,
+              .k = p.rank,
+              .a = hidden.data(),
+              .a_stride = p.rank,
+              .b = p.up.data(),
+              .b_stride = p.rank,
+              .b_transposed = true,
+              .c = guess.data()},
+             threads_);
+    for (int64_t i = 0; i < count; ++i) {
+      for (int64_t j = 0; j < neurons; ++j) {
+        const size_t at = Size(i, neurons) + static_cast<size_t>(j);
+        const double rest = z[at] + mlp_.bias[static_cast<size_t>(j)] - guess[at] - p.up_bias[static_cast<size_t>(j)];
+        squares[static_cast<size_t>(j)] += rest * rest;
+      }
+    }
+    seen += count;
+  }
+  Floats deviations;
+  for (const double square : squares) {
+    deviations.push_back(static_cast<float>(std::max(std::sqrt(square / static_cast<double>(seen)), 1e-6)));
+  }
+  return deviations;
+}
+
+}  // namespace dejavu

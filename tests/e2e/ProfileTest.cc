@@ -1,0 +1,113 @@
+// From a text to a model with trained predictors: recorded, trained, compiled and run by the shipped code.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "codegen/cpu/CpuTarget.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassManager.h"
+#include "tools/driver/Compile.h"
+#include "tools/driver/Evaluate.h"
+#include "tools/driver/ModelInput.h"
+#include "tools/driver/Profile.h"
+
+namespace dejavu {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kDemo = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
+
+/// The project's documents, as in tools/demo.
+std::string Documents() {
+  std::string text;
+  for (const char* name : {"README.md", "codegen/README.md", "runtime/README.md", "passes/README.md", "ir/README.md"}) {
+    std::ifstream file(absl::StrCat(DEJAVU_SOURCE_DIR, "/", name));
+    std::stringstream content;
+    content << file.rdbuf();
+    text += content.str() + "\n\x1e\n";
+  }
+  return text;
+}
+
+class ProfiledModel : public testing::TestWithParam<int64_t> {
+ protected:
+  void SetUp() override {
+    folder_ = absl::StrCat(testing::TempDir(), "/profiled-", getpid(), "-", GetParam());
+    fs::create_directories(folder_);
+    std::ofstream(folder_ + "/text.txt") << Documents();
+    options_ = {.model = kDemo + "/model.onnx",
+                .output = folder_ + "/profile",
+                .text = folder_ + "/text.txt",
+                .tokenizer = kDemo,
+                .max_tokens = 4096,
+                .lookahead = GetParam(),
+                .device = {.threads = 1}};
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  /// A session on the demo model with the profile's predictors, or dense where `mass` is nothing.
+  absl::StatusOr<std::shared_ptr<const Model>> Compile(std::optional<double> mass) {
+    WeightStore store;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadModel(options_.model, &store));
+    Budgets budgets;
+    if (mass) {
+      budgets.profile = options_.output;
+      budgets.mass = mass;
+    }
+    ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", mass ? "predicted" : "none", budgets));
+    ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
+    std::ostringstream log;
+    RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
+    ArtifactOptions artifact;
+    artifact.path = absl::StrCat(folder_, "/", mass.value_or(0), ".dejavu");
+    artifact.tokenizer = kDemo;
+    ASSIGN_OR_RETURN(artifact.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
+    RETURN_IF_ERROR(WriteArtifact(*module, store, artifact));
+    return Model::Load(artifact.path, {});
+  }
+
+  std::string folder_;
+  ProfileOptions options_;
+};
+
+TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
+  const auto profile = MakeProfile(options_);
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  ASSERT_EQ(profile->layers.size(), 6U);
+  const auto dense = Compile(std::nullopt);
+  ASSERT_TRUE(dense.ok()) << dense.status();
+  const auto tokenizer = Tokenizer::Load(kDemo);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto ids = EncodeDocuments(*tokenizer, Documents());
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  double last = 1e9;
+  for (const double mass : {0.9, 0.9999}) {
+    const auto sparse = Compile(mass);
+    ASSERT_TRUE(sparse.ok()) << sparse.status();
+    const auto result = Evaluate(*sparse, *dense, *ids, {.max_tokens = 1024, .threads = 1});
+    ASSERT_TRUE(result.ok()) << result.status();
+    // More mass is closer to the dense model, and nearly all of it is nearly the dense model.
+    EXPECT_LT(result->against->kl_mean, last) << mass;
+    last = result->against->kl_mean;
+    for (size_t layer = 0; layer < result->mlp_density.size(); ++layer) {
+      // As many neurons as on the rows that thresholds were found on, or the layer is dense.
+      ASSERT_TRUE(profile->layers[layer].mlp.has_value());
+      for (const ProfilePoint& point : profile->layers[layer].mlp->points) {
+        const double density = result->mlp_density[layer];
+        EXPECT_TRUE(point.mass != mass || density == 1 || std::abs(density - point.kept) < 0.15)
+            << "layer " << layer << " computes " << density << ", expected " << point.kept;
+      }
+    }
+  }
+  EXPECT_LT(last, 0.03);
+}
+
+INSTANTIATE_TEST_SUITE_P(Lookahead, ProfiledModel, testing::Values(0, 1));
+
+}  // namespace
+}  // namespace dejavu

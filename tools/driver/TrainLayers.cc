@@ -1,0 +1,174 @@
+#include "tools/driver/TrainLayers.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "ir/import/WeightTransforms.h"
+#include "passes/sparsity/training/LowRankTrainer.h"
+#include "passes/sparsity/training/Thresholds.h"
+#include "tools/driver/Interrupt.h"
+
+namespace dejavu {
+namespace {
+
+constexpr double kReferenceMass = 0.999;  // for which ranks are chosen
+
+absl::StatusOr<std::vector<float>> ReadFloats(const Value& value, WeightStore& store) {
+  ASSIGN_OR_RETURN(const WeightData data, store.Read(*value.weight()));
+  ASSIGN_OR_RETURN(const WeightData wide, FindWeightTransform("widen")->compute({data}));
+  std::vector<float> floats(wide.bytes / sizeof(float));
+  std::memcpy(floats.data(), wide.data, wide.bytes);
+  return floats;
+}
+
+/// From a 24th of the width to half of it, in multiples of 16, which kernels read fastest.
+std::set<int64_t> Ranks(int64_t width) {
+  std::set<int64_t> ranks;
+  for (const int64_t divisor : {24, 12, 8, 6, 4, 3, 2}) {
+    ranks.insert(std::max<int64_t>(16, (width / divisor + 8) / 16 * 16));
+  }
+  while (*ranks.rbegin() > width) {
+    ranks.erase(std::prev(ranks.end()));
+  }
+  return ranks.empty() ? std::set<int64_t>{width} : ranks;
+}
+
+/// Bytes that a token reads of a layer's MLP, predictor included: int8 matrices, rows of fc1 for what is chosen and of
+/// fc2 for what is active.
+double BytesRead(int64_t rank, int64_t width, const LayerMlp& mlp, double kept, double density) {
+  const auto predictor = static_cast<double>(rank * (width + mlp.neurons) + 8 * (rank + mlp.neurons));
+  return predictor + (kept + density) / 2 * static_cast<double>(mlp.stored_bytes);
+}
+
+absl::Status Interrupted() {
+  return InterruptStatus().ok()
+             ? absl::OkStatus()
+             : absl::CancelledError("interrupted; the same command goes on from the last finished layer");
+}
+
+absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRows& rows, const LayerMlp& mlp,
+                                   double density, const TrainLayerOptions& options) {
+  int64_t best = 0;
+  double least = 0;
+  const std::vector<double> masses = {kReferenceMass};
+  for (const int64_t rank : Ranks(rows.width)) {
+    RETURN_IF_ERROR(Interrupted());
+    // A part of the rows tells them apart.
+    const int64_t some = std::max<int64_t>(1, options.held_out / 4);
+    ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank, some));
+    ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
+                     FindThresholds(predictor, rows, some, mlp.weights(), masses, options.threads));
+    const double bytes = BytesRead(rank, rows.width, mlp, points[0].kept, density);
+    if (best == 0 || bytes < least) {
+      best = rank;
+      least = bytes;
+    }
+  }
+  return best;
+}
+
+std::vector<uint16_t> ToHalves(const std::vector<float>& values) {
+  std::vector<uint16_t> halves(values.size());
+  std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
+  return halves;
+}
+
+absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<OperatingPoint>& points, int64_t layer,
+                          const std::string& path) {
+  const std::string prefix = PredictorPrefix(layer, "mlp");
+  std::vector<TensorSpec> specs = {{prefix + "down", DType::kF16, {predictor.rank, predictor.width}},
+                                   {prefix + "down_bias", DType::kF32, {predictor.rank}},
+                                   {prefix + "up", DType::kF16, {predictor.outputs, predictor.rank}}};
+  for (const OperatingPoint& point : points) {
+    specs.push_back({absl::StrCat(prefix, "bias.", MassText(point.mass)), DType::kF32, {predictor.outputs}});
+  }
+  const std::string partial = path + ".partial";
+  ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(partial, std::move(specs)));
+  const std::vector<uint16_t> down = ToHalves(predictor.down);
+  const std::vector<uint16_t> up = ToHalves(predictor.up);
+  RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(down))));
+  RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(predictor.down_bias))));
+  RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(up))));
+  for (const OperatingPoint& point : points) {
+    std::vector<float> bias = predictor.up_bias;
+    std::for_each(bias.begin(), bias.end(), [&](float& value) { value -= point.threshold; });
+    RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(bias))));
+  }
+  RETURN_IF_ERROR(writer.Finish().status());
+  std::error_code error;
+  std::filesystem::rename(partial, path, error);
+  return error ? UserError(path, ": cannot be written: ", error.message()) : absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<const Operation*>> FindMlps(const Module& module) {
+  const Function* function = module.FindFunction("prefill");
+  std::vector<const Operation*> mlps;
+  if (function != nullptr) {
+    for (const auto& op : function->ops()) {
+      if (op->Is("model.mlp")) {
+        mlps.push_back(op.get());
+      }
+    }
+  }
+  if (mlps.empty()) {
+    return BugError("the model has no MLP at [model]");
+  }
+  return mlps;
+}
+
+absl::StatusOr<LayerMlp> ReadMlp(const Operation& mlp, WeightStore& store) {
+  LayerMlp result;
+  const Type& fc1 = mlp.operand("fc1")->type();
+  result.neurons = fc1.shape[0].size();
+  result.stored_bytes = 2 * fc1.NumElements() * static_cast<int64_t>(DTypeSize(fc1.dtype));
+  ASSIGN_OR_RETURN(result.fc1, ReadFloats(*mlp.operand("fc1"), store));
+  result.bias.resize(static_cast<size_t>(result.neurons));
+  if (mlp.operand("fc1_bias") != nullptr) {
+    ASSIGN_OR_RETURN(result.bias, ReadFloats(*mlp.operand("fc1_bias"), store));
+  }
+  ASSIGN_OR_RETURN(const std::vector<float> fc2, ReadFloats(*mlp.operand("fc2"), store));  // (hidden, neurons)
+  std::vector<double> squares(static_cast<size_t>(result.neurons));
+  for (size_t i = 0; i < fc2.size(); ++i) {
+    squares[i % squares.size()] += static_cast<double>(fc2[i]) * fc2[i];
+  }
+  for (const double square : squares) {
+    result.norms.push_back(static_cast<float>(std::sqrt(square)));
+  }
+  return result;
+}
+
+absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& mlp, int64_t layer,
+                                        const TrainLayerOptions& options, const std::string& path) {
+  const MlpWeights weights = mlp.weights();
+  const LayerActivity activity = MeasureActivity(rows, options.held_out, weights, options.threads);
+  ProfileLayer result;
+  result.density = activity.density;
+  result.mass_curve = activity.mass_curve;
+  if (activity.density == 0) {
+    return result;  // no mass to keep; the layer stays dense
+  }
+  const int64_t most = options.rank > 0 ? options.rank : *Ranks(rows.width).rbegin();
+  ASSIGN_OR_RETURN(const LowRankTrainer trainer,
+                   LowRankTrainer::Create(rows, options.held_out, weights, most, options.threads, Interrupted));
+  int64_t rank = std::min(options.rank, rows.width);
+  if (rank == 0) {
+    ASSIGN_OR_RETURN(rank, ChooseRank(trainer, rows, mlp, activity.density, options));
+  }
+  ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank));
+  ASSIGN_OR_RETURN(const LowRankPredictor deployed, AsDeployed(predictor));
+  ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
+                   FindThresholds(deployed, rows, options.held_out, weights, kMasses, options.threads));
+  RETURN_IF_ERROR(WriteTensors(predictor, points, layer, path));
+  result.mlp = ProfilePredictor{.rank = rank, .points = {}};
+  for (const OperatingPoint& point : points) {
+    result.mlp->points.push_back({point.mass, point.threshold, point.kept, point.recall});
+  }
+  return result;
+}
+
+}  // namespace dejavu
