@@ -12,8 +12,9 @@ namespace {
 constexpr int64_t kThreads = 512;
 constexpr int64_t kWarps = kThreads / 32;
 constexpr int64_t kRowsOfGroup = 4;
-// Of shared memory, within the 163 KiB that a block has on sm_80: for the vectors, and for sums of groups by slice.
-constexpr int64_t kVectorBytes = 128 * 1024;
+// Of shared memory, within the 163 KiB that a block has on sm_80, with what kernels keep for themselves: for the
+// vectors, and for sums of groups by slice.
+constexpr int64_t kVectorBytes = 124 * 1024;
 constexpr int64_t kSumsOfSlices = 256;
 // Of the devices that the numbers aim at.
 constexpr int64_t kMultiprocessors = 132;

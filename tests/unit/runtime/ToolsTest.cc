@@ -164,7 +164,7 @@ TEST_F(ToolsTest, WrongUseExitsWithTwo) {
   ExpectError(RunOnToy("dejavu-run", "--prompt=a --temperature=nan"), 2, "--temperature");
   ExpectError(RunOnToy("dejavu-run", "--tokens=1,,2"), 2, "--tokens: '' is not a token id");
   ExpectError(RunOnToy("dejavu-run", "--tokens=1,99999999999"), 2, "'99999999999' is not a token id");
-  ExpectError(RunOnToy("dejavu-bench", "--batch=2"), 2, "only --batch=1 works");
+  ExpectError(RunOnToy("dejavu-bench", "--batch=9"), 2, "at most 8 sequences are decoded together");
   ExpectError(RunOnToy("dejavu-bench", "--repeats=0"), 2, "at least 1");
   ExpectError(RunOnToy("dejavu-eval", ""), 2, "--text is required, or --icl");
   ExpectError(RunOnToy("dejavu-eval", "--icl --icl-sequences=1"), 2, "at least 2");
