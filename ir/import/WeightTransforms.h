@@ -21,8 +21,8 @@ struct WeightTransform {
   absl::StatusOr<WeightData> (*compute)(const std::vector<WeightData>& sources);
 };
 
-/// transpose, concat, widen, zeros, quantize, quantized_rows, row_scales, and those of CopyTransforms.h; null for another
-/// name.
+/// transpose, concat, widen, zeros, quantize, quantized_rows, row_scales, and those of CopyTransforms.h; null for
+/// another name.
 [[nodiscard]] const WeightTransform* FindWeightTransform(std::string_view name);
 
 /// Checks every derived weight of a module that was read from text: its transform exists and gives its type.
