@@ -23,7 +23,7 @@ void MakeLinear(Problem& problem, Random& random) {
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * s.n))};
-  if (s.n == 1) {
+  if (s.n <= kFewSums) {
     problem.args[0] = Magnitudes(problem.args[0]);
     problem.args[1] = Magnitudes(problem.args[1]);
   }

@@ -14,6 +14,9 @@ namespace dejavu::testing {
 /// Results are f32 sums of up to a few thousand rounded products; 1e-5 holds with room for widths to 4096.
 inline constexpr double kTolerance = 1e-5;
 
+/// Results with no more sums than this are made of magnitudes.
+inline constexpr int64_t kFewSums = 8;
+
 /// Each fills the arguments and the check of a problem whose spec, tokens and past are set.
 void MakeAttention(Problem& problem, Random& random);
 void MakeCertifiedTest(Problem& problem, Random& random);
@@ -46,7 +49,7 @@ void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers);
 void Normalise(std::vector<double>& row, const Argument& gamma, const Argument& beta, float epsilon);
 /// All of argument 0; the layer norm of it where `norm` is on, whose gamma is argument number `gamma`.
 [[nodiscard]] std::vector<double> NormedInput(const Problem& problem, const Norm& norm, size_t gamma);
-/// The argument's magnitudes: a single sum of numbers of both signs may be small beside its own rounding.
+/// The argument's magnitudes: a few sums of numbers of both signs may all be small beside their own rounding.
 [[nodiscard]] Argument Magnitudes(const Argument& argument);
 /// Random numbers of usual sizes, all zero, of very different sizes, or with one that is not finite.
 [[nodiscard]] Argument PredictorInput(int64_t k, Random& random);

@@ -119,7 +119,7 @@ void MakeSparseFc1(Problem& problem, Random& random) {
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(s.n * s.tokens))};
   // Where there are few, all may be sums that cancel.
-  if (s.n == 1 || (s.tokens > 1 && s.n < 8)) {
+  if (s.n <= kFewSums) {
     for (const size_t arg : {0, 1, 2}) {
       problem.args[arg] = Magnitudes(problem.args[arg]);
     }
