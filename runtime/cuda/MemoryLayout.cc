@@ -69,9 +69,13 @@ void PlaceProducts(const PlanFunction& prefill, int64_t max_tokens, Placer& plac
 
 int64_t Reserve(const SessionLayout& session) { return kReserve + (session.workspace_bytes > 0 ? kBlasReserve : 0); }
 
-/// The weights that launches of some layer use.
+/// The weights of layers, which the compiler calls layers.NUMBER.NAME, and all that launches of some layer use: few
+/// launches of a dense model say theirs.
 std::vector<bool> LayerWeights(const Plan& plan) {
   std::vector<bool> used(plan.weights.size(), false);
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    used[i] = plan.weights[i].starts_with("layers.");
+  }
   for (const Launch& launch : plan.FindFunction("decode")->launches) {
     for (const BufferRef& ref : launch.args) {
       if (launch.layer >= 0 && ref.kind == BufferRef::Kind::kWeight) {

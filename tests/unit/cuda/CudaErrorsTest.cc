@@ -150,6 +150,20 @@ TEST_F(CudaErrorsTest, LayersThatWouldFitAreCounted) {
   EXPECT_THAT(std::string(CheckFits(need, 1 << 20, 1 << 20, "GPU").message()), HasSubstr("not even one"));
 }
 
+TEST_F(CudaErrorsTest, WeightsOfLayersAreKnownByTheirNames) {
+  Plan plan = toy::MakeCudaPlan();
+  for (Launch& launch : plan.functions["decode"].launches) {
+    launch.layer = -1;
+  }
+  for (std::string& name : plan.weights) {
+    name = "other";
+  }
+  plan.weights[0] = "layers.1.mlp.fc1";
+  const std::vector<int64_t> bytes(plan.weights.size(), 1 << 20);
+  const WeightLayout weights = LayOutWeights(bytes);
+  EXPECT_EQ(NeedOf(plan, bytes, 2, weights, {}).layer_bytes, 1 << 19);
+}
+
 TEST_F(CudaErrorsTest, ASessionThatDoesNotFitIsAnErrorAndTheModelLives) {
   Write();
   const auto model = Load();
