@@ -32,6 +32,14 @@ bool GoesFirst(const KernelSpec& part, const KernelSpec& product) {
   return s.n % 2 == 0 && s.k == product.operands[1]->shape[1].size() && SameNorm(s.norm, norm);
 }
 
+/// Whether all parts are for one token: those of batches take all of a multiprocessor.
+bool IsOfOneToken(const KernelSpec& spec) {
+  return std::all_of(spec.parts.begin(), spec.parts.end(), [](const KernelSpec& part) {
+    const Type& first = *part.operands.front();  // x, qkv or scores
+    return first.rank() == 2 && first.shape[0] == Dim(1);
+  });
+}
+
 bool ThroughOneRing(const KernelSpec& spec, std::string_view isa) {
   const KernelSpec& product = spec.parts.front();
   return spec.attributes.contains(kSameInput) && RingTakesPairs(product, isa) &&
@@ -41,8 +49,7 @@ bool ThroughOneRing(const KernelSpec& spec, std::string_view isa) {
 
 bool SideBySide(const KernelSpec& spec) {
   const KernelSpec& first = spec.parts.front();
-  const bool makes_room =
-      first.kernel == "sparse_out" || (first.kernel == "attention" && MatchAttention(first).value().tokens == Dim(1));
+  const bool makes_room = first.kernel == "sparse_out" || first.kernel == "attention";
   return makes_room && std::all_of(spec.parts.begin() + 1, spec.parts.end(), [](const KernelSpec& part) {
            if (part.kernel == "select") {
              const SelectShape s = MatchSelect(part).value();
@@ -143,6 +150,9 @@ absl::Status JointLimits(const KernelSpec& spec) {
   }
   for (const KernelSpec& part : spec.parts) {
     RETURN_IF_ERROR(CudaKernels().Supports(part));
+  }
+  if (!IsOfOneToken(spec)) {
+    return absl::UnimplementedError("kernel 'joint': its parts must be for one token on cuda");
   }
   const bool joins = SideBySide(spec) || std::any_of(isas.begin(), isas.end(),
                                                      [&](const std::string& isa) { return ThroughOneRing(spec, isa); });

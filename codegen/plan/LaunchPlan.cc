@@ -18,12 +18,12 @@ namespace {
 constexpr std::string_view kLaunchPrefix = "sched.launch @";
 constexpr std::string_view kTapPrefix = "tap.";  // of what expose-taps returns
 
-/// Whether the launch gains by a list that is there before the launches ahead of it have ended. Those that read h too
-/// do if a predictor made the list: most of its entries are positive then, and all rows may be read.
+/// Whether the launch gains by a list that is there before the launches ahead of it have ended. Those that read one
+/// token's h too do if a predictor made the list: most of its entries are positive then, and all rows may be read.
 bool ReadsListEarly(const Operation& op) {
   const auto is = [&](std::string_view kernel) { return op.name().substr(kLaunchPrefix.size()) == kernel; };
   return is("sparse_fc1") || is("sparse_qkv") || is("sparse_out") || is("attention") ||
-         (is("sparse_fc2") && op.operand("active")->producer() != nullptr &&
+         (is("sparse_fc2") && op.result()->type().shape[0] == Dim(1) && op.operand("active")->producer() != nullptr &&
           op.operand("active")->producer()->Is("sched.launch @select"));
 }
 
