@@ -7,7 +7,6 @@
 
 #include "ir/base/Phases.h"
 #include "ir/base/Status.h"
-#include "runtime/cuda/KernelLaunch.h"
 #include "runtime/cuda/LaunchOrder.h"
 
 namespace dejavu::cuda {
@@ -69,9 +68,7 @@ absl::Status CudaBatch::Init() {
     prompts_.push_back(BindLaunches(*plan_.FindFunction(model_.CanPrefill() ? "prefill" : "decode"), i));
   }
   if (model_.CanPrefill()) {
-    const GemmMemory memory = {memory_.get() + static_cast<DevicePointer>(layout_.rounded),
-                               memory_.get() + static_cast<DevicePointer>(layout_.workspace), layout_.workspace_bytes};
-    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), memory);
+    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), Memory().Products());
   }
   last_logits_ = function_.logits;
   // Without joints, each node is a launch.
@@ -93,13 +90,13 @@ std::vector<BoundLaunch> CudaBatch::BindLaunches(const PlanFunction& function, i
   for (const Launch& launch : function.launches) {
     BoundLaunch bound = model_.Bind(launch);
     for (const BufferRef& ref : launch.args) {
-      bound.params.push_back(Address(ref, sequence));
+      bound.params.push_back(Memory().Address(ref, sequence));
     }
     if (!launch.gemm.has_value()) {
       // The number of tokens, and a past for each sequence of the function.
       bound.params.push_back(ControlInput(1 + function.sequences, 1).to);
       if (launch.grids.at(model_.isa()).scratch > 0) {
-        bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(launch.stream)));
+        bound.params.push_back(Memory().Scratch(launch.stream));
       }
     }
     launches.push_back(std::move(bound));
@@ -107,25 +104,9 @@ std::vector<BoundLaunch> CudaBatch::BindLaunches(const PlanFunction& function, i
   return launches;
 }
 
-DevicePointer CudaBatch::Address(const BufferRef& ref, int64_t sequence) const {
-  const auto index = static_cast<size_t>(ref.value);
-  switch (ref.kind) {
-    case BufferRef::Kind::kAbsent:
-      return 0;
-    case BufferRef::Kind::kArena:
-      return memory_.get() + static_cast<DevicePointer>(layout_.arena + ref.value);
-    case BufferRef::Kind::kWeight:
-      return model_.weight(index);
-    case BufferRef::Kind::kCache:
-      return memory_.get() + static_cast<DevicePointer>(layout_.caches[index] + sequence * plan_.caches[index].bytes);
-  }
-  return 0;
-}
-
 Input CudaBatch::ControlInput(int64_t numbers, int64_t tokens) const {
-  const DevicePointer arena = memory_.get() + static_cast<DevicePointer>(layout_.arena);
   const size_t dims_bytes = static_cast<size_t>(numbers) * sizeof(int64_t);
-  return {control_, arena - dims_bytes, dims_bytes + static_cast<size_t>(tokens) * sizeof(int32_t)};
+  return {control_, Memory().Arena() - dims_bytes, dims_bytes + static_cast<size_t>(tokens) * sizeof(int32_t)};
 }
 
 absl::Status CudaBatch::Prefill(int64_t sequence, std::span<const int32_t> tokens, int64_t past) {
@@ -150,22 +131,7 @@ absl::Status CudaBatch::RunPrompt(int64_t sequence, std::span<const int32_t> tok
   last_rows_ = 1;
   RETURN_IF_ERROR(
       device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from), input.bytes, stream_.get()));
-  for (const BoundLaunch& bound : prompts_[static_cast<size_t>(sequence)]) {
-    RETURN_IF_ERROR(bound.launch->gemm.has_value() ? RunGemm(bound, dims[0])
-                                                   : LaunchOnStream(device_, bound, stream_.get()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaBatch::RunGemm(const BoundLaunch& bound, int64_t tokens) {
-  const GemmSpec& spec = *bound.launch->gemm;
-  const CudaGemmCall call = {.x = bound.params[0],
-                             .w = bound.params[1],
-                             .bias = bound.params[2],
-                             .residual = bound.params[3],
-                             .y = bound.params[4],
-                             .tokens = spec.tokens != 0 ? spec.tokens : tokens};
-  return gemm_->Run(spec, call, stream_.get());
+  return LaunchPrompt(device_, prompts_[static_cast<size_t>(sequence)], gemm_.get(), dims[0], stream_.get());
 }
 
 absl::Status CudaBatch::Decode(std::span<const int32_t> tokens, std::span<const int64_t> past, bool observe) {
@@ -218,7 +184,7 @@ absl::StatusOr<std::span<const int32_t>> CudaBatch::Choices() {
 /// Copies to pinned memory what the work so far leaves at `from`.
 absl::Status CudaBatch::Fetch(const BufferRef& from, void* to, size_t bytes) {
   running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Address(from, 0), bytes, stream_.get()));
+  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Memory().Address(from), bytes, stream_.get()));
   return Synchronize();
 }
 

@@ -6,11 +6,10 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
-#include "runtime/cuda/MemoryLayout.h"
+#include "runtime/cuda/SessionMemory.h"
 #include "runtime/device/Device.h"
 
 namespace dejavu::cuda {
@@ -36,11 +35,10 @@ class CudaBatch final : public DeviceBatch {
   absl::Status Init();
   /// Launches of `function`; one for a single sequence gets the caches of `sequence`.
   [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const PlanFunction& function, int64_t sequence) const;
-  [[nodiscard]] DevicePointer Address(const BufferRef& ref, int64_t sequence) const;
+  [[nodiscard]] SessionMemory Memory() const { return {model_, plan_, layout_, memory_.get()}; }
   /// What the host writes before a call of `numbers` dims and `tokens` ids; it ends where the arena's tokens do.
   [[nodiscard]] Input ControlInput(int64_t numbers, int64_t tokens) const;
   absl::Status RunPrompt(int64_t sequence, std::span<const int32_t> tokens, int64_t past);
-  absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
   absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
   absl::Status Synchronize();
 

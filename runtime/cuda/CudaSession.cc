@@ -6,7 +6,6 @@
 #include <new>
 
 #include "ir/base/Status.h"
-#include "runtime/cuda/KernelLaunch.h"
 
 namespace dejavu::cuda {
 namespace {
@@ -56,7 +55,7 @@ absl::Status CudaSession::Init() {
   launches_ = BindLaunches("decode");
   if (model_.CanPrefill()) {
     prefill_ = BindLaunches("prefill");
-    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), ProductMemory());
+    gemm_ = std::make_unique<CudaGemm>(device_, *model_.blas(), model_.gemm_kernels(), Memory().Products());
   }
   last_logits_ = plan_.FindFunction("decode")->logits;
   ASSIGN_OR_RETURN(nodes_, PlanGraph::Of(*plan_.FindFunction("decode"), model_.isa()));
@@ -75,7 +74,7 @@ std::vector<BoundLaunch> CudaSession::BindLaunches(const std::string& function) 
   for (const Launch& launch : plan_.FindFunction(function)->launches) {
     BoundLaunch bound = model_.Bind(launch);
     for (const BufferRef& ref : launch.args) {
-      bound.params.push_back(Address(ref));
+      bound.params.push_back(Memory().Address(ref));
     }
     if (launch.gemm.has_value()) {
       launches.push_back(std::move(bound));
@@ -98,7 +97,7 @@ std::vector<BoundLaunch> CudaSession::BindNodes() const {
     BoundLaunch bound = model_.Bind(*node.joint);
     for (const int64_t launch : node.joint->launches) {
       for (const BufferRef& ref : decode.launches[static_cast<size_t>(launch)].args) {
-        bound.params.push_back(Address(ref));
+        bound.params.push_back(Memory().Address(ref));
       }
     }
     BindCall(StreamOf(*node.joint, decode), node.joint->grids.at(model_.isa()), bound);
@@ -111,33 +110,11 @@ std::vector<BoundLaunch> CudaSession::BindNodes() const {
 void CudaSession::BindCall(int64_t stream, const LaunchGrid& grid, BoundLaunch& bound) const {
   bound.params.push_back(ControlInput().to);
   if (grid.scratch > 0) {
-    bound.params.push_back(memory_.get() + static_cast<DevicePointer>(layout_.scratch.at(stream)));
+    bound.params.push_back(Memory().Scratch(stream));
   }
 }
 
-GemmMemory CudaSession::ProductMemory() const {
-  return {memory_.get() + static_cast<DevicePointer>(layout_.rounded),
-          memory_.get() + static_cast<DevicePointer>(layout_.workspace), layout_.workspace_bytes};
-}
-
-DevicePointer CudaSession::Address(const BufferRef& ref) const {
-  switch (ref.kind) {
-    case BufferRef::Kind::kAbsent:
-      return 0;
-    case BufferRef::Kind::kArena:
-      return memory_.get() + static_cast<DevicePointer>(layout_.arena + ref.value);
-    case BufferRef::Kind::kWeight:
-      return model_.weight(static_cast<size_t>(ref.value));
-    case BufferRef::Kind::kCache:
-      return memory_.get() + static_cast<DevicePointer>(layout_.caches[static_cast<size_t>(ref.value)]);
-  }
-  return 0;
-}
-
-Input CudaSession::ControlInput() const {
-  const DevicePointer arena = memory_.get() + static_cast<DevicePointer>(layout_.arena);
-  return {control_, arena - sizeof(Control::dims), kControlBytes};
-}
+Input CudaSession::ControlInput() const { return {control_, Memory().Arena() - sizeof(Control::dims), kControlBytes}; }
 
 absl::Status CudaSession::Prefill(std::span<const int32_t> tokens, int64_t past) {
   const CudaDevice::Scope scope(device_);
@@ -151,22 +128,7 @@ absl::Status CudaSession::Prefill(std::span<const int32_t> tokens, int64_t past)
   last_logits_ = plan_.FindFunction("prefill")->logits;
   RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from),
                                                    offsetof(Control, token) + tokens.size_bytes(), stream_.get()));
-  for (const BoundLaunch& bound : prefill_) {
-    RETURN_IF_ERROR(bound.launch->gemm.has_value() ? RunGemm(bound, static_cast<int64_t>(tokens.size()))
-                                                   : LaunchOnStream(device_, bound, stream_.get()));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CudaSession::RunGemm(const BoundLaunch& bound, int64_t tokens) {
-  const GemmSpec& spec = *bound.launch->gemm;
-  const CudaGemmCall call = {.x = bound.params[0],
-                             .w = bound.params[1],
-                             .bias = bound.params[2],
-                             .residual = bound.params[3],
-                             .y = bound.params[4],
-                             .tokens = spec.tokens != 0 ? spec.tokens : tokens};
-  return gemm_->Run(spec, call, stream_.get());
+  return LaunchPrompt(device_, prefill_, gemm_.get(), static_cast<int64_t>(tokens.size()), stream_.get());
 }
 
 absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
@@ -244,7 +206,7 @@ absl::StatusOr<int32_t> CudaSession::Choice() {
 /// Copies to pinned memory what the work so far leaves at `from`.
 absl::Status CudaSession::Fetch(const BufferRef& from, void* to, size_t bytes) {
   running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Address(from), bytes, stream_.get()));
+  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Memory().Address(from), bytes, stream_.get()));
   return Synchronize();
 }
 
@@ -278,7 +240,7 @@ absl::Status CudaSession::MakeGreedyLoop() {
   advance.function = model_.advance();
   advance.threads = 32;
   // The device writes to pinned memory by the host's address of it.
-  advance.params = {Address(decode.choice), ControlInput().to, reinterpret_cast<DevicePointer>(choices_)};
+  advance.params = {Memory().Address(decode.choice), ControlInput().to, reinterpret_cast<DevicePointer>(choices_)};
   std::vector<BoundLaunch> nodes = BindNodes();
   nodes.push_back(std::move(advance));
   ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, nodes, edges, stream_.get(), choices_));

@@ -7,12 +7,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "runtime/cuda/CudaGemm.h"
 #include "runtime/cuda/CudaModel.h"
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
 #include "runtime/cuda/GreedyLoop.h"
-#include "runtime/cuda/MemoryLayout.h"
+#include "runtime/cuda/SessionMemory.h"
 #include "runtime/cuda/TracedGraph.h"
 #include "runtime/device/Device.h"
 
@@ -47,11 +46,9 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] std::vector<BoundLaunch> BindNodes() const;
   [[nodiscard]] std::vector<LaunchEdge> Edges(bool allow_early) const;
   void BindCall(int64_t stream, const LaunchGrid& grid, BoundLaunch& bound) const;
-  [[nodiscard]] GemmMemory ProductMemory() const;
-  absl::Status RunGemm(const BoundLaunch& bound, int64_t tokens);
   absl::Status MakeGreedyLoop();
   absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
-  [[nodiscard]] DevicePointer Address(const BufferRef& ref) const;
+  [[nodiscard]] SessionMemory Memory() const { return {model_, plan_, layout_, memory_.get()}; }
   [[nodiscard]] Input ControlInput() const;
   absl::Status Synchronize();
 
