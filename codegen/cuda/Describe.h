@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "codegen/cuda/CudaSource.h"
+#include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelSpec.h"
 #include "ir/base/Phases.h"
 
@@ -34,6 +35,9 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 /// Each takes a spec of its kernel that the table supports.
 [[nodiscard]] CudaKernel Linear(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa);
+/// Cuts a sparse_fc2 into `tiles` of columns and as many splits of the list as leave at most `most_blocks` blocks; sets
+/// the grid's blocks and scratch memory, and returns the splits.
+[[nodiscard]] int64_t SplitFc2(const SparseFc2Shape& shape, int64_t tiles, int64_t most_blocks, LaunchGrid& grid);
 [[nodiscard]] CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa);

@@ -135,9 +135,7 @@ CudaKernel BatchFc2(const KernelSpec& spec) {
   LaunchGrid grid{.per_sm = 2, .threads = 256, .early = true};
   // As of sparse_fc2 for one token: a warp reads 512 bytes of a row.
   const int64_t tiles = CeilDiv(s.width, 32 * PerLoad(s.dtype));
-  const int64_t splits = std::clamp<int64_t>(kManyBlocks / tiles, 1, CeilDiv(s.n, 64));
-  grid.blocks = tiles * splits;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.tokens * s.width * 4 : 0;
+  const int64_t splits = SplitFc2(s, tiles, kManyBlocks, grid);
   return {"BatchFc2.cuh",
           "BatchFc2",
           {"h", "active", "fc2t", "bias", "residual", "y"},

@@ -141,12 +141,9 @@ CudaKernel PlainFc2(const SparseFc2Shape& s) {
     grid = {.per_sm = 1, .threads = 384, .early = true};
     most_blocks = kManyBlocks / 2;
   }
-  // A block is worth it for a few rows for each warp.
   const int64_t tile = 32 * PerLoad(s.dtype);
   const int64_t tiles = CeilDiv(s.width, tile);
-  const int64_t splits = std::clamp<int64_t>(most_blocks / tiles, 1, CeilDiv(s.n, 64));
-  grid.blocks = tiles * splits;
-  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
+  const int64_t splits = SplitFc2(s, tiles, most_blocks, grid);
   return {"SparseFc2.cuh",
           "SparseFc2",
           {"h", "active", "fc2t", "bias", "residual", "y"},
@@ -181,11 +178,10 @@ CudaKernel RingFc2(const SparseFc2Shape& s) {
   }
   const int64_t slot_bytes = rows * loads * 16;
   const int64_t slots = std::min(kRingBytes / slot_bytes, kMostSlots);
-  const int64_t splits = std::clamp<int64_t>(kManyBlocks / 2 / tiles, 1, CeilDiv(s.n, 64));
   // The kernel counts groups by its threads, of which the last warp may have some more.
   const int64_t shared = slots * (slot_bytes + 16) + threads / loads * tile * 4 + threads * 4;
-  LaunchGrid grid{.blocks = tiles * splits, .per_sm = 1, .threads = threads + 32, .shared = shared, .early = true};
-  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * s.width * 4 : 0;
+  LaunchGrid grid{.per_sm = 1, .threads = threads + 32, .shared = shared, .early = true};
+  const int64_t splits = SplitFc2(s, tiles, kManyBlocks / 2, grid);
   return {"RingFc2.cuh",
           "RingFc2",
           {"h", "active", "fc2t", "bias", "residual", "y"},
@@ -203,6 +199,14 @@ CudaKernel RingFc2(const SparseFc2Shape& s) {
 }
 
 }  // namespace
+
+int64_t SplitFc2(const SparseFc2Shape& shape, int64_t tiles, int64_t most_blocks, LaunchGrid& grid) {
+  // A block is worth it for a few rows for each warp.
+  const int64_t splits = std::clamp<int64_t>(most_blocks / tiles, 1, CeilDiv(shape.n, 64));
+  grid.blocks = tiles * splits;
+  grid.scratch = splits > 1 ? kScratchCounterBytes + splits * shape.tokens * shape.width * 4 : 0;
+  return splits;
+}
 
 CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
   const SparseFc2Shape s = MatchSparseFc2(spec).value();
