@@ -34,7 +34,7 @@ CudaKernel PrefillAttention(const AttentionShape& s) {
 }  // namespace
 
 CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
-  constexpr int64_t kLeastContext = 64;  // positions that are worth a block
+  constexpr int64_t kLeastContext = 16;  // positions that are worth a block: more would come one after the other
   constexpr int64_t kMaxSplits = 32;
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t tokens = TokensOf(s.tokens);
@@ -43,12 +43,17 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
   }
   int64_t splits = 1;
   if ((tokens == 1 || s.batch) && tokens * s.heads * 4 <= kScratchCounterBytes) {
-    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, kManyBlocks / (tokens * s.heads)));
+    // Where only some heads are listed, more pieces of each keep as many blocks busy.
+    const int64_t pieces = s.listed ? 2 * kManyBlocks : kManyBlocks;
+    splits = std::min(CeilDiv(s.positions, kLeastContext), std::max<int64_t>(1, pieces / (tokens * s.heads)));
     splits = std::min(splits, kMaxSplits);
   }
   // Small blocks, which have room beside that of a ring. Wide heads need more registers.
   LaunchGrid grid{.per_sm = s.head_dim <= 128 ? 6 : s.head_dim <= 256 ? 4 : 2, .threads = 128, .early = true};
   grid.blocks = tokens > 0 ? tokens * s.heads * splits : kMaxBlocksOfRows;
+  if (s.listed) {
+    grid.blocks = std::min(grid.blocks, std::max(tokens * s.heads, kManyBlocks));
+  }
   grid.scratch = splits > 1 ? kScratchCounterBytes + tokens * s.heads * splits * (s.head_dim + 2) * 4 : 0;
   return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
           s.listed ? "SparseAttention" : "Attention",

@@ -123,6 +123,7 @@ CudaKernel BatchFc1(const KernelSpec& spec) {
           {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
           ShapeText("BatchFc1Shape")
               .Int("vectors", s.tokens)
+              .Int("n", s.n)
               .Int("k", s.k)
               .Type("dtype", s.dtype)
               .Bool("early_list", s.early_list)

@@ -122,6 +122,7 @@ CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
           "SparseFc1",
           {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
           ShapeText("SparseFc1Shape")
+              .Int("n", s.n)
               .Int("k", s.k)
               .Type("dtype", s.dtype)
               .Bool("early_list", s.early_list)

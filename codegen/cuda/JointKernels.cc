@@ -1,9 +1,6 @@
 // Joint kernels: launches of which none waits for another, as one. Two forms:
 //
 // - Side by side: each part has blocks of its own, all of as many threads as those of the first.
-// - With its choice: each block of a sparse_fc1 finds by itself which rows are its own. They are in its ring before x
-// is
-//   there, which a list that another launch makes comes too late for.
 // - Through one ring: the products of predictors with the vector of a larger product go through its ring before its own
 //   rows. The ring never runs empty, and what starts and ends of launches cost is paid once.
 #include <algorithm>

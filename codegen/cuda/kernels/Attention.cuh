@@ -284,25 +284,32 @@ class AttentionHead {
   /// y from the parts of all blocks; a lane has the weight of each.
   __device__ void MergeBlocks(const float* parts, int part) const {
     const bool has = Lane() < splits_;
-    float max = has ? LoadCoherent(parts + Lane() * part) : NegativeInfinity();
-    const float mine = max;
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-      max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, offset));
-    }
-    const float weight = WeightOf(mine, max);
-    const float total = SumLanes(has ? LoadCoherent(parts + Lane() * part + 1) * weight : 0);
+    const float mine = has ? LoadCoherent(parts + Lane() * part) : NegativeInfinity();
+    const float total = has ? LoadCoherent(parts + Lane() * part + 1) : 0;
     // All lanes of a warp stay in the loop, as each needs the others' weights.
     for (int first = Warp() * 32; first < kShape.head_dim; first += kShape.threads) {
       const int column = first + Lane();
+      // All values are on their way before anything is computed.
+      float values[kShape.splits];
+#pragma unroll
+      for (int s = 0; s < kShape.splits; ++s) {
+        const bool loads = s < splits_ && column < kShape.head_dim;
+        values[s] = loads ? LoadCoherent(parts + s * part + 2 + column) : 0;
+      }
+      float max = mine;
+#pragma unroll
+      for (int offset = 16; offset > 0; offset /= 2) {
+        max = fmaxf(max, __shfl_xor_sync(kAllLanes, max, offset));
+      }
+      const float weight = WeightOf(mine, max);
+      const float sum_of_weights = SumLanes(total * weight);
       float sum = 0;
-#pragma unroll 4
-      for (int s = 0; s < splits_; ++s) {
-        const float value = column < kShape.head_dim ? LoadCoherent(parts + s * part + 2 + column) : 0;
-        sum += value * __shfl_sync(kAllLanes, weight, s);
+#pragma unroll
+      for (int s = 0; s < kShape.splits; ++s) {
+        sum += values[s] * __shfl_sync(kAllLanes, weight, s);
       }
       if (column < kShape.head_dim) {
-        y_[column] = sum / total;
+        y_[column] = sum / sum_of_weights;
       }
     }
   }

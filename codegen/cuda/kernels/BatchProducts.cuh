@@ -73,6 +73,7 @@ __device__ inline void BatchLinear(const void* x, const void* w, const void* bia
 
 struct BatchFc1Shape {
   int vectors;
+  int n;
   int k;
   DType dtype;
   bool early_list;  ///< The list is there before the launches ahead have ended.
@@ -83,7 +84,8 @@ struct BatchFc1Shape {
 template <BatchFc1Shape kShape>
 __device__ inline void BatchFc1(const void* x, const void* fc1, const void* bias, const void* active, const void*,
                                 const void*, void* h, const Dims*) {
-  const ListedRows<kShape.k * Bytes(kShape.dtype), kShape.early_list> rows = {fc1, static_cast<const int*>(active)};
+  const ListedRows<kShape.k * Bytes(kShape.dtype), kShape.n, kShape.early_list> rows = {
+      fc1, static_cast<const int*>(active)};
   const auto finish = [&](int entry, int vector, float sum) {
     sum += static_cast<const float*>(bias)[rows.Number(entry)];
     static_cast<float*>(h)[static_cast<long long>(entry) * kShape.vectors + vector] = Relu(sum);

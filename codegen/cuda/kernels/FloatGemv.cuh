@@ -46,10 +46,23 @@ struct MatrixRows : RowsInOrder<MatrixRows<kRowBytes>> {
   }
 };
 
-/// The rows of a matrix that an index list names.
-template <int kRowBytes, bool kEarlyList>
-struct ListedRows : RowsInOrder<ListedRows<kRowBytes, kEarlyList>> {
+/// The rows of a matrix that an index list of at most kCapacity entries names.
+template <int kRowBytes, int kCapacity, bool kEarlyList>
+struct ListedRows {
   __device__ ListedRows(const void* all, const int* numbers) : matrix(all), list(numbers) {}
+
+  /// Through a ring, in turns of all blocks: so it doesn't depend on the count which entries are first, and their
+  /// numbers come with it.
+  template <typename Ring>
+  __device__ void Copy(Ring& ring) const {
+    const int first = min(Block() + Lane() * Blocks(), kCapacity - 1);
+    const int number = Number(first);
+    ring.template Copy<true>(Count(), [&](int entry) { return Row(entry == first ? number : Number(entry)); });
+  }
+  template <typename Ring, typename Product, typename Prepare, typename Finish>
+  __device__ void Run(Ring& ring, Product& product, Prepare prepare, Finish finish) const {
+    ring.template Run<true>(Count(), product, prepare, finish);
+  }
 
   static constexpr bool kEarly = kEarlyList;
 
@@ -58,9 +71,10 @@ struct ListedRows : RowsInOrder<ListedRows<kRowBytes, kEarlyList>> {
 
   __device__ int Count() const { return LoadCoherent(list); }
   __device__ int Number(int entry) const { return LoadCoherent(list + kIndexEntries + entry); }
-  __device__ const char* operator()(int entry) const {
-    return static_cast<const char*>(matrix) + static_cast<long long>(Number(entry)) * kRowBytes;
+  __device__ const char* Row(int number) const {
+    return static_cast<const char*>(matrix) + static_cast<long long>(number) * kRowBytes;
   }
+  __device__ const char* operator()(int entry) const { return Row(Number(entry)); }
 };
 
 /// The columns of the vector that a thread of a ring multiplies with, normalised in registers.

@@ -72,14 +72,20 @@ class RingGemv {
                 "copies are of 16 bytes each");
   static_assert(kSideBytes == 0 || kChunks == 1, "what is beside a row comes with the whole of it");
 
-  /// The rows of a block.
+  /// The rows of a block: `rows` of them, `step` apart.
   struct Share {
     int begin;
     int rows;
+    int step;
+
+    [[nodiscard]] __device__ int Row(int i) const { return begin + i * step; }
   };
+  /// Rows side by side; with kSpread, those that are known before their number is: one of each as many as the blocks.
+  template <bool kSpread>
   __device__ static Share ShareOf(int rows) {
     const int rest = rows % Blocks();
-    return {rows / Blocks() * Block() + min(Block(), rest), rows / Blocks() + (Block() < rest ? 1 : 0)};
+    const int mine = rows / Blocks() + (Block() < rest ? 1 : 0);
+    return kSpread ? Share{Block(), mine, Blocks()} : Share{rows / Blocks() * Block() + min(Block(), rest), mine, 1};
   }
 
   /// As BulkRing::Start().
@@ -87,15 +93,16 @@ class RingGemv {
 
   /// By the warp that copies: brings the block's share of `rows` rows to the ring, in the order of Run(). `row_at(i)`
   /// is the address of row i, and row_at.Side(i) that of what comes beside it.
-  template <typename RowAt>
+  template <bool kSpread = false, typename RowAt>
   __device__ void Copy(int rows, RowAt row_at) {
-    const Share share = ShareOf(rows);
+    static_assert(kSideBytes == 0 || !kSpread, "what is beside rows comes for several of them");
+    const Share share = ShareOf<kSpread>(rows);
     for (int pass = 0; pass < share.rows; pass += kRowsOfPass) {
       const int end = min(pass + kRowsOfPass, share.rows);
       for (int chunk = 0; chunk < kChunks; ++chunk) {
         const int bytes = ColumnsOf(chunk) / Math::kLoad * 16;
         const auto part_at = [&](int i) {
-          return static_cast<const char*>(row_at(share.begin + pass + i)) + chunk * kPartBytes;
+          return static_cast<const char*>(row_at(share.Row(pass + i))) + chunk * kPartBytes;
         };
         if constexpr (kSideBytes > 0) {
           ring_.Copy(end - pass, bytes, part_at, row_at.Side(share.begin + pass), share.begin + pass);
@@ -160,9 +167,9 @@ class RingGemv {
 
   /// By the threads for which Start() was true, once for each Copy() and with as many rows. For each row i, one thread
   /// calls early = prepare(i) before its sum is known and finish(i, sum, early) then.
-  template <typename Read, typename Prepare, typename Finish>
+  template <bool kSpread = false, typename Read, typename Prepare, typename Finish>
   __device__ void Run(int rows, Product<Read>& product, Prepare prepare, Finish finish) {
-    RunRows(rows, product, prepare, finish);
+    RunRows<kSpread>(rows, product, prepare, finish);
   }
 
   /// The same where a row of the ring is two rows of another product, both right behind each other; their sums have the
@@ -171,7 +178,7 @@ class RingGemv {
   __device__ void RunPairs(int pairs, Multiply multiply, Prepare prepare, Finish finish) {
     static_assert(kChunks == 1, "the rows would not be right behind each other");
     ProductOfPairs<SumOfPair, Multiply> product(multiply);
-    RunRows(pairs, product, prepare, finish);
+    RunRows<false>(pairs, product, prepare, finish);
   }
 
  private:
@@ -205,19 +212,20 @@ class RingGemv {
   }
 
   /// The block's share of `rows` rows of a product, some of them in each pass.
-  template <typename P, typename Prepare, typename Finish>
+  template <bool kSpread, typename P, typename Prepare, typename Finish>
   __device__ void RunRows(int rows, P& product, Prepare prepare, Finish finish) {
     using S = typename P::SumOfRow;
     static_assert(sizeof(S) == sizeof(Sum));
     constexpr int kOfRow = P::kSumsOfRow;
     constexpr int kRowsAtOnce = kRowsOfPass / kOfRow;
-    const Share share = ShareOf(rows);
+    static_assert(kOfRow == 1 || !kSpread, "the rows of a pair are side by side");
+    const Share share = ShareOf<kSpread>(rows);
     for (int first = 0; first < share.rows; first += kRowsAtOnce) {
       const int count = min(kRowsAtOnce, share.rows - first);
       // While some threads add up the sums of a pass, the others write those of the next. They meet before those after.
       auto& sums = reinterpret_cast<S(&)[kWarps][kRowsOfPass]>(State().sums[pass_ % 2]);
       ++pass_;
-      const int mine = (share.begin + first) * kOfRow + Thread();
+      const int mine = kSpread ? share.Row(first + Thread()) : share.Row(first) * kOfRow + Thread();
       const bool finishes = Thread() < count * kOfRow;
       decltype(prepare(mine)) early{};
       if (finishes) {

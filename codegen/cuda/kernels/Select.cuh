@@ -53,39 +53,41 @@ __device__ inline void ForScores(const float* scores, Body body) {
   }
 }
 
+/// Bit i is set if score number FirstScore(round) + i of some token is positive or NaN.
+template <SelectShape kShape>
+__device__ inline unsigned PositiveScores(const float* scores, int round) {
+  unsigned positive = 0;
+#pragma unroll
+  for (int token = 0; token < kShape.tokens; ++token) {
+    float values[8];
+    LoadScores<kShape>(scores + static_cast<long long>(token) * kShape.n, FirstScore<kShape>(round), values);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      positive |= values[i] <= 0 ? 0 : 1U << i;  // what is not there is 0
+    }
+  }
+  return positive;
+}
+
 /// list index<...> of what has a positive or NaN score among f32<tokens, n>, ascending.
 template <SelectShape kShape>
 __device__ inline void SelectPositive(const void* scores, void* list, const Dims*, const Grid& grid = Grid()) {
-  // All scores are on their way before the threads meet for the first time.
-  constexpr int kRounds = CeilDiv(kShape.n, 8 * kShape.threads);
-  unsigned chosen[kRounds];
   WaitForEarlier();
   if (grid.block > 0) {
     return;
   }
-#pragma unroll
-  for (int round = 0; round < kRounds; ++round) {
-    float values[8];
-    LoadScores<kShape>(static_cast<const float*>(scores), FirstScore<kShape>(round), values);
-    chosen[round] = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      chosen[round] |= values[i] <= 0 ? 0 : 1U << i;  // what is not there is 0
-    }
-#pragma unroll
-    for (int token = 1; token < kShape.tokens; ++token) {
-      LoadScores<kShape>(static_cast<const float*>(scores) + static_cast<long long>(token) * kShape.n,
-                         FirstScore<kShape>(round), values);
-#pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        chosen[round] |= values[i] <= 0 ? 0 : 1U << i;
-      }
-    }
-  }
+  // The scores of so many rounds are on their way before the threads meet.
+  constexpr int kRounds = CeilDiv(kShape.n, 8 * kShape.threads);
+  constexpr int kAtOnce = kRounds < 16 ? kRounds : 16;
   ListWriter<kShape.threads> writer(list);
+#pragma unroll 1
+  for (int first = 0; first < kRounds; first += kAtOnce) {
+    unsigned chosen[kAtOnce];
 #pragma unroll
-  for (int round = 0; round < kRounds; ++round) {
-    writer.Append(FirstScore<kShape>(round), chosen[round]);
+    for (int i = 0; i < kAtOnce; ++i) {
+      chosen[i] = PositiveScores<kShape>(static_cast<const float*>(scores), first + i);
+    }
+    writer.Append(FirstScore<kShape>(first), 8 * kShape.threads, chosen);
   }
   writer.Finish();
 }

@@ -7,6 +7,7 @@
 namespace dejavu {
 
 struct SparseFc1Shape {
+  int n;  ///< Rows of fc1: the most that a list names.
   int k;
   DType dtype;
   bool early_list;  ///< The list is there before the launches ahead have ended.
@@ -28,7 +29,8 @@ __device__ inline void MultiplyListed(const Rows& rows, const void* x, const voi
 template <SparseFc1Shape kShape>
 __device__ inline void SparseFc1(const void* x, const void* fc1, const void* bias, const void* active,
                                  const void* gamma, const void* beta, void* h, const Dims*) {
-  const ListedRows<kShape.k * Bytes(kShape.dtype), kShape.early_list> rows = {fc1, static_cast<const int*>(active)};
+  const ListedRows<kShape.k * Bytes(kShape.dtype), kShape.n, kShape.early_list> rows = {
+      fc1, static_cast<const int*>(active)};
   MultiplyListed<kShape>(rows, x, bias, gamma, beta, h);
 }
 
