@@ -104,7 +104,7 @@ std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   add("mass", budgets.mass);
   add("mlp-density", budgets.mlp_density);
   add("head-density", budgets.head_density);
-  text += batch ? ",choose=by-score}" : "}";
+  text += batch ? ",choose=by-score,matrix-bits=8}" : "}";
   for (size_t i = 1; i < kPredicted.size(); ++i) {
     absl::StrAppend(&text, ",", std::string(kPredicted[i].first));
   }

@@ -20,7 +20,7 @@ void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec) {
   Value* bias = b.Arg(3);
   Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.k, shape.norm);
   Value* y = b.Arg(6);
-  Int8Rows products(b, shape.k);
+  Int8Rows products(b, shape.k, shape.bits);
   const Range all = b.Share(b.I64((shape.n + Int8Rows::kRows - 1) / Int8Rows::kRows));
   products.ForTokens(all, shape.tokens, [&](const Range& blocks, Value* token) {
     Value* x_row = b.At(x, token, 4 * shape.k);

@@ -23,8 +23,8 @@ class Int8Rows {
     llvm::Value* up;
   };
 
-  /// For rows of `k` elements; `b` must outlive it.
-  Int8Rows(KernelBuilder& b, int64_t k);
+  /// For rows of `k` elements of `bits` bits each, 8 or 4 as PredictorRows.h packs them; `b` must outlive it.
+  Int8Rows(KernelBuilder& b, int64_t k, int64_t bits = 8);
 
   /// The bits of the largest |x[i]|, i32; they are ordered as the numbers are, NaN above infinity.
   [[nodiscard]] llvm::Value* LargestBits(llvm::Value* x);
@@ -52,10 +52,12 @@ class Int8Rows {
   [[nodiscard]] llvm::Value* AddProducts(llvm::Value* q, llvm::Value* n, llvm::Value* sum);
   [[nodiscard]] llvm::Value* LoadInt8(llvm::Value* address, int count);
   [[nodiscard]] llvm::Value* DotRow(llvm::Value* row);
+  [[nodiscard]] llvm::Value* DotPackedRow(llvm::Value* row);
 
   KernelBuilder& b_;
   llvm::IRBuilder<>& ir_;
   int64_t k_;
+  int64_t bits_;
   int64_t levels_;  // n lies in [-levels_, levels_], so that q8 . n fits 32 bits
   llvm::Value* n_;  // i16 (PaddedWidth())
 };

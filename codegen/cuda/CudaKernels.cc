@@ -148,6 +148,15 @@ absl::Status SelectLimits(const KernelSpec& spec) {
              : absl::OkStatus();
 }
 
+absl::Status QuantizedLinearLimits(const KernelSpec& spec) {
+  const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
+  return s.bits != 8 && s.tokens > 1
+             ? absl::UnimplementedError(
+                   "kernel 'quantized_linear': matrices of 4 bits are for one sequence on cuda; use "
+                   "insert-predictors{matrix-bits=8} for a batch")
+             : absl::OkStatus();
+}
+
 /// Kernels count in int, and addresses in 64 bits.
 absl::Status SizeLimits(const KernelSpec& spec) {
   constexpr int64_t kMaxSize = 1 << 30;
@@ -168,10 +177,11 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   for (const Type& result : spec.results) {
     RETURN_IF_ERROR(check(result));
   }
-  return spec.kernel == "attention"    ? AttentionLimits(spec)
-         : spec.kernel == "sparse_out" ? SparseOutLimits(spec)
-         : spec.kernel == "select"     ? SelectLimits(spec)
-                                       : absl::OkStatus();
+  return spec.kernel == "attention"          ? AttentionLimits(spec)
+         : spec.kernel == "sparse_out"       ? SparseOutLimits(spec)
+         : spec.kernel == "select"           ? SelectLimits(spec)
+         : spec.kernel == "quantized_linear" ? QuantizedLinearLimits(spec)
+                                             : absl::OkStatus();
 }
 
 void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {

@@ -52,8 +52,9 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 [[nodiscard]] CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads);
 [[nodiscard]] CudaKernel SelectBy(const KernelSpec& spec, int64_t threads);
 
-/// Whether rows of a linear or sparse_qkv go through a ring on `isa`, whole and with the bytes of two rows of int8.
-[[nodiscard]] bool RingTakesPairs(const KernelSpec& spec, std::string_view isa);
+/// Whether rows of a linear or sparse_qkv go through a ring on `isa` whole, and `rows` rows of a predictor, which have
+/// as many bytes together, can take the place of one.
+[[nodiscard]] bool RingTakesSeveral(const KernelSpec& spec, int64_t rows, std::string_view isa);
 
 /// Of a joint kernel: OK, or why its parts can't be joined; its grid, nothing where `isa` can't; its text.
 [[nodiscard]] absl::Status JointLimits(const KernelSpec& spec);

@@ -5,6 +5,7 @@
 #include "codegen/cuda/Describe.h"
 #include "codegen/cuda/GemvTiling.h"
 #include "codegen/target/KernelShapes.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 
 namespace dejavu::describe {
@@ -94,7 +95,7 @@ CudaKernel Linear(const KernelSpec& spec, std::string_view isa) {
           GridOfGemv(tiling, s.n)};
 }
 
-bool RingTakesPairs(const KernelSpec& spec, std::string_view isa) {
+bool RingTakesSeveral(const KernelSpec& spec, int64_t rows, std::string_view isa) {
   GemvTiling tiling;
   int64_t width = 0;
   if (spec.kernel == "sparse_qkv") {
@@ -108,8 +109,8 @@ bool RingTakesPairs(const KernelSpec& spec, std::string_view isa) {
   }
   // Before the first rows the vector goes through the memory of the sums, a byte of each column at a time.
   const int64_t sums = 2 * (tiling.threads / 32) * std::min<int64_t>(tiling.threads, 128) * 4;
-  return tiling.slots > 0 && tiling.chunk == width && width % 16 == 0 && width <= sums &&
-         DTypeSize(spec.operands[1]->dtype) == 2;
+  return tiling.slots > 0 && tiling.chunk == width && width % (8 * rows) == 0 && width <= sums &&
+         rows * tiling.rows <= 32 && DTypeSize(spec.operands[1]->dtype) == 2;
 }
 
 CudaKernel SparseFc1(const KernelSpec& spec, std::string_view isa) {
@@ -281,13 +282,14 @@ CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads) {
   if (IsBatch(s.tokens)) {
     return BatchQuantized(spec);
   }
-  const GemvTiling tiling = TileInt8(s.n, s.k, threads);
+  const GemvTiling tiling = s.bits == 4 ? TileIntegers(s.n, s.k, kPackedColumns, threads) : TileInt8(s.n, s.k, threads);
   return {"QuantizedLinear.cuh",
           "QuantizedLinear",
           {"x", "q8", "scales", "bias", "gamma", "beta", "y"},
           ShapeText("QuantizedLinearShape")
               .Int("n", s.n)
               .Int("k", s.k)
+              .Int("bits", s.bits)
               .Bool("bias", s.bias)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),

@@ -74,8 +74,8 @@ GemvTiling TileFloats(int64_t n, int64_t k, int64_t per_load) {
   return tiling;
 }
 
-GemvTiling TileInt8(int64_t n, int64_t k, int64_t threads) {
-  const int64_t segment = kLanes * (k % 16 == 0 ? 16 : 8);
+GemvTiling TileIntegers(int64_t n, int64_t k, int64_t per_load, int64_t threads) {
+  const int64_t segment = kLanes * per_load;
   GemvTiling tiling = TileRows(n, k, segment);
   tiling.threads = threads > 0 ? threads : tiling.threads;
   tiling.chunk = RoundUp(k, segment * tiling.unroll);

@@ -19,8 +19,13 @@ struct GemvTiling {
 
 /// For n rows of k elements, of which a load brings `per_load`, and a vector of floats.
 [[nodiscard]] GemvTiling TileFloats(int64_t n, int64_t k, int64_t per_load);
-/// For n rows of k int8 and a vector of int16, all of which is in shared memory. `threads`: of a block; 0: what suits.
-[[nodiscard]] GemvTiling TileInt8(int64_t n, int64_t k, int64_t threads = 0);
+/// For n rows of k integers, of which a load brings `per_load`, and a vector of int16, all of which is in shared
+/// memory. `threads`: of a block; 0: what suits.
+[[nodiscard]] GemvTiling TileIntegers(int64_t n, int64_t k, int64_t per_load, int64_t threads = 0);
+/// The same for int8.
+[[nodiscard]] inline GemvTiling TileInt8(int64_t n, int64_t k, int64_t threads = 0) {
+  return TileIntegers(n, k, k % 16 == 0 ? 16 : 8, threads);
+}
 /// For rows of k elements, of which a load brings `per_load`, on a device that copies in bulk. Nothing where rows are
 /// no whole loads, or too short to give enough warps work. `whole`: only if all of a row is in work at a time. `side`:
 /// bytes that come beside each row, which is a whole one then.

@@ -2,7 +2,8 @@
 //
 // - Side by side: each part has blocks of its own, all of as many threads as those of the first.
 // - Through one ring: the products of predictors with the vector of a larger product go through its ring before its own
-//   rows. The ring never runs empty, and what starts and ends of launches cost is paid once.
+//   rows, several of theirs in the place of one. The ring never runs empty, and what starts and ends of launches cost
+//   is paid once.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,9 @@ constexpr int64_t kMostScoresBeside = 1 << 16;
 
 bool SameNorm(const Norm& a, const Norm& b) { return a.on == b.on && a.epsilon == b.epsilon; }
 
+/// Rows of the quantized_linear `part` that have the bytes of a row of halves.
+int64_t RowsInOne(const KernelSpec& part) { return 16 / MatchQuantizedLinear(part).value().bits; }
+
 /// Whether the rows of `part` can go through the ring of `product` before its own.
 bool GoesFirst(const KernelSpec& part, const KernelSpec& product) {
   if (part.kernel != "quantized_linear") {
@@ -26,7 +30,7 @@ bool GoesFirst(const KernelSpec& part, const KernelSpec& product) {
   const QuantizedLinearShape s = MatchQuantizedLinear(part).value();
   const Norm norm =
       product.kernel == "linear" ? MatchLinear(product).value().norm : MatchSparseQkv(product).value().norm;
-  return s.n % 2 == 0 && s.k == product.operands[1]->shape[1].size() && SameNorm(s.norm, norm);
+  return s.n % RowsInOne(part) == 0 && s.k == product.operands[1]->shape[1].size() && SameNorm(s.norm, norm);
 }
 
 /// Whether all parts are for one token: those of batches take all of a multiprocessor.
@@ -39,9 +43,15 @@ bool IsOfOneToken(const KernelSpec& spec) {
 
 bool ThroughOneRing(const KernelSpec& spec, std::string_view isa) {
   const KernelSpec& product = spec.parts.front();
-  return spec.attributes.contains(kSameInput) && RingTakesPairs(product, isa) &&
-         std::all_of(spec.parts.begin() + 1, spec.parts.end(),
-                     [&](const KernelSpec& part) { return GoesFirst(part, product); });
+  if (!spec.attributes.contains(kSameInput) ||
+      !std::all_of(spec.parts.begin() + 1, spec.parts.end(),
+                   [&](const KernelSpec& part) { return GoesFirst(part, product); })) {
+    return false;
+  }
+  const int64_t rows = RowsInOne(spec.parts[1]);
+  return RingTakesSeveral(product, rows, isa) &&
+         std::all_of(spec.parts.begin() + 2, spec.parts.end(),
+                     [&](const KernelSpec& part) { return RowsInOne(part) == rows; });
 }
 
 bool SideBySide(const KernelSpec& spec) {
@@ -120,7 +130,8 @@ CudaKernel ProductOf(const KernelSpec& spec, std::string_view isa) {
 
 void EmitThroughOneRing(CudaSource& source, std::string_view symbol, const KernelSpec& spec) {
   std::vector<CudaKernel> kernels = {ProductOf(spec.parts.front(), source.isa())};
-  std::string type = absl::StrCat("QuantizedFirst<", spec.parts.front().operands[1]->shape[1].size());
+  std::string type = absl::StrCat("QuantizedFirst<", spec.parts.front().operands[1]->shape[1].size(), ", ",
+                                  MatchQuantizedLinear(spec.parts[1]).value().bits);
   std::string rows;
   for (size_t i = 1; i < spec.parts.size(); ++i) {
     kernels.push_back(QuantizedLinear(spec.parts[i], source.isa()));

@@ -6,6 +6,7 @@
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelTable.h"
 #include "codegen/target/SpecMatcher.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 
 namespace dejavu {
@@ -166,14 +167,14 @@ KernelCost SparseOutCost(const KernelSpec& spec) {
 
 std::string QuantizedLinearSymbol(const KernelSpec& spec) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  return absl::StrCat("quantized_linear_i8", BatchSuffix(s.tokens), "_n", s.n, "_k", s.k, "_b",
+  return absl::StrCat("quantized_linear_i", s.bits, BatchSuffix(s.tokens), "_n", s.n, "_k", s.k, "_b",
                       static_cast<int>(s.bias), NormSuffix(s.norm));
 }
 
 KernelCost QuantizedLinearCost(const KernelSpec& spec) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  return {.bytes = s.n * (s.k + 4 + (s.bias ? 4 : 0) + 4 * s.tokens) + 4 * s.k * s.tokens + NormBytes(s.norm, s.k),
-          .flops = 2 * s.n * s.k * s.tokens};
+  const int64_t row = PredictorRowBytes(s.bits, s.k) + 4 + (s.bias ? 4 : 0) + 4 * s.tokens;
+  return {.bytes = s.n * row + 4 * s.k * s.tokens + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k * s.tokens};
 }
 
 std::string QuantizedTestSymbol(const KernelSpec& spec) {

@@ -5,6 +5,7 @@
 
 #include "codegen/target/SpecMatcher.h"
 #include "ir/base/Phases.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 
 namespace dejavu {
@@ -238,8 +239,14 @@ absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec
   const Type q8 = match.Operand(1, "q8", {DType::kI8}, 2);
   const std::optional<Type> bias = match.Optional(3, "bias", kF32, 1);
   const Type x = match.Operand(0, "x", kF32, 2);
-  QuantizedLinearShape shape{Sequences(match, x), match.Size(q8, 0, "the number of rows"),
-                             match.Width(q8, 1, "the width"), bias.has_value(), Norm{}};
+  QuantizedLinearShape shape{Sequences(match, x),
+                             match.Size(q8, 0, "the number of rows"),
+                             match.Width(x, 1, "the width"),
+                             0,
+                             bias.has_value(),
+                             Norm{}};
+  shape.bits = PredictorBits(match.Size(q8, 1, "the bytes of a row"), shape.k);
+  match.Require(shape.bits > 0, "q8 must have rows of ", shape.k, " bytes, or half as many for a multiple of 32");
   shape.norm = MatchNorm(match, 4, Dim(shape.tokens), shape.k);
   match.ExpectShape(x, {shape.tokens, shape.k}, "x");
   match.ExpectShape(match.Operand(2, "scales", kF32, 1), {shape.n}, "scales");

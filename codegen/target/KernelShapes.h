@@ -156,6 +156,7 @@ struct QuantizedLinearShape {
   int64_t tokens;
   int64_t n;
   int64_t k;
+  int64_t bits;  ///< Of an element of q8: 8, or 4 as PredictorRows.h packs them.
   bool bias;
   Norm norm;
 };

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "ir/base/Hash.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 #include "ir/import/CopyTransforms.h"
 
@@ -147,6 +148,10 @@ absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
     predictors.by_score = true;
     shape.remove_suffix(kByScore.size());
   }
+  if (constexpr std::string_view kPacked = ":bits=4"; shape.ends_with(kPacked)) {
+    predictors.bits = 4;
+    shape.remove_suffix(kPacked.size());
+  }
   if (shape.find(":rank=") != std::string_view::npos &&
       !(TakeNumber(":heads=", shape, predictors.heads) && TakeNumber(":neurons=", shape, predictors.neurons) &&
         TakeNumber(":rank=", shape, predictors.rank) && predictors.rank >= 1 && predictors.rank <= kVocab)) {
@@ -162,7 +167,7 @@ absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
 
 std::optional<Type> TensorType(const SyntheticFile& file, std::string_view name) {
   if (file.predictors.rank > 0) {
-    return SyntheticPredictorType(file.config, file.predictors.rank, name);
+    return SyntheticPredictorType(file.config, file.predictors, name);
   }
   Shape shape = SyntheticTensorShape(file.config, name);
   return shape.empty() ? std::nullopt : std::optional<Type>(Type{DType::kF16, std::move(shape)});
@@ -295,10 +300,12 @@ Shape SyntheticTensorShape(const OptConfig& config, std::string_view name) {
 
 std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors) {
   return absl::StrCat(std::string(file), ":rank=", predictors.rank, ":neurons=", predictors.neurons,
-                      ":heads=", predictors.heads, predictors.by_score ? ":by_score=1" : "");
+                      ":heads=", predictors.heads, predictors.bits == 4 ? ":bits=4" : "",
+                      predictors.by_score ? ":by_score=1" : "");
 }
 
-std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank, std::string_view name) {
+std::optional<Type> SyntheticPredictorType(const OptConfig& config, const SyntheticPredictors& predictors,
+                                           std::string_view name) {
   constexpr std::string_view kPart = ".predictor.";
   if (name.ends_with(kFc1Bias)) {
     return Type{DType::kF16, SyntheticTensorShape(config, name)};
@@ -313,9 +320,13 @@ std::optional<Type> SyntheticPredictorType(const OptConfig& config, int64_t rank
     std::string_view name;
     Type type;
   };
-  const std::array<Tensor, 5> tensors = {{{"down", {DType::kI8, {rank, config.hidden}}},
+  const int64_t rank = predictors.rank;
+  const auto row = [&](int64_t columns) {
+    return Dim(PredictorRowBytes(PredictorBitsFor(predictors.bits, columns), columns));
+  };
+  const std::array<Tensor, 5> tensors = {{{"down", {DType::kI8, {rank, row(config.hidden)}}},
                                           {"down_scales", {DType::kF32, {rank}}},
-                                          {"up", {DType::kI8, {count, rank}}},
+                                          {"up", {DType::kI8, {count, row(rank)}}},
                                           {"up_scales", {DType::kF32, {count}}},
                                           {"bias", {DType::kF32, {count}}}}};
   for (const Tensor& tensor : tensors) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/import/CopyTransforms.h"
 
 namespace dejavu {
@@ -182,6 +183,73 @@ absl::StatusOr<WeightData> RowScales(const std::vector<WeightData>& sources) {
   return to;
 }
 
+absl::StatusOr<Type> InferPack(const std::vector<Type>& sources) {
+  RETURN_IF_ERROR(InferQuantize(sources).status());
+  const Dim& columns = sources[0].shape[1];
+  if (!columns.is_static() || columns.size() % kPackedColumns != 0) {
+    return UserError("quantize4 needs a multiple of ", kPackedColumns, " columns, but the source is ",
+                     sources[0].ToString());
+  }
+  return Type{DType::kI8, {sources[0].shape[0], Dim(PredictorRowBytes(4, columns.size()))}};
+}
+
+/// The half of a byte, as a number from -8 to 7, that stands for `value` at the int8 scale `scale`.
+int PackOne(double value, float scale) {
+  return scale == 0
+             ? 0
+             : static_cast<int>(std::clamp(std::nearbyint(value / (16 * static_cast<double>(scale))), -8.0, 7.0));
+}
+
+/// The scale of a packed row, that of the int8 that its halves stand for: of those that cut off nothing or some of the
+/// largest magnitudes, the one that leaves the smallest sum of squared errors.
+float PackedScale(const WeightData& w, size_t row, size_t columns) {
+  constexpr int kCandidates = 12;
+  const float whole = RowScale(w, row, columns) * (127.0F / 112.0F);  // so that the largest becomes 7 times 16
+  float best = whole;
+  double least = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kCandidates && whole > 0; ++i) {
+    const float scale = whole * (1 - 0.05F * static_cast<float>(i));
+    double error = 0;
+    for (size_t j = 0; j < columns; ++j) {
+      const double value = LoadAsDouble(w.dtype, w.data, row * columns + j);
+      const double rest = value - 16 * static_cast<double>(scale) * PackOne(value, scale);
+      error += rest * rest;
+    }
+    if (error < least) {
+      least = error;
+      best = scale;
+    }
+  }
+  return best;
+}
+
+absl::StatusOr<WeightData> Pack(const std::vector<WeightData>& sources) {
+  const WeightData& w = sources[0];
+  const auto columns = static_cast<size_t>(w.dims[1]);
+  WeightData to = Allocate(DType::kI8, {w.dims[0], w.dims[1] / 2});
+  std::fill_n(Bytes(to), to.bytes, std::byte{0});
+  for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
+    const float scale = PackedScale(w, i, columns);
+    for (size_t j = 0; j < columns; ++j) {
+      const PackedPlace place = PackedPlaceOf(static_cast<int64_t>(j));
+      const auto half = static_cast<unsigned>(PackOne(LoadAsDouble(w.dtype, w.data, i * columns + j), scale)) & 0xFU;
+      Bytes(to)[i * columns / 2 + static_cast<size_t>(place.byte)] |=
+          static_cast<std::byte>(half << (place.upper ? 4U : 0U));
+    }
+  }
+  return to;
+}
+
+absl::StatusOr<WeightData> PackedScales(const std::vector<WeightData>& sources) {
+  const WeightData& w = sources[0];
+  WeightData to = Allocate(DType::kF32, {w.dims[0]});
+  for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
+    const float scale = PackedScale(w, i, static_cast<size_t>(w.dims[1]));
+    std::memcpy(Bytes(to) + i * sizeof(float), &scale, sizeof(float));
+  }
+  return to;
+}
+
 /// `value`, a sum of K rounded doubles, as a float that is certainly not below the exact sum.
 float RoundUp(double value) {
   const double padded = value * (1 + 1e-9);
@@ -217,9 +285,12 @@ absl::StatusOr<WeightData> QuantizedRows(const std::vector<WeightData>& sources)
 constexpr std::array kTransforms = std::to_array<WeightTransform>({
     {"concat", "The sources below each other.", 1, 3, InferConcat, Concat},
     {"quantize", "int8, one scale a row: round(w / scale).", 1, 1, InferQuantize, Quantize},
+    {"quantize4", "The same in 4 bits, two columns in a byte as PredictorRows.h has them.", 1, 1, InferPack, Pack},
     {"quantized_rows", "Of each row of a matrix and its bias: scale, residual's norm, norm, bias; norms rounded up.", 2,
      2, InferQuantizedRows, QuantizedRows},
     {"row_scales", "What quantize divides each row of a matrix by, f32.", 1, 1, InferRowScales, RowScales},
+    {"row_scales4", "Those of quantize4: of the int8 that its halves of bytes stand for.", 1, 1, InferRowScales,
+     PackedScales},
     {"transpose", "Rows become columns.", 1, 1, InferTranspose, Transpose},
     {"widen", "The same numbers as f32.", 1, 1, InferWiden, Widen},
     {"zeros", "One f32 zero for each row of a matrix.", 1, 1, InferZeros, Zeros},

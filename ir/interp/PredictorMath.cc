@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 
 namespace dejavu {
@@ -75,7 +76,15 @@ int64_t CopyElement(const CopyArgs& args, int64_t k, int64_t row, int64_t column
 void MultiplyRow(std::span<const double> x, const Tensor& q8, const Tensor& scales, const Tensor* bias,
                  std::span<double> y) {
   const int64_t n = q8.dims[0];
-  const int64_t k = q8.dims[1];
+  const auto k = static_cast<int64_t>(x.size());
+  const int64_t bytes = q8.dims[1];
+  const auto element = [&](int64_t row, int64_t column) -> int64_t {
+    if (bytes == k) {
+      return q8.ints[row * bytes + column];
+    }
+    const PackedPlace place = PackedPlaceOf(column);
+    return Unpack(static_cast<uint8_t>(q8.ints[row * bytes + place.byte]), place.upper);
+  };
   const std::optional<Rounded> rounded =
       RoundToIntegers(x, std::min<int64_t>(32767, std::numeric_limits<int32_t>::max() / (128 * k)));
   if (!rounded) {
@@ -85,7 +94,7 @@ void MultiplyRow(std::span<const double> x, const Tensor& q8, const Tensor& scal
   for (int64_t i = 0; i < n; ++i) {
     int64_t dot = 0;
     for (int64_t j = 0; j < k; ++j) {
-      dot += q8.ints[i * k + j] * rounded->n[j];
+      dot += element(i, j) * rounded->n[j];
     }
     const float scale = Multiply(static_cast<float>(scales.floats[i]), rounded->step);
     const float product = Multiply(Multiply(scale, static_cast<float>(dot)), rounded->up);

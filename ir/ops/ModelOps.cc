@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 #include "ir/base/Status.h"
 #include "ir/core/Operation.h"
@@ -137,6 +138,24 @@ absl::Status VerifyQuantizedActive(const Operation& op) {
 absl::Status VerifyQuantizedTest(const Operation& op) {
   RETURN_IF_ERROR(VerifyNorm(op));
   return VerifyQuantizedActive(op);
+}
+
+absl::Status VerifyQuantizedLinear(const Operation& op) {
+  const Type& q8 = op.operand("q8")->type();
+  const Dim& width = op.operand("x")->type().shape[1];
+  const Dim& bytes = q8.shape[1];
+  const bool known = width.is_static() && bytes.is_static();
+  return known ? PredictorBits(bytes.size(), width.size()) > 0
+                     ? absl::OkStatus()
+                     : UserError("'", std::string(op.name()), "' op operand 'q8' must have ", width.size(),
+                                 " bytes a row, or half as many where x has a multiple of 32 columns, but is ",
+                                 q8.ToString(), " [c1]")
+               : UserError("'", std::string(op.name()), "' op must have a fixed width");
+}
+
+absl::Status VerifyLaunchQuantizedLinear(const Operation& op) {
+  RETURN_IF_ERROR(VerifyNorm(op));
+  return VerifyQuantizedLinear(op);
 }
 
 absl::Status VerifySelect(const Operation& op) {

@@ -111,13 +111,17 @@ inline constexpr OpSchema kLaunchCompact =
         .operand("flags", "u8<N>")
         .result("active", "index<active>");
 
+/// The norm's checks, and those of sparse.quantized_linear.
+absl::Status VerifyLaunchQuantizedLinear(const Operation& op);
+
 inline constexpr OpSchema kLaunchQuantizedLinear =
     WithNorm(DefineLaunch("sched.launch @quantized_linear", "sparse.quantized_linear")
                  .operand("x", "f32<T, K>")
-                 .operand("q8", "i8<N, K>")
+                 .operand("q8", "i8<N, Q>")
                  .operand("scales", "f32<N>")
                  .optionalOperand("bias", "f32<N>")
-                 .result("y", "f32<T, N>"));
+                 .result("y", "f32<T, N>"))
+        .verifiedBy(&VerifyLaunchQuantizedLinear);
 
 /// The norm's checks, and those of sparse.quantized_active.
 absl::Status VerifyQuantizedTest(const Operation& op);

@@ -78,6 +78,8 @@ inline constexpr OpSchema kSparseMlp = DefineOp("sparse.mlp", "MLP over the neur
 
 absl::Status VerifySelect(const Operation& op);
 
+absl::Status VerifyQuantizedLinear(const Operation& op);
+
 /// One stage of a predictor. x is rounded to integers n with one step t and a power of two u, x ~ u t n, and q8[i] . n
 /// is computed exactly. What is left is done in f32, each operation rounded once and none fused, so that every backend
 /// gives the same bits for the same x:
@@ -90,10 +92,13 @@ absl::Status VerifySelect(const Operation& op);
 inline constexpr OpSchema kQuantizedLinear =
     DefineOp("sparse.quantized_linear", "y = (scales q8) x + bias, with each row of x rounded to 16 bits.")
         .operand("x", "f32<T, K>")
-        .operand("q8", "i8<N, K>", "the weights as integers, one scale a row")
+        .operand("q8", "i8<N, Q>",
+                 "the weights as integers, one scale a row: Q is K, or K / 2 for two columns in a byte, packed as "
+                 "PredictorRows.h says [c1]")
         .operand("scales", "f32<N>")
         .optionalOperand("bias", "f32<N>", "a threshold is a part of it")
-        .result("y", "f32<T, N>");
+        .result("y", "f32<T, N>")
+        .verifiedBy(&VerifyQuantizedLinear);
 
 /// Rows of a batch share one list: the union of what each of them needs, so that each weight is read once for all.
 inline constexpr OpSchema kSelect =

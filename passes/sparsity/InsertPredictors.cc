@@ -64,7 +64,10 @@ constexpr PassOption kOptions[] = {
      "low-rank: the directory of trained predictors that dejavu-profile wrote; without it they are made up, for "
      "synthetic shapes"},
     {"mass", "0.999", "low-rank: with a profile, the share of each layer's activations that thresholds keep"},
-    {"rank", "1008", "low-rank: rows of made-up first matrices; multiples of 16 are read fastest (the paper has 1000)"},
+    {"matrix-bits", "4", "low-rank: of each element of the matrices: 4, or 8, which batches need on a GPU"},
+    {"rank", "",
+     "low-rank: rows of made-up first matrices, 1008 unless said (the paper has 1000); for 4 bits rounded up to a "
+     "multiple of 32"},
     {"lookahead", "1",
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
      "one layer before (those of the first layer are not chosen); 0: from the input of their own block"},

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/core/Builder.h"
 #include "ir/import/SyntheticWeights.h"
 #include "ir/ops/SparseOps.h"
@@ -13,6 +14,8 @@ namespace dejavu {
 namespace {
 
 constexpr int64_t kMaxRank = 1 << 16;
+// At least the paper's 1000, and a multiple of 16, which is read fastest.
+constexpr int64_t kDefaultRank = 1008;
 
 absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, std::string_view name) {
   const std::string& text = context.Option(name);
@@ -56,7 +59,8 @@ class Inserter {
       const Choice neurons = ChoiceOf("mlp", "active", fc1->type.shape[0].size(), options_.mlp_density);
       const Choice heads =
           ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
-      file_ = SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen, options_.by_score});
+      file_ = SyntheticPredictorFile(fc1->file,
+                                     {options_.rank, neurons.chosen, heads.chosen, options_.by_score, options_.bits});
       if (options_.mlp_density) {
         MakeChosenActive(*block.mlp);
         const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
@@ -87,14 +91,18 @@ class Inserter {
     const int64_t count = choice.count;
     const int64_t width = at.operand("x")->type().shape[1].size();
     PredictorWeights weights;
-    weights.down = Add(prefix + "down", {DType::kI8, {options_.rank, width}});
+    weights.down = Add(prefix + "down", {DType::kI8, {options_.rank, RowBytes(width)}});
     weights.down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
-    weights.up = Add(prefix + "up", {DType::kI8, {count, options_.rank}});
+    weights.up = Add(prefix + "up", {DType::kI8, {count, RowBytes(options_.rank)}});
     weights.up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
     weights.up_bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
     RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, choice.symbol, options_.largest ? choice.chosen : 0));
     context_.Count("predictors inserted");
     return absl::OkStatus();
+  }
+
+  [[nodiscard]] int64_t RowBytes(int64_t columns) const {
+    return PredictorRowBytes(PredictorBitsFor(options_.bits, columns), columns);
   }
 
   Value* Add(const std::string& name, Type type) {
@@ -153,7 +161,18 @@ absl::Status InsertPredictor(Function& decode, const Operation& at, const Predic
 
 absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   LowRankOptions options;
-  ASSIGN_OR_RETURN(options.rank, context.IntOption("rank"));
+  ASSIGN_OR_RETURN(options.bits, context.IntOption("matrix-bits"));
+  if (options.bits != 8 && options.bits != 4) {
+    return UsageError("insert-predictors: option 'matrix-bits' must be 8 or 4, but is ", options.bits);
+  }
+  options.rank = kDefaultRank;
+  if (!context.Option("rank").empty()) {
+    ASSIGN_OR_RETURN(options.rank, context.IntOption("rank"));
+  }
+  if (options.bits == 4) {
+    // Rows of the second matrix are packed whole.
+    options.rank = (options.rank + kPackedColumns - 1) / kPackedColumns * kPackedColumns;
+  }
   ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
   if (!context.Option("profile").empty()) {
     ASSIGN_OR_RETURN(const std::optional<double> mass, ReadDensity(context, "mass"));

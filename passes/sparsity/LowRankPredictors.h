@@ -18,6 +18,7 @@ struct TrainedOptions {
 
 struct LowRankOptions {
   int64_t rank = 0;
+  int64_t bits = 0;                    ///< Of each element of the matrices: 8 or 4.
   int64_t lookahead = 0;               ///< 1: one block ahead; 0: from the input of the block itself.
   bool largest = false;                ///< Choose the largest scores instead of those above a threshold.
   bool by_score = false;               ///< Of made-up predictors: each token chooses by itself.

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_join.h"
 #include "ir/base/Hash.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/Safetensors.h"
 #include "ir/import/WeightTransforms.h"
 #include "passes/sparsity/LowRankPredictors.h"
@@ -14,8 +15,8 @@ namespace {
 
 class TrainedInserter {
  public:
-  TrainedInserter(Module& module, Function& decode, const TrainedOptions& options, PassContext& context)
-      : module_(module), decode_(decode), options_(options), context_(context) {}
+  TrainedInserter(Module& module, Function& decode, const TrainedOptions& options, int64_t bits, PassContext& context)
+      : module_(module), decode_(decode), options_(options), bits_(bits), context_(context) {}
 
   absl::Status Run() {
     ASSIGN_OR_RETURN(profile_, ReadProfile(options_.folder));
@@ -74,24 +75,30 @@ class TrainedInserter {
     ASSIGN_OR_RETURN(const Weight* down_bias, Add(to + "down_bias", from + "down_bias", {DType::kF32, {rank}}));
     ASSIGN_OR_RETURN(const Weight* bias,
                      Add(to + "bias", absl::StrCat(from, "bias.", MassText(point->mass)), {DType::kF32, {neurons}}));
-    weights.down = AddDerivedWeight(module_, to + "down", "quantize", {down})->value;
-    weights.down_scales = AddDerivedWeight(module_, to + "down_scales", "row_scales", {down})->value;
+    std::tie(weights.down, weights.down_scales) = AddMatrix(to + "down", *down);
     weights.down_bias = down_bias->value;
-    weights.up = AddDerivedWeight(module_, to + "up", "quantize", {up})->value;
-    weights.up_scales = AddDerivedWeight(module_, to + "up_scales", "row_scales", {up})->value;
+    std::tie(weights.up, weights.up_scales) = AddMatrix(to + "up", *up);
     weights.up_bias = bias->value;
     RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "active", 0));
     context_.Count("predictors inserted");
     return absl::OkStatus();
   }
 
+  /// The matrix in the bits that the options say, where its rows can be packed, and its scales.
+  std::pair<Value*, Value*> AddMatrix(const std::string& name, const Weight& matrix) {
+    const bool packed = PredictorBitsFor(bits_, matrix.type.shape[1].size()) == 4;
+    return {AddDerivedWeight(module_, name, packed ? "quantize4" : "quantize", {&matrix})->value,
+            AddDerivedWeight(module_, name + "_scales", packed ? "row_scales4" : "row_scales", {&matrix})->value};
+  }
+
   /// Whether predictor and chosen rows are fewer bytes than all rows. Rows of fc2 are read for active neurons alone.
-  static bool Saves(const ProfilePredictor& predictor, const ProfilePoint& point, double density, const Weight& fc1,
-                    int64_t width) {
+  [[nodiscard]] bool Saves(const ProfilePredictor& predictor, const ProfilePoint& point, double density,
+                           const Weight& fc1, int64_t width) const {
     const auto neurons = static_cast<double>(fc1.type.shape[0].size());
     const double matrix = neurons * static_cast<double>(fc1.type.shape[1].size() * DTypeSize(fc1.type.dtype));
     const auto rank = static_cast<double>(predictor.rank);
-    const double predicts = rank * (static_cast<double>(width) + neurons) + 8 * (rank + neurons);
+    const double predicts =
+        rank * (static_cast<double>(width) + neurons) * static_cast<double>(bits_) / 8 + 8 * (rank + neurons);
     return predicts + (point.kept + density) * matrix < 2 * matrix;
   }
 
@@ -112,6 +119,7 @@ class TrainedInserter {
   Module& module_;
   Function& decode_;
   const TrainedOptions& options_;
+  int64_t bits_;
   PassContext& context_;
   Profile profile_;
   std::string file_;  // of the predictors
@@ -122,7 +130,7 @@ class TrainedInserter {
 
 absl::Status InsertTrainedPredictors(Module& module, Function& decode, const LowRankOptions& options,
                                      PassContext& context) {
-  return TrainedInserter(module, decode, *options.trained, context).Run();
+  return TrainedInserter(module, decode, *options.trained, options.bits, context).Run();
 }
 
 }  // namespace dejavu

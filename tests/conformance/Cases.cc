@@ -140,6 +140,12 @@ void AddPredictors(std::vector<Case>& cases) {
   cases.push_back({Normed(QuantizedLinearSpec(130, 40, false), 1e-5)});
   cases.push_back({Normed(QuantizedLinearSpec(130, 4096, true), 1e-5)});
   cases.push_back({Normed(QuantizedLinearSpec(1000, 768, true), 1e-5)});
+  for (const int64_t k : {32, 96, 768, 1024, 4096}) {
+    cases.push_back({Packed(QuantizedLinearSpec(130, k, k % 64 == 0))});
+  }
+  cases.push_back({Packed(QuantizedLinearSpec(16384, 1024, true))});
+  cases.push_back({Packed(QuantizedLinearSpec(1, 9216, false))});
+  cases.push_back({Packed(Normed(QuantizedLinearSpec(1024, 768, true), 1e-5))});
   AddQuantizedTests(cases);
   for (const int64_t n : {1, 3, 12, 63, 64, 130, 3072, 20000}) {
     cases.push_back({SelectSpec(n, 0)});
@@ -163,6 +169,8 @@ void AddJoints(std::vector<Case>& cases) {
       {JointSpec({SparseOutSpec(768, 768, 12, kF16, true, true), SelectSpec(3072, 0), SelectSpec(12, 0)}, false)});
   cases.push_back(
       {JointSpec({WithEarlyList(SparseOutSpec(130, 2048, 16, kBF16, true, true)), SelectSpec(20000, 0)}, false)});
+  cases.push_back(
+      {JointSpec({AttentionSpec(1, 12, 64, 130), Packed(QuantizedLinearSpec(3072, 1024, true))}, false), 1, 129});
   // Through one ring: a load or more of each thread, with and without idle threads, on the border of both rows or not.
   for (const DType dtype : {kF16, kBF16}) {
     cases.push_back({JointSpec(
@@ -180,6 +188,12 @@ void AddJoints(std::vector<Case>& cases) {
     cases.push_back({JointSpec({Normed(LinearSpec(1, 397, k, kF16, true, false, true), 1e-5),
                                 Normed(QuantizedLinearSpec(302, k, false), 1e-5)},
                                true)});
+    if (k % 32 == 0) {
+      cases.push_back({JointSpec({Normed(LinearSpec(1, 397, k, kF16, true, false, true), 1e-5),
+                                  Packed(Normed(QuantizedLinearSpec(304, k, true), 1e-5)),
+                                  Packed(Normed(QuantizedLinearSpec(4, k, false), 1e-5))},
+                                 true)});
+    }
   }
 }
 

@@ -53,6 +53,8 @@ inline constexpr int64_t kExponentials = 4096;
 inline constexpr int64_t kArgmaxOddities = 6;
 [[nodiscard]] KernelSpec ArgmaxSpec(int64_t n);
 [[nodiscard]] KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias);
+/// A quantized_linear with rows of 4 bits.
+[[nodiscard]] KernelSpec Packed(KernelSpec spec);
 [[nodiscard]] KernelSpec QuantizedTestSpec(int64_t n, int64_t k, int64_t bits, int64_t group, double margin);
 /// `k` 0: the positive scores.
 [[nodiscard]] KernelSpec SelectSpec(int64_t n, int64_t k);

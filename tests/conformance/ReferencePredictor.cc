@@ -44,11 +44,20 @@ std::vector<double> QuantizedProducts(const QuantizedLinearShape& s, const Probl
   const double scaled = largest == 0 ? 1 : largest / up;
   const double step = ToFloat(scaled / levels);
   const double inverse = ToFloat(levels / scaled);
+  const auto weight = [&](int64_t i, int64_t j) {
+    if (s.bits == 8) {
+      return problem.args[1].At(static_cast<size_t>(i * s.k + j));
+    }
+    // 32 columns to 16 bytes: the first 16 in lower halves. A half counts sixteens, from -8 to 7.
+    const auto byte = static_cast<int>(problem.args[1].At(static_cast<size_t>(i * s.k / 2 + j / 32 * 16 + j % 16)));
+    const int half = (j % 32 < 16 ? byte : byte >> 4) & 15;
+    return 16.0 * (half < 8 ? half : half - 16);
+  };
   std::vector<double> y;
   for (int64_t i = 0; i < s.n; ++i) {
     double dot = 0;
     for (int64_t j = 0; j < s.k; ++j) {
-      dot += problem.args[1].At(static_cast<size_t>(i * s.k + j)) * std::nearbyint(ToFloat(x(j) / up * inverse));
+      dot += weight(i, j) * std::nearbyint(ToFloat(x(j) / up * inverse));
     }
     const double scale = ToFloat(problem.args[2].At(static_cast<size_t>(i)) * step);
     const double product = ToFloat(ToFloat(scale * ToFloat(dot)) * up);
@@ -124,7 +133,7 @@ void MakeQuantizedLinear(Problem& problem, Random& random) {
     x.bytes.insert(x.bytes.end(), other.bytes.begin(), other.bytes.end());
   }
   problem.args = {std::move(x),
-                  ValuesArgument(DType::kI8, RandomInt8(s.n * s.k, random)),
+                  ValuesArgument(DType::kI8, RandomInt8(s.n * s.k * s.bits / 8, random)),
                   F32(s.n, 0.01, random),
                   s.bias ? F32(s.n, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelTable.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 #include "tests/conformance/Cases.h"
 
@@ -90,6 +91,12 @@ KernelSpec QuantizedLinearSpec(int64_t n, int64_t k, bool bias) {
   if (bias) {
     spec.operands[3] = F32({n});
   }
+  return spec;
+}
+
+KernelSpec Packed(KernelSpec spec) {
+  Type& q8 = *spec.operands[1];
+  q8.shape[1] = Dim(PredictorRowBytes(4, q8.shape[1].size()));
   return spec;
 }
 

@@ -29,7 +29,6 @@ template <int kWidth>
 struct Int8Math {
   static constexpr int kLoad = kWidth % 16 == 0 ? 16 : 8;
   static constexpr int kSegment = 32 * kLoad;
-  static constexpr int kElementBytes = 1;
   static constexpr int kSums = 1;
   /// Bytes of the vector's high bytes in shared memory; the low bytes follow.
   static constexpr int kPlane = CeilDiv(kWidth, kSegment) * kSegment;
@@ -51,6 +50,8 @@ struct Int8Math {
   __device__ static unsigned* Plane(int plane) {
     return static_cast<unsigned*>(DynamicShared()) + plane * (kPlane / 4);
   }
+  /// Where in a plane columns 4 quad to 4 quad + 3 are.
+  __device__ static int Word(int quad) { return quad; }
 
   __device__ static Operand Read(int segment) {
     const int at = segment * 32 + Lane();
@@ -136,9 +137,8 @@ class Quantizer {
 };
 
 /// Fills the planes in shared memory with the quantised x, an Input, padded by zeros.
-template <int kWidth, int kThreads, typename X>
+template <typename Math, int kWidth, int kThreads, typename X>
 __device__ inline Quantizer<kWidth> QuantizeToPlanes(const X& x) {
-  using Math = Int8Math<kWidth>;
   __shared__ unsigned largest_of_warps[kThreads / 32];
   unsigned largest = 0;
 #pragma unroll 2
@@ -159,8 +159,8 @@ __device__ inline Quantizer<kWidth> QuantizeToPlanes(const X& x) {
       quantizer.Add(v.z, 2, high, low);
       quantizer.Add(v.w, 3, high, low);
     }
-    Math::Plane(0)[quad] = high;
-    Math::Plane(1)[quad] = low;
+    Math::Plane(0)[Math::Word(quad)] = high;
+    Math::Plane(1)[Math::Word(quad)] = low;
   }
   return quantizer;
 }
@@ -245,9 +245,8 @@ __device__ inline void CertifiedTest(const void* x, const void* q8, const void* 
     __shared__ CertifiedInput input;
     __shared__ float sums[2][kShape.tiling.threads / 32];
     const Input<kShape.k, Norm{}, kShape.tiling.threads> all_of_x(x, nullptr, nullptr);
-    const CertifiedInput quantized =
-        QuantizeToPlanes<kShape.k, kShape.tiling.threads>(all_of_x).template Finish<kShape.tiling.threads>(sums[0],
-                                                                                                           sums[1]);
+    const CertifiedInput quantized = QuantizeToPlanes<Int8Math<kShape.k>, kShape.k, kShape.tiling.threads>(all_of_x)
+                                         .template Finish<kShape.tiling.threads>(sums[0], sums[1]);
     if (threadIdx.x == 0) {
       input = quantized;
     }

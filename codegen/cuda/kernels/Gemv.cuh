@@ -25,7 +25,6 @@ struct FloatMath {
   using Sum = float;
   static constexpr int kLoad = PerLoad(kType);
   static constexpr int kSegment = 32 * kLoad;
-  static constexpr int kElementBytes = Bytes(kType);
   static constexpr int kSums = 2;
   struct Operand {
     float values[kLoad];
@@ -166,7 +165,7 @@ class Gemv {
       result.starts[r] = nullptr;
       if (result.end > 0) {
         const char* start = static_cast<const char*>(row_at(min(group * kRows + r, rows - 1)));
-        result.starts[r] = start + Lane() * Math::kLoad * Math::kElementBytes;
+        result.starts[r] = start + Lane() * sizeof(Load);
       }
     }
     return result;
@@ -181,7 +180,7 @@ class Gemv {
       for (int r = 0; r < kRows; ++r) {
         loaded_[r][u] = Load{};
         if (loads) {
-          LoadWeights(rows_.starts[r] + column * Math::kElementBytes, loaded_[r][u]);
+          LoadWeights(rows_.starts[r] + column / Math::kLoad * sizeof(Load), loaded_[r][u]);
         }
       }
     }

@@ -172,26 +172,27 @@ class RingGemv {
     RunRows<kSpread>(rows, product, prepare, finish);
   }
 
-  /// The same where a row of the ring is two rows of another product, both right behind each other; their sums have the
-  /// numbers 2 i and 2 i + 1. `multiply(load, i, sums)` adds the thread's load number i of the row to the two sums.
-  template <typename SumOfPair, typename Multiply, typename Prepare, typename Finish>
-  __device__ void RunPairs(int pairs, Multiply multiply, Prepare prepare, Finish finish) {
+  /// The same where a row of the ring is kOfRow rows of another product, right behind each other; their sums have the
+  /// numbers kOfRow i and those that follow. `multiply(load, i, sums)` adds the thread's load number i of the row to
+  /// these sums.
+  template <int kOfRow, typename SumOfRow, typename Multiply, typename Prepare, typename Finish>
+  __device__ void RunSeveral(int rows, Multiply multiply, Prepare prepare, Finish finish) {
     static_assert(kChunks == 1, "the rows would not be right behind each other");
-    ProductOfPairs<SumOfPair, Multiply> product(multiply);
-    RunRows<false>(pairs, product, prepare, finish);
+    SeveralProducts<kOfRow, SumOfRow, Multiply> product(multiply);
+    RunRows<false>(rows, product, prepare, finish);
   }
 
  private:
-  /// What RunPairs() does.
-  template <typename SumOfPair, typename Multiply>
-  struct ProductOfPairs {
-    using SumOfRow = SumOfPair;
-    static constexpr int kSumsOfRow = 2;
+  /// What RunSeveral() does.
+  template <int kOfRow, typename Sums, typename Multiply>
+  struct SeveralProducts {
+    using SumOfRow = Sums;
+    static constexpr int kSumsOfRow = kOfRow;
 
-    __device__ explicit ProductOfPairs(Multiply multiply) : multiply(multiply) {}
+    __device__ explicit SeveralProducts(Multiply multiply) : multiply(multiply) {}
     __device__ void Begin(int) {}
     __device__ void End() {}
-    __device__ void Add(const Load& load, int i, const char*, SumOfPair* sums) const { multiply(load, i, sums); }
+    __device__ void Add(const Load& load, int i, const char*, Sums* sums) const { multiply(load, i, sums); }
 
     Multiply multiply;
   };
@@ -218,7 +219,7 @@ class RingGemv {
     static_assert(sizeof(S) == sizeof(Sum));
     constexpr int kOfRow = P::kSumsOfRow;
     constexpr int kRowsAtOnce = kRowsOfPass / kOfRow;
-    static_assert(kOfRow == 1 || !kSpread, "the rows of a pair are side by side");
+    static_assert(kOfRow == 1 || !kSpread, "several rows in one are side by side");
     const Share share = ShareOf<kSpread>(rows);
     for (int first = 0; first < share.rows; first += kRowsAtOnce) {
       const int count = min(kRowsAtOnce, share.rows - first);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/base/QuantizedCopy.h"
 #include "ir/import/CopyTransforms.h"
 #include "ir/import/WeightTransforms.h"
@@ -80,6 +81,33 @@ TEST(WeightTransforms, QuantizedRowsBoundTheRounding) {
   }
 }
 
+TEST(WeightTransforms, FourBitsLoseLittleOfARow) {
+  std::mt19937 random(8);
+  std::normal_distribution<float> normal;
+  constexpr size_t kRows = 20;
+  constexpr size_t kColumns = 256;
+  std::vector<float> w(kRows * kColumns);
+  for (size_t i = 0; i < w.size(); ++i) {
+    w[i] = i / kColumns == 3 ? 0 : normal(random) * std::pow(10.0F, static_cast<float>(i / kColumns) - 10);
+  }
+  const WeightData q = Compute("quantize4", {FloatData({kRows, kColumns}, w)});
+  const WeightData scales = Compute("row_scales4", {FloatData({kRows, kColumns}, w)});
+  ASSERT_EQ(q.dims, (std::vector<int64_t>{kRows, kColumns / 2}));
+  for (size_t r = 0; r < kRows; ++r) {
+    double lost = 0;
+    double norm = 0;
+    for (size_t c = 0; c < kColumns; ++c) {
+      const PackedPlace place = PackedPlaceOf(static_cast<int64_t>(c));
+      const auto byte = std::to_integer<uint8_t>(q.data[r * kColumns / 2 + static_cast<size_t>(place.byte)]);
+      const double value = w[r * kColumns + c];
+      const double rest = value - static_cast<double>(FloatAt(scales, r)) * Unpack(byte, place.upper);
+      lost += rest * rest;
+      norm += value * value;
+    }
+    EXPECT_LE(std::sqrt(lost), 0.13 * std::sqrt(norm)) << "row " << r;
+  }
+}
+
 TEST(WeightTransforms, RowsThatCannotBeScaledSayNothing) {
   const float inf = std::numeric_limits<float>::infinity();
   const std::vector<WeightData> sources = {FloatData({3, 2}, {0, 0, 1e-42F, -1e-42F, inf, 1}),
@@ -99,6 +127,7 @@ TEST(WeightTransforms, SourcesAreChecked) {
   EXPECT_FALSE(FindWeightTransform("transpose")->infer({vector}).ok());
   EXPECT_FALSE(FindWeightTransform("concat")->infer({matrix, vector}).ok());
   EXPECT_FALSE(FindWeightTransform("quantize")->infer({ints}).ok());
+  EXPECT_FALSE(FindWeightTransform("quantize4")->infer({matrix}).ok()) << "3 columns can't be packed";
   EXPECT_FALSE(FindWeightTransform("quantized_rows")->infer({matrix, {DType::kF32, {int64_t{3}}}}).ok());
   EXPECT_EQ(FindWeightTransform("rotate"), nullptr);
 }
