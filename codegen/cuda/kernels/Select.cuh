@@ -78,7 +78,7 @@ __device__ inline void SelectPositive(const void* scores, void* list, const Dims
   }
   // The scores of so many rounds are on their way before the threads meet.
   constexpr int kRounds = CeilDiv(kShape.n, 8 * kShape.threads);
-  constexpr int kAtOnce = kRounds < 16 ? kRounds : 16;
+  constexpr int kAtOnce = kRounds < 8 ? kRounds : 8;
   ListWriter<kShape.threads> writer(list);
 #pragma unroll 1
   for (int first = 0; first < kRounds; first += kAtOnce) {
