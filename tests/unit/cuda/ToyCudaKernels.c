@@ -42,6 +42,12 @@ KERNEL6(toy_fc1)
 KERNEL7(toy_fc2)
 KERNEL4(toy_head)
 KERNEL3(toy_argmax)
+KERNEL4(toy_mix_batch)
+KERNEL5(toy_test_batch)
+KERNEL6(toy_fc1_batch)
+KERNEL7(toy_fc2_batch)
+KERNEL4(toy_head_batch)
+KERNEL3(toy_argmax_batch)
 
 // As codegen/cuda/kernels/Advance.cuh.
 struct Control {

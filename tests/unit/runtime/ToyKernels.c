@@ -3,7 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { kHidden = 8, kNeurons = 16, kVocab = 24, kIndexEntries = 64 };
+enum { kHidden = 8, kNeurons = 16, kVocab = 24, kPositions = 32, kIndexEntries = 64 };
 
 static const int32_t* Entries(const void* index) { return (const int32_t*)((const char*)index + kIndexEntries); }
 
@@ -124,5 +124,74 @@ void toy_head(void* const* args, const int64_t* dims, int32_t thread, int32_t th
   (void)dims;
   for (int v = thread; v < kVocab; v += threads) {
     ((float*)args[2])[v] = Dot((const float*)args[1] + v * kHidden, args[0]);
+  }
+}
+
+// For a token of each of dims[0] sequences, whose pasts follow in dims. Flags are of what some sequence needs, and h is
+// f32<active, sequences>.
+
+// x f32<S,8>, cache f32<S,P,8> -> y f32<S,8>
+void toy_mix_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  for (int64_t s = 0; s < dims[0]; ++s) {
+    void* const of_sequence[] = {(float*)args[0] + s * kHidden, (float*)args[1] + s * kPositions * kHidden,
+                                 (float*)args[2] + s * kHidden};
+    const int64_t one[] = {1, dims[1 + s]};
+    toy_mix(of_sequence, one, thread, threads);
+  }
+}
+
+// x f32<S,8>, fc1 f32<16,8>, bias f32<16> -> flags u8<16>
+void toy_test_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  for (int n = thread; n < kNeurons; n += threads) {
+    uint8_t needed = 0;
+    for (int64_t s = 0; s < dims[0]; ++s) {
+      const float* x = (const float*)args[0] + s * kHidden;
+      needed |= Dot((const float*)args[1] + n * kHidden, x) + ((const float*)args[2])[n] > -0.25F;
+    }
+    ((uint8_t*)args[3])[n] = needed;
+  }
+}
+
+// x f32<S,8>, fc1 f32<16,8>, bias f32<16>, active -> h f32<active,S>
+void toy_fc1_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  const int32_t count = *(const int32_t*)args[3];
+  for (int32_t k = thread; k < count; k += threads) {
+    const int32_t n = Entries(args[3])[k];
+    for (int64_t s = 0; s < dims[0]; ++s) {
+      const float* x = (const float*)args[0] + s * kHidden;
+      const float value = Dot((const float*)args[1] + n * kHidden, x) + ((const float*)args[2])[n];
+      ((float*)args[4])[k * dims[0] + s] = value > 0 ? value : 0;
+    }
+  }
+}
+
+// h f32<active,S>, active, fc2 f32<16,8>, bias f32<8>, residual f32<S,8> -> y f32<S,8>
+void toy_fc2_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  const int32_t count = *(const int32_t*)args[1];
+  for (int c = thread; c < kHidden; c += threads) {
+    for (int64_t s = 0; s < dims[0]; ++s) {
+      float sum = ((const float*)args[3])[c] + ((const float*)args[4])[s * kHidden + c];
+      for (int32_t k = 0; k < count; ++k) {
+        const float* row = (const float*)args[2] + Entries(args[1])[k] * kHidden;
+        sum += ((const float*)args[0])[k * dims[0] + s] * row[c];
+      }
+      ((float*)args[5])[s * kHidden + c] = sum;
+    }
+  }
+}
+
+// x f32<S,8>, table f32<V,8> -> logits f32<S,V>
+void toy_head_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  for (int64_t s = 0; s < dims[0]; ++s) {
+    void* const of_sequence[] = {(float*)args[0] + s * kHidden, args[1], (float*)args[2] + s * kVocab};
+    toy_head(of_sequence, dims, thread, threads);
+  }
+}
+
+// logits f32<S,V> -> choice i32<S>
+void toy_argmax_batch(void* const* args, const int64_t* dims, int32_t thread, int32_t threads) {
+  for (int64_t s = 0; s < dims[0]; ++s) {
+    void* const of_sequence[] = {(float*)args[0] + s * kVocab, (int32_t*)args[1] + s};
+    toy_argmax(of_sequence, dims, thread, threads);
   }
 }

@@ -3,6 +3,7 @@
 #include <random>
 
 #include "ir/base/FileUtil.h"
+#include "ir/base/Phases.h"
 #include "ir/base/Status.h"
 #include "runtime/artifact/ArtifactWriter.h"
 #include "runtime/artifact/Json.h"
@@ -157,6 +158,16 @@ Plan MakePlan() {
   plan.caches.push_back({"kv0", kPositions * kHidden * 4});
   plan.functions["decode"] = DecodeFunction();
   plan.functions["prefill"] = PrefillFunction();
+  return plan;
+}
+
+Plan WithBatch(Plan plan, int64_t sequences) {
+  PlanFunction& batch = plan.functions[DecodeName(sequences)] = plan.functions.at("decode");
+  batch.sequences = sequences;
+  for (Launch& launch : batch.launches) {
+    // Where tokens are looked up, and where flags become a list, there is nothing to tell sequences apart.
+    launch.symbol += launch.kernel == "embed" || launch.kernel == "compact" ? "" : "_batch";
+  }
   return plan;
 }
 

@@ -29,6 +29,8 @@ using ToyWeights = std::map<std::string, std::vector<float>>;
                                            std::vector<int64_t>* active = nullptr);
 
 [[nodiscard]] Plan MakePlan();
+/// `plan` with a function that decodes a token of each of `sequences`, whose neurons are united.
+[[nodiscard]] Plan WithBatch(Plan plan, int64_t sequences);
 /// Names the code file for an instruction set that every machine of this architecture has.
 [[nodiscard]] Manifest MakeManifest();
 
