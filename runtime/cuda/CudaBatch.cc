@@ -38,15 +38,10 @@ CudaBatch::CudaBatch(const CudaModel& model, const Plan& plan, int64_t sequences
       function_(*plan.FindFunction(DecodeName(sequences))),
       sequences_(sequences),
       device_(model.device()),
-      layout_(LayOutSession(plan, model.CanPrefill(), sequences)) {}
+      layout_(LayOutSession(plan, model.CanPrefill(), sequences)),
+      stream_(device_) {}
 
-CudaBatch::~CudaBatch() {
-  // Nothing may run on memory that is about to go.
-  const CudaDevice::Scope scope(device_);
-  if (scope.status().ok()) {
-    Synchronize().IgnoreError();
-  }
-}
+CudaBatch::~CudaBatch() { stream_.Settle(); }
 
 absl::Status CudaBatch::Init() {
   ASSIGN_OR_RETURN(memory_, AllocateDevice(device_, layout_.bytes,
@@ -58,11 +53,10 @@ absl::Status CudaBatch::Init() {
   choices_ = reinterpret_cast<int32_t*>(control_ + control_bytes);
   logits_ = reinterpret_cast<float*>(control_ + control_bytes + kChoicesBytes);
   std::memset(control_, 0, static_cast<size_t>(control_bytes));
-  ASSIGN_OR_RETURN(stream_, NewStream(device_));
+  RETURN_IF_ERROR(stream_.Open());
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(device_.driver().MemsetD8Async(memory_.get(), static_cast<unsigned char>(0),
-                                                 static_cast<size_t>(layout_.bytes), stream_.get()));
-  running_ = true;
+                                                 static_cast<size_t>(layout_.bytes), stream_.Start()));
   launches_ = BindLaunches(function_, 0);
   for (int64_t i = 0; i < sequences_; ++i) {
     prompts_.push_back(BindLaunches(*plan_.FindFunction(model_.CanPrefill() ? "prefill" : "decode"), i));
@@ -82,7 +76,7 @@ absl::Status CudaBatch::Init() {
   const std::vector<LaunchEdge> edges = LaunchEdges(order, singles.launches, model_.isa(), device_.has_early_launch());
   const Input input = ControlInput(1 + sequences_, sequences_);
   ASSIGN_OR_RETURN(graph_, MakeDecodeGraph(device_, &input, nodes, edges, stream_.get()));
-  return Synchronize();
+  return stream_.Synchronize();
 }
 
 std::vector<BoundLaunch> CudaBatch::BindLaunches(const PlanFunction& function, int64_t sequence) const {
@@ -121,16 +115,15 @@ absl::Status CudaBatch::Prefill(int64_t sequence, std::span<const int32_t> token
 
 absl::Status CudaBatch::RunPrompt(int64_t sequence, std::span<const int32_t> tokens, int64_t past) {
   // What was started before reads the same control block.
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   const std::array<int64_t, 2> dims = {static_cast<int64_t>(tokens.size()), past};
   std::memcpy(control_, dims.data(), sizeof(dims));
   std::memcpy(control_ + sizeof(dims), tokens.data(), tokens.size_bytes());
   const Input input = ControlInput(2, static_cast<int64_t>(tokens.size()));
-  running_ = true;
   last_logits_ = plan_.FindFunction(model_.CanPrefill() ? "prefill" : "decode")->logits;
   last_rows_ = 1;
   RETURN_IF_ERROR(
-      device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from), input.bytes, stream_.get()));
+      device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from), input.bytes, stream_.Start()));
   return LaunchPrompt(device_, prompts_[static_cast<size_t>(sequence)], gemm_.get(), dims[0], stream_.get());
 }
 
@@ -138,7 +131,7 @@ absl::Status CudaBatch::Decode(std::span<const int32_t> tokens, std::span<const 
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   // The graph before this one reads the same control block.
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   std::memcpy(control_, &sequences_, sizeof(int64_t));
   std::memcpy(control_ + sizeof(int64_t), past.data(), past.size_bytes());
   std::memcpy(control_ + sizeof(int64_t) + past.size_bytes(), tokens.data(), tokens.size_bytes());
@@ -148,10 +141,9 @@ absl::Status CudaBatch::Decode(std::span<const int32_t> tokens, std::span<const 
     ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(1 + sequences_, sequences_), launches_, {},
                                                       stream_.get(), sequences_));
   }
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.get()));
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.Start()));
   if (observe) {
-    RETURN_IF_ERROR(Synchronize());
+    RETURN_IF_ERROR(stream_.Synchronize());
     RETURN_IF_ERROR(observed_->Read(records_));
   }
   return absl::OkStatus();
@@ -161,7 +153,7 @@ absl::StatusOr<std::span<const float>> CudaBatch::Logits() {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   const size_t count = last_rows_ * static_cast<size_t>(model_.vocab());
-  RETURN_IF_ERROR(Fetch(last_logits_, logits_, count * sizeof(float)));
+  RETURN_IF_ERROR(stream_.Fetch(Memory().Address(last_logits_), logits_, count * sizeof(float)));
   return std::span<const float>(logits_, count);
 }
 
@@ -177,24 +169,8 @@ absl::StatusOr<std::span<const int32_t>> CudaBatch::Choices() {
   }
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
-  RETURN_IF_ERROR(Fetch(function_.choice, choices_, count * sizeof(int32_t)));
+  RETURN_IF_ERROR(stream_.Fetch(Memory().Address(function_.choice), choices_, count * sizeof(int32_t)));
   return std::span<const int32_t>(choices_, count);
-}
-
-/// Copies to pinned memory what the work so far leaves at `from`.
-absl::Status CudaBatch::Fetch(const BufferRef& from, void* to, size_t bytes) {
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Memory().Address(from), bytes, stream_.get()));
-  return Synchronize();
-}
-
-absl::Status CudaBatch::Synchronize() {
-  if (!running_) {
-    return absl::OkStatus();
-  }
-  RETURN_IF_ERROR(device_.driver().StreamSynchronize(stream_.get()));
-  running_ = false;
-  return absl::OkStatus();
 }
 
 }  // namespace dejavu::cuda

@@ -10,6 +10,7 @@
 #include "runtime/cuda/CudaObjects.h"
 #include "runtime/cuda/DecodeGraph.h"
 #include "runtime/cuda/SessionMemory.h"
+#include "runtime/cuda/WorkStream.h"
 #include "runtime/device/Device.h"
 
 namespace dejavu::cuda {
@@ -39,8 +40,6 @@ class CudaBatch final : public DeviceBatch {
   /// What the host writes before a call of `numbers` dims and `tokens` ids; it ends where the arena's tokens do.
   [[nodiscard]] Input ControlInput(int64_t numbers, int64_t tokens) const;
   absl::Status RunPrompt(int64_t sequence, std::span<const int32_t> tokens, int64_t past);
-  absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
-  absl::Status Synchronize();
 
   const CudaModel& model_;
   const Plan& plan_;
@@ -53,7 +52,7 @@ class CudaBatch final : public DeviceBatch {
   std::byte* control_ = nullptr;  // this and what follows are in pinned_
   int32_t* choices_ = nullptr;
   float* logits_ = nullptr;
-  Stream stream_;
+  WorkStream stream_;
   std::vector<BoundLaunch> launches_;
   GraphExec graph_;
   std::vector<std::vector<BoundLaunch>> prompts_;  // by sequence: "prefill", or "decode" where the model can't
@@ -62,7 +61,6 @@ class CudaBatch final : public DeviceBatch {
   BufferRef last_logits_;                          // that the last call left
   size_t last_rows_ = 1;
   std::vector<LaunchRecord> records_;
-  bool running_ = false;  // whether the stream may still be at work
 };
 
 }  // namespace dejavu::cuda

@@ -28,13 +28,7 @@ absl::StatusOr<std::unique_ptr<DeviceSession>> CudaSession::Create(const CudaMod
   return session;
 }
 
-CudaSession::~CudaSession() {
-  // Nothing may run on memory that is about to go.
-  const CudaDevice::Scope scope(device_);
-  if (scope.status().ok()) {
-    Synchronize().IgnoreError();
-  }
-}
+CudaSession::~CudaSession() { stream_.Settle(); }
 
 absl::Status CudaSession::Init() {
   const Driver& driver = device_.driver();
@@ -47,11 +41,10 @@ absl::Status CudaSession::Init() {
   choice_ = reinterpret_cast<int32_t*>(pinned + ChoiceOffset(plan_));
   logits_ = reinterpret_cast<float*>(pinned + LogitsOffset(plan_));
   choices_ = reinterpret_cast<int32_t*>(pinned + choices_offset);
-  ASSIGN_OR_RETURN(stream_, NewStream(device_));
+  RETURN_IF_ERROR(stream_.Open());
   // Scratch memory must be zero before its first use; the rest as on the CPU.
   RETURN_IF_ERROR(driver.MemsetD8Async(memory_.get(), static_cast<unsigned char>(0), static_cast<size_t>(layout_.bytes),
-                                       stream_.get()));
-  running_ = true;
+                                       stream_.Start()));
   launches_ = BindLaunches("decode");
   if (model_.CanPrefill()) {
     prefill_ = BindLaunches("prefill");
@@ -62,7 +55,7 @@ absl::Status CudaSession::Init() {
   const Input input = ControlInput();
   ASSIGN_OR_RETURN(graph_,
                    MakeDecodeGraph(device_, &input, BindNodes(), Edges(device_.has_early_launch()), stream_.get()));
-  return Synchronize();
+  return stream_.Synchronize();
 }
 
 std::vector<LaunchEdge> CudaSession::Edges(bool allow_early) const {
@@ -120,14 +113,13 @@ absl::Status CudaSession::Prefill(std::span<const int32_t> tokens, int64_t past)
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   // What was started before reads the same control block.
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   *control_ = {.dims = {static_cast<int64_t>(tokens.size()), past}};
   std::memcpy(static_cast<std::byte*>(pinned_.get()) + offsetof(Control, token), tokens.data(), tokens.size_bytes());
   const Input input = ControlInput();
-  running_ = true;
   last_logits_ = plan_.FindFunction("prefill")->logits;
   RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, static_cast<const void*>(input.from),
-                                                   offsetof(Control, token) + tokens.size_bytes(), stream_.get()));
+                                                   offsetof(Control, token) + tokens.size_bytes(), stream_.Start()));
   return LaunchPrompt(device_, prefill_, gemm_.get(), static_cast<int64_t>(tokens.size()), stream_.get());
 }
 
@@ -135,16 +127,15 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   // The graph before this one reads the same control block.
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
   if (observe && observed_ == nullptr) {
     ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, watched_, stream_.get()));
   }
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.get()));
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.Start()));
   if (observe) {
-    RETURN_IF_ERROR(Synchronize());
+    RETURN_IF_ERROR(stream_.Synchronize());
     RETURN_IF_ERROR(observed_->Read(records_));
   }
   return absl::OkStatus();
@@ -161,29 +152,28 @@ absl::StatusOr<std::span<const float>> CudaSession::Logits() {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
   const auto vocab = static_cast<size_t>(model_.vocab());
-  RETURN_IF_ERROR(Fetch(last_logits_, logits_, vocab * sizeof(float)));
+  RETURN_IF_ERROR(stream_.Fetch(Memory().Address(last_logits_), logits_, vocab * sizeof(float)));
   return std::span<const float>(logits_, vocab);
 }
 
 absl::Status CudaSession::Read(const BufferRef& from, std::span<std::byte> to) {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
-  return Fetch(from, to.data(), to.size());
+  return stream_.Fetch(Memory().Address(from), to.data(), to.size());
 }
 
 absl::StatusOr<std::vector<LaunchSpan>> CudaSession::Trace(int32_t token, int64_t past) {
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   if (traced_ == nullptr) {
     ASSIGN_OR_RETURN(traced_, TracedGraph::Create(device_, ControlInput(), BindNodes(), Edges(/*allow_early=*/false),
                                                   stream_.get()));
   }
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.get()));
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(device_.driver().GraphLaunch(traced_->get(), stream_.Start()));
+  RETURN_IF_ERROR(stream_.Synchronize());
   ASSIGN_OR_RETURN(const std::vector<LaunchSpan> nodes, traced_->Read());
   std::vector<LaunchSpan> spans;
   for (size_t i = 0; i < launches_.size(); ++i) {
@@ -199,15 +189,8 @@ absl::StatusOr<int32_t> CudaSession::Choice() {
   }
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
-  RETURN_IF_ERROR(Fetch(choice, choice_, sizeof(*choice_)));
+  RETURN_IF_ERROR(stream_.Fetch(Memory().Address(choice), choice_, sizeof(*choice_)));
   return *choice_;
-}
-
-/// Copies to pinned memory what the work so far leaves at `from`.
-absl::Status CudaSession::Fetch(const BufferRef& from, void* to, size_t bytes) {
-  running_ = true;
-  RETURN_IF_ERROR(device_.driver().MemcpyDtoHAsync(to, Memory().Address(from), bytes, stream_.get()));
-  return Synchronize();
 }
 
 absl::Status CudaSession::DecodeGreedily(int32_t token, int64_t past, int64_t count, const OnChoice& on_choice) {
@@ -216,14 +199,14 @@ absl::Status CudaSession::DecodeGreedily(int32_t token, int64_t past, int64_t co
   }
   const CudaDevice::Scope scope(device_);
   RETURN_IF_ERROR(scope.status());
-  RETURN_IF_ERROR(Synchronize());
+  RETURN_IF_ERROR(stream_.Synchronize());
   RETURN_IF_ERROR(MakeGreedyLoop());
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
-  running_ = true;
   const Input input = ControlInput();
-  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, input.from, input.bytes, stream_.get()));
-  ASSIGN_OR_RETURN(running_, greedy_->Run(past, count, on_choice));
+  RETURN_IF_ERROR(device_.driver().MemcpyHtoDAsync(input.to, input.from, input.bytes, stream_.Start()));
+  ASSIGN_OR_RETURN(const bool running, greedy_->Run(past, count, on_choice));
+  stream_.SetRunning(running);
   return absl::OkStatus();
 }
 
@@ -244,15 +227,6 @@ absl::Status CudaSession::MakeGreedyLoop() {
   std::vector<BoundLaunch> nodes = BindNodes();
   nodes.push_back(std::move(advance));
   ASSIGN_OR_RETURN(greedy_, GreedyLoop::Create(device_, nodes, edges, stream_.get(), choices_));
-  return absl::OkStatus();
-}
-
-absl::Status CudaSession::Synchronize() {
-  if (!running_) {
-    return absl::OkStatus();
-  }
-  RETURN_IF_ERROR(device_.driver().StreamSynchronize(stream_.get()));
-  running_ = false;
   return absl::OkStatus();
 }
 

@@ -13,6 +13,7 @@
 #include "runtime/cuda/GreedyLoop.h"
 #include "runtime/cuda/SessionMemory.h"
 #include "runtime/cuda/TracedGraph.h"
+#include "runtime/cuda/WorkStream.h"
 #include "runtime/device/Device.h"
 
 namespace dejavu::cuda {
@@ -39,7 +40,11 @@ class CudaSession final : public DeviceSession {
 
  private:
   CudaSession(const CudaModel& model, const Plan& plan)
-      : model_(model), plan_(plan), device_(model.device()), layout_(LayOutSession(plan, model.CanPrefill())) {}
+      : model_(model),
+        plan_(plan),
+        device_(model.device()),
+        layout_(LayOutSession(plan, model.CanPrefill())),
+        stream_(device_) {}
   absl::Status Init();
   [[nodiscard]] std::vector<BoundLaunch> BindLaunches(const std::string& function) const;
   /// The nodes of the graph that decodes.
@@ -47,10 +52,8 @@ class CudaSession final : public DeviceSession {
   [[nodiscard]] std::vector<LaunchEdge> Edges(bool allow_early) const;
   void BindCall(int64_t stream, const LaunchGrid& grid, BoundLaunch& bound) const;
   absl::Status MakeGreedyLoop();
-  absl::Status Fetch(const BufferRef& from, void* to, size_t bytes);
   [[nodiscard]] SessionMemory Memory() const { return {model_, plan_, layout_, memory_.get()}; }
   [[nodiscard]] Input ControlInput() const;
-  absl::Status Synchronize();
 
   const CudaModel& model_;
   const Plan& plan_;
@@ -62,7 +65,7 @@ class CudaSession final : public DeviceSession {
   int32_t* choice_ = nullptr;   // of Choice()
   float* logits_ = nullptr;
   int32_t* choices_ = nullptr;  // of the greedy loop, by position
-  Stream stream_;
+  WorkStream stream_;
   std::vector<BoundLaunch> launches_;  // one by one, as they are observed
   std::optional<PlanGraph> nodes_;     // as they are decoded
   GraphExec graph_;
@@ -75,7 +78,6 @@ class CudaSession final : public DeviceSession {
   std::unique_ptr<GreedyLoop> greedy_;
   std::unique_ptr<TracedGraph> traced_;
   std::vector<LaunchRecord> records_;
-  bool running_ = false;  // whether the stream may still be at work
 };
 
 }  // namespace dejavu::cuda
