@@ -29,7 +29,7 @@ CopyRows::CopyRows(KernelBuilder& b, int64_t k, int64_t bits, int64_t group)
     const bool same = !planes_.empty() && planes_[0].plane.bits == plane.bits;
     planes_.push_back({plane, same ? planes_[0].n : b.Scratch(Vectors(plane) * VectorColumns(plane))});
   }
-  group_sums_ = b.Scratch(2 * RoundUp(groups(), 2 * lanes()));
+  group_sums_ = b.Scratch(2 * RoundUp(groups(), int64_t{2} * lanes()));
 }
 
 FixedVectorType* CopyRows::IntVector(unsigned bits, int64_t count) {
@@ -102,7 +102,7 @@ void CopyRows::Arrange(Value* n, const Plane& plane) {
 }
 
 void CopyRows::SumGroups(Value* n) {
-  Zero(group_sums_, 2 * RoundUp(groups(), 2 * lanes()));
+  Zero(group_sums_, 2 * RoundUp(groups(), int64_t{2} * lanes()));
   b_.For(b_.I64(0), b_.I64((k_ + 15) / 16), 1, [&](Value* piece) {
     Value* wide = ir_.CreateSExt(LoadBytes(b_.At(n, piece, 16), 16, 16), IntVector(16, 16));
     Value* at = b_.At(group_sums_, ir_.CreateUDiv(piece, b_.I64(group_ / 16)), 2);
@@ -121,7 +121,7 @@ Value* CopyRows::PairProducts(Value* fields, Value* n) {
   }
   llvm::SmallVector<int, 64> even;
   llvm::SmallVector<int, 64> odd;
-  for (int lane = 0; lane < 2 * lanes(); ++lane) {
+  for (int lane = 0; lane < int64_t{2} * lanes(); ++lane) {
     even.push_back(2 * lane);
     odd.push_back(2 * lane + 1);
   }

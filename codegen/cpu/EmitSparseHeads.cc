@@ -56,7 +56,7 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
       if (shape.bias) {
         sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
       }
-      StoreFloats(b, sums, b.At(b.At(y, token, 4 * 3 * shape.width), first, 4), kRows);
+      StoreFloats(b, sums, b.At(b.At(y, token, 12 * shape.width), first, 4), kRows);
     });
   });
   b.Finish();

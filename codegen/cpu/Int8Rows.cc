@@ -156,7 +156,7 @@ Value* Int8Rows::DotRow(Value* row) {
     }
     Values next;
     for (int64_t part = 0; part < kUnroll; ++part) {
-      Value* at = ir_.CreateAdd(column, b_.I64(part * wide_lanes()));
+      Value* at = ir_.CreateAdd(column, b_.I64(int64_t{part} * wide_lanes()));
       next.push_back(add(at, wide_lanes(), carried[static_cast<size_t>(part)]));
     }
     return next;

@@ -27,7 +27,7 @@ KernelBuilder::KernelBuilder(EmitContext& context, const std::string& symbol)
 }
 
 Value* KernelBuilder::Arg(int index) {
-  return ir_.CreateAlignedLoad(ir_.getPtrTy(), At(function_->getArg(0), 8 * index), llvm::Align(8));
+  return ir_.CreateAlignedLoad(ir_.getPtrTy(), At(function_->getArg(0), int64_t{8} * index), llvm::Align(8));
 }
 
 Value* KernelBuilder::Tokens(const Dim& tokens) {

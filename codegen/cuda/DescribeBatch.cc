@@ -14,7 +14,7 @@ constexpr int64_t kWarps = kThreads / 32;
 constexpr int64_t kRowsOfGroup = 4;
 // Of shared memory, within the 163 KiB that a block has on sm_80, with what kernels keep for themselves: for the
 // vectors, and for sums of groups by slice.
-constexpr int64_t kVectorBytes = 124 * 1024;
+constexpr int64_t kVectorBytes = int64_t{124} * 1024;
 constexpr int64_t kSumsOfSlices = 256;
 // Of the devices that the numbers aim at.
 constexpr int64_t kMultiprocessors = 132;
@@ -37,7 +37,8 @@ int64_t NextPowerOfTwo(int64_t n) {
 /// How well warps are used when `slices` of them share each of `groups` groups, `segments` loads wide, of a block: what
 /// is left of rounds that are not full, and of the time in which sums are added up across lanes.
 double Efficiency(double groups, int64_t segments, int64_t values, int64_t slices) {
-  const auto teams = static_cast<double>(kWarps / slices);
+  const int64_t whole_teams = kWarps / slices;
+  const auto teams = static_cast<double>(whole_teams);
   const double rounds = groups / teams;
   const int64_t steps = CeilDiv(segments, slices);
   const double full = static_cast<double>(segments) / static_cast<double>(slices * steps);
@@ -73,9 +74,7 @@ BatchTiling TileFloats(int64_t vectors, int64_t n, int64_t k, DType dtype) {
   return Tile(vectors, n, k, 32 * PerLoad(dtype), 4);
 }
 
-BatchTiling TileInt8(int64_t vectors, int64_t n, int64_t k) {
-  return Tile(vectors, n, k, 32 * (k % 16 == 0 ? 16 : 8), 2);
-}
+BatchTiling TileInt8(int64_t vectors, int64_t n, int64_t k) { return Tile(vectors, n, k, k % 16 == 0 ? 512 : 256, 2); }
 
 ShapeText TilingText(const BatchTiling& tiling) {
   return ShapeText("")

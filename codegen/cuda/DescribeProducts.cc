@@ -164,8 +164,8 @@ CudaKernel PlainFc2(const SparseFc2Shape& s) {
 CudaKernel RingFc2(const SparseFc2Shape& s) {
   constexpr int64_t kTiles = 8;  // pieces of rows are long enough then, and few sums are left to add up
   constexpr int64_t kMostThreads = 512;
-  constexpr int64_t kRingBytes = 200 * 1024;
-  constexpr int64_t kMostSlotBytes = 48 * 1024;
+  constexpr int64_t kRingBytes = int64_t{200} * 1024;
+  constexpr int64_t kMostSlotBytes = int64_t{48} * 1024;
   constexpr int64_t kMostSlots = 64;
   const int64_t per_load = PerLoad(s.dtype);
   const int64_t loads = std::min(CeilDiv(CeilDiv(s.width, kTiles), per_load), kMostThreads);
@@ -216,7 +216,7 @@ CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa) {
     return BatchFc2(spec);
   }
   // Short rows come sooner by plain loads, and their blocks leave room for the ring of the next launch.
-  constexpr int64_t kLeastRowBytes = 12 * 1024;
+  constexpr int64_t kLeastRowBytes = int64_t{12} * 1024;
   const bool is_long = s.width * static_cast<int64_t>(DTypeSize(s.dtype)) >= kLeastRowBytes;
   return s.early_list && is_long && HasBulkCopies(isa) ? RingFc2(s) : PlainFc2(s);
 }

@@ -38,8 +38,8 @@ constexpr int64_t kMostRingThreads = 512;
 constexpr int64_t kMostRingLoads = 3;
 // All slots of a ring. It takes most of a multiprocessor's shared memory, so that there is one block on each; small
 // blocks of other launches find room beside it.
-constexpr int64_t kRingBytes = 200 * 1024;
-constexpr int64_t kMostSlotBytes = 48 * 1024;
+constexpr int64_t kRingBytes = int64_t{200} * 1024;
+constexpr int64_t kMostSlotBytes = int64_t{48} * 1024;
 constexpr int64_t kMostSlotRows = 16;
 
 /// A ring for rows in `parts` parts of whole loads, with `side` bytes beside each.

@@ -24,7 +24,8 @@ struct CopyPlane {
   int64_t bits;   ///< 1, 2 or 4; 0: there is no such plane.
   int64_t shift;  ///< Where they are in q.
 
-  [[nodiscard]] constexpr int64_t block_columns() const { return kCopyBlockBytes * 8 / bits; }
+  /// Of a plane that there is.
+  [[nodiscard]] constexpr int64_t block_columns() const { return kCopyBlockBytes * 8 / std::max<int64_t>(bits, 1); }
   /// Bytes of a row of k columns.
   [[nodiscard]] constexpr int64_t bytes(int64_t k) const {
     return bits == 0 ? 0 : (k + block_columns() - 1) / block_columns() * kCopyBlockBytes;

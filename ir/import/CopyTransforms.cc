@@ -70,6 +70,7 @@ QuantizedRow QuantizeRow(const std::vector<float>& w, int64_t bits, int64_t grou
     return row;
   }
   std::vector<float> scales;
+  scales.reserve(static_cast<size_t>(groups));
   for (int64_t g = 0; g < groups; ++g) {
     scales.push_back(GroupScale(w.data() + g * group, std::min(group, k - g * group), bits));
   }

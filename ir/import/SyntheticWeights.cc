@@ -152,9 +152,12 @@ absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
     predictors.bits = 4;
     shape.remove_suffix(kPacked.size());
   }
-  if (shape.find(":rank=") != std::string_view::npos &&
-      !(TakeNumber(":heads=", shape, predictors.heads) && TakeNumber(":neurons=", shape, predictors.neurons) &&
-        TakeNumber(":rank=", shape, predictors.rank) && predictors.rank >= 1 && predictors.rank <= kVocab)) {
+  const bool has_predictors = shape.find(":rank=") != std::string_view::npos;
+  const bool named =
+      !has_predictors ||
+      (TakeNumber(":heads=", shape, predictors.heads) && TakeNumber(":neurons=", shape, predictors.neurons) &&
+       TakeNumber(":rank=", shape, predictors.rank) && predictors.rank >= 1 && predictors.rank <= kVocab);
+  if (!named) {
     return UserError("'", std::string(file), "' is not the name of a synthetic model's predictors");
   }
   ASSIGN_OR_RETURN(parsed.config, SyntheticConfig(shape));

@@ -341,6 +341,7 @@ Weight* AddDerivedWeight(Module& module, const std::string& name, std::string_vi
     return module.FindWeight(sources[0]->sources[0]->name);
   }
   std::vector<Type> types;
+  types.reserve(sources.size());
   for (const Weight* source : sources) {
     types.push_back(source->type);
   }

@@ -7,12 +7,12 @@
 
 #include "ir/core/OpSchema.h"
 #include "ir/ops/ModelOps.h"
+#include "ir/ops/SparseOps.h"
 
 namespace dejavu {
 
 absl::Status VerifyNorm(const Operation& op);
 absl::Status VerifyLaunchAttention(const Operation& op);
-absl::Status VerifyPast(const Operation& op);
 
 constexpr OpSchema DefineLaunch(std::string_view name, std::string_view summary) {
   return DefineOp(name, summary)
@@ -137,8 +137,6 @@ inline constexpr OpSchema kLaunchQuantizedTest =
                  .attr("margin", AttrKind::kFloat)
                  .result("flags", "u8<N>"))
         .verifiedBy(&VerifyQuantizedTest);
-
-absl::Status VerifySelect(const Operation& op);
 
 inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")
                                               .operand("scores", "f32<T, N>")

@@ -142,6 +142,7 @@ class Lowering {
 
   Value* Joined(const std::string& name, const std::vector<Value*>& parts) {
     std::vector<const Weight*> sources;
+    sources.reserve(parts.size());
     for (const Value* part : parts) {
       sources.push_back(part->weight());
     }

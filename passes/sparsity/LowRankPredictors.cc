@@ -24,7 +24,8 @@ absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, st
   }
   char* end = nullptr;
   const double density = std::strtod(text.c_str(), &end);
-  if (*end != '\0' || !(density > 0 && density <= 1)) {
+  const bool is_share = density > 0 && density <= 1;
+  if (*end != '\0' || !is_share) {
     return UsageError("insert-predictors: option '", std::string(name), "' must be above 0 and at most 1, but is '",
                       text, "'");
   }

@@ -19,7 +19,7 @@ constexpr int64_t kMaxCount = 1 << 24;
 constexpr int64_t kMaxBlocks = (int64_t{1} << 31) - 1;
 constexpr int64_t kMaxBlocksPerSm = 32;
 constexpr int64_t kMaxBlockThreads = 1024;
-constexpr int64_t kMaxBlockShared = 227 * 1024;
+constexpr int64_t kMaxBlockShared = int64_t{227} * 1024;
 // x, w, bias, residual, y.
 constexpr int64_t kGemmArguments = 5;
 
