@@ -108,7 +108,7 @@ std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   for (size_t i = 1; i < kPredicted.size(); ++i) {
     absl::StrAppend(&text, ",", std::string(kPredicted[i].first));
   }
-  return text;
+  return budgets.lazy_kv ? text + "{kv=lazy}" : text;  // sparsify-attention comes last
 }
 
 }  // namespace

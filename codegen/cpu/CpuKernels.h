@@ -19,6 +19,8 @@ void EmitCompact(EmitContext& context, const KernelSpec& spec);
 void EmitQuantizedLinear(EmitContext& context, const KernelSpec& spec);
 void EmitQuantizedTest(EmitContext& context, const KernelSpec& spec);
 void EmitSelect(EmitContext& context, const KernelSpec& spec);
+void EmitKeepInputs(EmitContext& context, const KernelSpec& spec);
+void EmitLazyQkv(EmitContext& context, const KernelSpec& spec);
 void EmitSparseQkv(EmitContext& context, const KernelSpec& spec);
 void EmitSparseOut(EmitContext& context, const KernelSpec& spec);
 void EmitSparseFc1(EmitContext& context, const KernelSpec& spec);

@@ -35,7 +35,7 @@ class AttentionEmitter {
     Value* qkv = b_.Arg(0);
     Value* cache = b_.Arg(1);
     Value* list = b_.Arg(2);
-    Value* y = b_.Arg(3);
+    Value* y = b_.Arg(shape_.lazy ? 4 : 3);
     Value* tokens = b_.Tokens(shape_.tokens);
     Value* past = shape_.batch ? nullptr : b_.Past();
     const int64_t width_bytes = shape_.heads * row_bytes_;
@@ -65,7 +65,15 @@ class AttentionEmitter {
                b_.At(b_.At(y, head, row_bytes_), token, width_bytes));
       });
     };
-    if (shape_.listed) {
+    if (shape_.lazy) {
+      Count(list, b_.Arg(3), past);
+      const Range entries = b_.Share(LoadI32(b_, list, b_.I64(0)));
+      b_.For(entries.begin, entries.end, 1, [&](Value* entry) {
+        Value* head = LoadI32(b_, b_.At(list, kNumbersOffset), entry);
+        store(head);
+        attend(head);
+      });
+    } else if (shape_.listed) {
       ForListed(list, store, attend);
     } else {
       const Range heads = b_.Share(b_.I64(shape_.heads));
@@ -79,6 +87,20 @@ class AttentionEmitter {
 
  private:
   using HeadFn = llvm::function_ref<void(Value* head)>;
+
+  // How many keys and values each head has after this token: listed ones all, others no more than there were.
+  void Count(Value* list, Value* filled, Value* past) {
+    b_.If(ir_.CreateICmpEQ(b_.thread(), b_.I64(0)), [&] {
+      b_.For(b_.I64(0), b_.I64(shape_.heads), 1, [&](Value* head) {
+        Value* known = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, LoadI32(b_, filled, head), past);
+        StoreI32(b_, known, filled, head);
+      });
+      b_.For(b_.I64(0), LoadI32(b_, list, b_.I64(0)), 1, [&](Value* entry) {
+        Value* head = LoadI32(b_, b_.At(list, kNumbersOffset), entry);
+        StoreI32(b_, ir_.CreateAdd(past, b_.I64(1)), filled, head);
+      });
+    });
+  }
 
   // Calls `store` for every head and `attend` for those in the list. Threads share the list, as attending is the work.
   // Each also stores the heads from its first entry to that of the next thread, the first one those before it too, so

@@ -16,6 +16,7 @@ namespace dejavu {
 namespace {
 
 constexpr std::string_view kLaunchPrefix = "sched.launch @";
+constexpr std::string_view kUpdatedPrefix = "new_";
 constexpr std::string_view kTapPrefix = "tap.";  // of what expose-taps returns
 
 /// Whether the launch gains by a list that is there before the launches ahead of it have ended. Those that read one
@@ -23,6 +24,7 @@ constexpr std::string_view kTapPrefix = "tap.";  // of what expose-taps returns
 bool ReadsListEarly(const Operation& op) {
   const auto is = [&](std::string_view kernel) { return op.name().substr(kLaunchPrefix.size()) == kernel; };
   return is("sparse_fc1") || is("sparse_qkv") || is("sparse_out") || is("attention") ||
+         is("lazy_qkv") || is("lazy_attention") ||
          (is("sparse_fc2") && op.result()->type().shape[0] == Dim(1) && op.operand("active")->producer() != nullptr &&
           op.operand("active")->producer()->Is("sched.launch @select"));
 }
@@ -147,7 +149,9 @@ class Planner {
 
   /// A cache as the runtime allocates it: room for every position.
   Type CacheType(Type type) const {
-    type.shape[2] = Dim(result_.plan.positions);
+    if (!type.shape[2].is_static()) {
+      type.shape[2] = Dim(result_.plan.positions);
+    }
     return type;
   }
 
@@ -193,7 +197,8 @@ class Planner {
         ASSIGN_OR_RETURN(const int64_t bytes, ResultBytes(op, *value, max_tokens_));
         places_[value] = Arena((*at)[i], bytes);
       } else {
-        places_[value] = Place(*op.operand("cache"));
+        // What is updated in place has its name, as in new_cache.
+        places_[value] = Place(*op.operand(op.schema().result_specs[i].name.substr(kUpdatedPrefix.size())));
       }
       launch.args.push_back(places_[value]);
     }

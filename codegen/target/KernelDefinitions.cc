@@ -101,7 +101,7 @@ KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastR
 std::string AttentionSymbol(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
-                      FloatBits(s.scale), s.listed ? "_list" : "", s.batch ? "_batch" : "", ListSuffix(s.early_list));
+                      FloatBits(s.scale), s.listed && !s.lazy ? "_list" : "", s.batch ? "_batch" : "", ListSuffix(s.early_list));
 }
 
 // The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token; a batch's is
@@ -109,6 +109,12 @@ std::string AttentionSymbol(const KernelSpec& spec) {
 KernelCost AttentionCost(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   const int64_t width = s.heads * s.head_dim;
+  if (s.lazy) {
+    return {.bytes = 8 * s.heads + 4,
+            .flops = 4 * s.head_dim,
+            .per_active_bytes = 4 * s.head_dim * (3 + 1 + 2) + 4,
+            .per_active_context_bytes = 8 * s.head_dim};
+  }
   if (s.listed) {
     return {.bytes = Count(s.tokens) * 4 * width * (2 + 2) + 4,
             .flops = 4 * s.head_dim * Count(s.tokens),
@@ -149,6 +155,34 @@ KernelCost SparseQkvCost(const KernelSpec& spec) {
   return {.bytes = 2 * s.width * row + 4 * s.width * s.tokens + 4 + NormBytes(s.norm, s.width),
           .flops = 4 * s.width * s.width * s.tokens,
           .per_active_bytes = s.head_dim() * row + 4};
+}
+
+std::string LazyQkvSymbol(const KernelSpec& spec) {
+  const LazyQkvShape s = MatchLazyQkv(spec).value();
+  return absl::StrCat(Head(spec, s.dtype, "tokens"), "_k", s.width, "_h", s.heads, "_p", s.positions, "_b",
+                      static_cast<int>(s.bias), NormSuffix(s.norm), ListSuffix(s.early_list));
+}
+
+// A listed head costs its rows of q, k and v with their biases and results. What it slept through is counted when it
+// falls asleep, as there is one key and one value for each position: so a head that is not listed costs the input that
+// it will read, and the key and value that it will write.
+KernelCost LazyQkvCost(const KernelSpec& spec) {
+  const LazyQkvShape s = MatchLazyQkv(spec).value();
+  const int64_t row = s.width * Size(s.dtype) + (s.bias ? 4 : 0) + 4;
+  const int64_t asleep = 4 * s.width + 8 * s.head_dim();
+  return {.bytes = s.heads * (4 + asleep) + 8 * s.width + 4 + NormBytes(s.norm, s.width),
+          .flops = 4 * s.width * s.width,
+          .per_active_bytes = 3 * s.head_dim() * row + 4 - asleep};
+}
+
+std::string KeepInputsSymbol(const KernelSpec& spec) {
+  const KeepInputsShape s = MatchKeepInputs(spec).value();
+  return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_k", s.width, "_h", s.heads, "_p", s.positions);
+}
+
+KernelCost KeepInputsCost(const KernelSpec& spec) {
+  const KeepInputsShape s = MatchKeepInputs(spec).value();
+  return {.bytes = Count(s.tokens) * 8 * s.width + 4 * s.heads};
 }
 
 std::string SparseOutSymbol(const KernelSpec& spec) {
@@ -305,6 +339,9 @@ const std::vector<KernelDefinition>& KernelDefinitions() {
       {"certified_test", false, &Supports<MatchCertifiedTest>, &CertifiedTestSymbol, &CertifiedTestCost},
       {"compact", false, &Supports<MatchCompact>, &CompactSymbol, &CompactCost},
       {"sparse_qkv", false, &Supports<MatchSparseQkv>, &SparseQkvSymbol, &SparseQkvCost},
+      {"lazy_qkv", false, &Supports<MatchLazyQkv>, &LazyQkvSymbol, &LazyQkvCost},
+      {"lazy_attention", false, &Supports<MatchAttention>, &AttentionSymbol, &AttentionCost},
+      {"keep_inputs", false, &Supports<MatchKeepInputs>, &KeepInputsSymbol, &KeepInputsCost},
       {"sparse_out", false, &Supports<MatchSparseOut>, &SparseOutSymbol, &SparseOutCost},
       {"quantized_linear", false, &Supports<MatchQuantizedLinear>, &QuantizedLinearSymbol, &QuantizedLinearCost},
       {"quantized_test", false, &Supports<MatchQuantizedTest>, &QuantizedTestSymbol, &QuantizedTestCost},

@@ -137,7 +137,8 @@ absl::StatusOr<RowsShape> MatchLastRow(const KernelSpec& spec) {
 }
 
 absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
-  SpecMatcher match(spec, 3, 2);
+  const bool lazy = spec.kernel == "lazy_attention";
+  SpecMatcher match(spec, lazy ? 4 : 3, lazy ? 3 : 2);
   const Type qkv = match.Operand(0, "qkv", kF32, 2);
   const Type cache = match.Operand(1, "cache", kF32, 4);
   AttentionShape shape{match.Tokens(qkv, 0, "the number of tokens"),
@@ -147,7 +148,9 @@ absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
                        static_cast<float>(match.Attribute<double>("scale", 1.0)),
                        match.Optional(2, "the list of heads", kIndexList, 1).has_value(),
                        match.Attribute<bool>(kBatch, false),
-                       match.Attribute<bool>(kEarlyList, false)};
+                       match.Attribute<bool>(kEarlyList, false),
+                       lazy};
+  match.Require(!lazy || (shape.listed && !shape.batch), "lazy heads are listed, and those of one sequence");
   match.Require(!shape.batch || shape.tokens.is_static(), "the number of sequences must be part of a batch's code");
   match.Require(!shape.listed || shape.batch || shape.tokens == Dim(1), "a list of heads is for one token or a batch");
   match.Require(shape.heads > 0, "attribute heads must be positive");
@@ -156,6 +159,11 @@ absl::StatusOr<AttentionShape> MatchAttention(const KernelSpec& spec) {
   match.ExpectShape(cache, {2 * sequences, shape.heads, shape.positions, shape.head_dim}, "cache");
   match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, shape.heads * shape.head_dim}, "y");
   match.ExpectShape(match.Result(1, "the new cache", kF32, 4), cache.shape, "the new cache");
+  if (lazy) {
+    const Shape counts = {1, shape.heads, 1, 1};
+    match.ExpectShape(match.Operand(3, "filled", {DType::kI32}, 4), counts, "filled");
+    match.ExpectShape(match.Result(2, "the new filled", {DType::kI32}, 4), counts, "the new filled");
+  }
   RETURN_IF_ERROR(match.status());
   return shape;
 }
@@ -202,6 +210,53 @@ absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec) {
     match.ExpectShape(*bias, {3 * shape.width}, "bias");
   }
   match.ExpectShape(match.Result(0, "y", kF32, 2), {shape.tokens, 3 * shape.width}, "y");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<LazyQkvShape> MatchLazyQkv(const KernelSpec& spec) {
+  SpecMatcher match(spec, 9, 3);
+  const Type w = match.Operand(1, "w", kMatrix, 2);
+  const std::optional<Type> bias = match.Optional(2, "bias", kF32, 1);
+  const Type cache = match.Operand(4, "cache", kF32, 4);
+  const Type inputs = match.Operand(5, "inputs", kF32, 4);
+  LazyQkvShape shape{match.Width(w, 1, "the width"),
+                     match.Attribute<int64_t>("heads", 0),
+                     match.Size(cache, 2, "the positions"),
+                     w.dtype,
+                     bias.has_value(),
+                     Norm{},
+                     match.Attribute<bool>(kEarlyList, false)};
+  match.ExpectShape(w, {3 * shape.width, shape.width}, "w");
+  match.Operand(3, "the list of heads", kIndexList, 1);
+  CheckHeads(match, shape.width, shape.heads);
+  shape.norm = MatchNorm(match, 7, Dim(1), shape.width);
+  match.ExpectShape(match.Operand(0, "x", kF32, 2), {1, shape.width}, "x");
+  if (bias.has_value()) {
+    match.ExpectShape(*bias, {3 * shape.width}, "bias");
+  }
+  RETURN_IF_ERROR(match.status());
+  match.ExpectShape(cache, {2, shape.heads, shape.positions, shape.head_dim()}, "cache");
+  match.ExpectShape(inputs, {1, 1, shape.positions, shape.width}, "inputs");
+  match.ExpectShape(match.Operand(6, "filled", {DType::kI32}, 4), {1, shape.heads, 1, 1}, "filled");
+  match.ExpectShape(match.Result(0, "y", kF32, 2), {1, 3 * shape.width}, "y");
+  match.ExpectShape(match.Result(1, "the new cache", kF32, 4), cache.shape, "the new cache");
+  match.ExpectShape(match.Result(2, "the new inputs", kF32, 4), inputs.shape, "the new inputs");
+  RETURN_IF_ERROR(match.status());
+  return shape;
+}
+
+absl::StatusOr<KeepInputsShape> MatchKeepInputs(const KernelSpec& spec) {
+  SpecMatcher match(spec, 3, 2);
+  const Type x = match.Operand(0, "x", kF32, 2);
+  const Type inputs = match.Operand(1, "inputs", kF32, 4);
+  const Type filled = match.Operand(2, "filled", {DType::kI32}, 4);
+  KeepInputsShape shape{match.Tokens(x, 0, "the number of tokens"), match.Width(x, 1, "the width"),
+                        match.Size(filled, 1, "the heads"), match.Size(inputs, 2, "the positions")};
+  match.ExpectShape(inputs, {1, 1, shape.positions, shape.width}, "inputs");
+  match.ExpectShape(filled, {1, shape.heads, 1, 1}, "filled");
+  match.ExpectShape(match.Result(0, "the new inputs", kF32, 4), inputs.shape, "the new inputs");
+  match.ExpectShape(match.Result(1, "the new filled", {DType::kI32}, 4), filled.shape, "the new filled");
   RETURN_IF_ERROR(match.status());
   return shape;
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "ir/interp/LazyEval.h"
 #include "ir/interp/ModelMath.h"
 #include "ir/interp/PredictorMath.h"
 
@@ -304,8 +305,11 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @embed_tokens", EvalEmbedTokens},
     {"sched.launch @gemm", EvalLaunchGemm},
     {"sched.launch @gemm_transposed", EvalLaunchGemm},
+    {"sched.launch @keep_inputs", EvalKeepInputs},
     {"sched.launch @last_row", EvalLastToken},
     {"sched.launch @layer_norm", EvalLayerNorm},
+    {"sched.launch @lazy_attention", EvalLaunchLazyAttention},
+    {"sched.launch @lazy_qkv", EvalLaunchLazyQkv},
     {"sched.launch @linear", EvalLaunchLinear},
     {"sched.launch @quantized_linear", EvalLaunchQuantizedLinear},
     {"sched.launch @quantized_test", EvalQuantizedTest},
@@ -316,6 +320,8 @@ constexpr std::array kEntries = std::to_array<Entry>({
     {"sched.launch @sparse_qkv", EvalSparseQkv},
     {"sparse.attention", EvalSparseAttention},
     {"sparse.certified_active", EvalCertifiedActive},
+    {"sparse.keep_inputs", EvalKeepInputs},
+    {"sparse.lazy_attention", EvalLazyAttention},
     {"sparse.mlp", EvalSparseMlp},
     {"sparse.quantized_active", EvalQuantizedActive},
     {"sparse.quantized_linear", EvalQuantizedLinear},

@@ -25,7 +25,7 @@ absl::Status CheckHeads(const Operation& op, const Type& cache, int64_t hidden) 
 
 /// [c2]: a cache is of one sequence, or of as many as the batch has.
 absl::Status CheckSequences(const Operation& op, const Dim& tokens, const Type& cache) {
-  const bool batch = op.operand("past") != nullptr;
+  const bool batch = op.schema().OperandIndex("past") >= 0 && op.operand("past") != nullptr;
   if (batch && !tokens.is_static()) {
     return UserError(op.Describe(), " has a past for each sequence of a batch, whose size must be a number, not ",
                      tokens.ToString(), " [c2]");
@@ -84,7 +84,7 @@ absl::Status VerifyLaunchAttention(const Operation& op) {
   }
   const Dim& tokens = op.operand("qkv")->type().shape[0];
   RETURN_IF_ERROR(CheckSequences(op, tokens, cache));
-  if (op.operand("active_heads") != nullptr && op.operand("past") == nullptr && tokens != Dim(int64_t{1})) {
+  if (op.operand("active_heads") != nullptr && tokens != Dim(int64_t{1}) && op.operand("past") == nullptr) {
     return UserError(op.Describe(), " can choose the heads of one token or of a batch, but has ", tokens.ToString(),
                      " [c3]");
   }
@@ -102,6 +102,17 @@ absl::Status VerifyLaunchHeads(const Operation& op) {
                      " [c4]");
   }
   return absl::OkStatus();
+}
+
+absl::Status VerifyLazyQkv(const Operation& op) {
+  RETURN_IF_ERROR(VerifyLaunchHeads(op));
+  const Type& cache = op.operand("cache")->type();
+  const int64_t heads = *op.GetAttribute<int64_t>("heads");
+  const int64_t width = op.operand("x")->type().shape[1].size();
+  return cache.shape[1] == Dim(heads) && cache.shape[3] == Dim(width / heads)
+             ? absl::OkStatus()
+             : UserError(op.Describe(), " operand 'cache' must have ", heads, " heads of ", width / heads, ", but is ",
+                         cache.ToString(), " [c5]");
 }
 
 absl::Status VerifyQuantizedActive(const Operation& op) {

@@ -193,6 +193,46 @@ inline constexpr OpSchema kLaunchSparseOut =
         .result("y", "f32<T, N>")
         .verifiedBy(&VerifyLaunchHeads);
 
+/// The heads' checks, those of a norm, and [c5] a cache of so many heads that are K wide together.
+absl::Status VerifyLazyQkv(const Operation& op);
+
+/// What keys and values a head has, before and after: see sparse.lazy_attention. Those of x go to y, from where
+/// lazy_attention takes them to the cache; those that a listed head slept through go to the cache.
+inline constexpr OpSchema kLaunchLazyQkv =
+    WithNorm(DefineLaunch("sched.launch @lazy_qkv", "q, k and v of the listed heads, and what these slept through.")
+                 .operand("x", "f32<1, K>")
+                 .operand("w", "float<3K, K>", "q, k and v below each other")
+                 .optionalOperand("bias", "f32<3K>")
+                 .operand("active_heads", "index<heads>")
+                 .operand("cache", "f32<2, A, P, D>", "updated in place")
+                 .operand("inputs", "f32<1, 1, P, K>", "of the tokens in the cache, normalised; updated in place")
+                 .operand("filled", "i32<1, A, 1, 1>")
+                 .attr("heads", AttrKind::kInt, "how many there are; they divide K [c4]")
+                 .result("y", "f32<1, 3K>", "q, k and v of heads that are not listed hold anything")
+                 .result("new_cache", "f32<2, A, P, D>", "the listed heads have all keys and values but those of x")
+                 .result("new_inputs", "f32<1, 1, context, K>"))
+        .verifiedBy(&VerifyLazyQkv);
+
+inline constexpr OpSchema kLaunchLazyAttention =
+    DefineLaunch("sched.launch @lazy_attention", "attention of the listed heads alone.")
+        .operand("qkv", "f32<1, 3H>", "q, k and v of a token side by side")
+        .operand("cache", "f32<2, A, P, D>", "A * D = H [c1]; updated in place")
+        .operand("active_heads", "index<heads>", "y has the columns of these heads alone")
+        .operand("filled", "i32<1, A, 1, 1>", "updated in place")
+        .attr("heads", AttrKind::kInt)
+        .attr("scale", AttrKind::kFloat)
+        .result("y", "f32<1, H>", "columns of heads that are not listed hold anything")
+        .result("new_cache", "f32<2, A, context, D>")
+        .result("new_filled", "i32<1, A, 1, 1>")
+        .verifiedBy(&VerifyLaunchAttention);
+
+inline constexpr OpSchema kLaunchKeepInputs = DefineLaunch("sched.launch @keep_inputs", "sparse.keep_inputs")
+                                                  .operand("x", "f32<T, H>")
+                                                  .operand("inputs", "f32<1, 1, P, H>", "updated in place")
+                                                  .operand("filled", "i32<1, A, 1, 1>", "updated in place")
+                                                  .result("new_inputs", "f32<1, 1, context, H>")
+                                                  .result("new_filled", "i32<1, A, 1, 1>");
+
 inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,
                                                 &kLaunchArgmax,
                                                 &kLaunchAttention,
@@ -202,8 +242,11 @@ inline constexpr const OpSchema* kSchedOps[] = {&kLaunchAdd,
                                                 &kLaunchEmbedTokens,
                                                 &kLaunchGemm,
                                                 &kLaunchGemmTransposed,
+                                                &kLaunchKeepInputs,
                                                 &kLaunchLastRow,
                                                 &kLaunchLayerNorm,
+                                                &kLaunchLazyAttention,
+                                                &kLaunchLazyQkv,
                                                 &kLaunchLinear,
                                                 &kLaunchQuantizedLinear,
                                                 &kLaunchQuantizedTest,

@@ -94,8 +94,8 @@ class FunctionVerifier {
     for (size_t i = 0; i < function_.num_arguments(); ++i) {
       const Value* argument = function_.argument(i);
       const Type& type = argument->type();
-      const bool is_cache = type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(2 * sequences_) &&
-                            type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static();
+      const bool is_cache = IsLazyState(type) || (type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(2 * sequences_) &&
+                            type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static());
       if (type == Type{DType::kI32, {tokens_}} && tokens == nullptr) {
         tokens = argument;
       } else if (type != past_ && !is_cache) {
@@ -129,14 +129,40 @@ class FunctionVerifier {
     return absl::OkStatus();
   }
 
-  /// Each cache grows in one place, once a call.
+  /// What a layer's lazy heads have beside their cache; of one sequence.
+  [[nodiscard]] bool IsLazyState(const Type& type) const {
+    const Dim one(int64_t{1});
+    return type.rank() == 4 && sequences_ == 1 && type.shape[0] == one &&
+           ((type.dtype == DType::kF32 && type.shape[1] == one && type.shape[2] == Dim("past") &&
+             type.shape[3].is_static()) ||
+            (type.dtype == DType::kI32 && type.shape[1].is_static() && type.shape[2] == one && type.shape[3] == one));
+  }
+
+  /// Each cache grows in one place, once a call. Lazy heads have theirs from a lazy_qkv and a lazy_attention, in turn.
   absl::Status CheckCache(const Operation& op) {
-    if (op.schema().OperandIndex("cache") < 0) {
-      return absl::OkStatus();
+    if (op.Is("sched.launch @lazy_attention")) {
+      const Operation* qkv = op.operand("qkv")->producer();
+      const bool follows = qkv != nullptr && qkv->Is("sched.launch @lazy_qkv") &&
+                           qkv->operand("active_heads") == op.operand("active_heads") &&
+                           qkv->operand("filled") == op.operand("filled") && qkv->result(1) == op.operand("cache") &&
+                           qkv->result(1)->uses().size() == 1;
+      return follows ? absl::OkStatus()
+                     : UserError(Where(op), " must read what a lazy_qkv makes of the same heads, 'filled' and cache");
     }
-    const Value* cache = op.operand("cache");
-    if (cache->producer() != nullptr || cache->weight() != nullptr || cache->uses().size() != 1) {
-      return UserError(Where(op), " must update a cache that @", function_.name(), " takes and nothing else reads");
+    for (const char* port : {"cache", "inputs", "filled"}) {
+      const Value* cache = op.schema().OperandIndex(port) < 0 ? nullptr : op.operand(port);
+      if (cache == nullptr) {
+        continue;
+      }
+      const auto is_other = [&](const Use& use) {
+        return use.user != &op && !(port == std::string_view("filled") && op.Is("sched.launch @lazy_qkv") &&
+                                    use.user->Is("sched.launch @lazy_attention"));
+      };
+      const auto& uses = cache->uses();
+      if (cache->producer() != nullptr || cache->weight() != nullptr ||
+          std::any_of(uses.begin(), uses.end(), is_other)) {
+        return UserError(Where(op), " must update a cache that @", function_.name(), " takes and nothing else reads");
+      }
     }
     return absl::OkStatus();
   }
@@ -177,10 +203,14 @@ class FunctionVerifier {
       return UserError(Where(op), " must take its list of heads from a select of ", ListCapacity(op), " scores");
     }
     if (!op.Is("sched.launch @sparse_out")) {
-      return CheckReaders(op, *heads, op.Is("sched.launch @attention") ? "sparse_out" : "attention");
+      return CheckReaders(op, *heads,
+                          op.Is("sched.launch @sparse_qkv") ? "attention"
+                          : op.Is("sched.launch @lazy_qkv") ? "lazy_attention"
+                                                            : "sparse_out");
     }
     const Operation* attention = op.operand("x")->producer();
-    if (attention == nullptr || !attention->Is("sched.launch @attention") ||
+    if (attention == nullptr ||
+        !(attention->Is("sched.launch @attention") || attention->Is("sched.launch @lazy_attention")) ||
         attention->operand("active_heads") != heads) {
       return UserError(Where(op), " must read what an attention makes of the same list of heads");
     }

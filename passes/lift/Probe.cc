@@ -38,6 +38,12 @@ absl::StatusOr<Tensor> PastArgument(const Value& argument, int64_t past, bool kn
   return tensor;
 }
 
+/// What sparse.lazy_attention has beside a cache: the inputs of past tokens, or how many of them each head knows.
+bool IsLazyState(const Value& argument) {
+  return argument.type().rank() == 4 &&
+         (argument.name().starts_with("inputs") || argument.name().starts_with("filled"));
+}
+
 absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t>& tokens, int64_t past, bool known) {
   const auto count = static_cast<int64_t>(tokens.size());
   const std::string& name = argument.name();
@@ -53,6 +59,20 @@ absl::StatusOr<Tensor> Argument(const Value& argument, const std::vector<int64_t
       cache.floats.assign(static_cast<size_t>(cache.NumElements()), 0.0);
     }
     return cache;
+  }
+  if (IsLazyState(argument)) {
+    std::vector<int64_t> dims;
+    for (const Dim& dim : argument.type().shape) {
+      dims.push_back(dim.is_static() ? dim.size() : past);
+    }
+    Tensor state = Tensor::Unknown(dtype, std::move(dims));
+    if (known) {
+      state.known = true;
+      const auto count_of_state = static_cast<size_t>(state.NumElements());
+      state.floats.assign(IsFloat(dtype) ? count_of_state : 0, 0.0);
+      state.ints.assign(IsFloat(dtype) ? 0 : count_of_state, past);
+    }
+    return state;
   }
   if (IsPastArgument(argument)) {
     return PastArgument(argument, past, known);

@@ -30,6 +30,10 @@ absl::Status CheckDecode(const Function& decode) {
     }
   }
   for (const auto& op : decode.ops()) {
+    if (op->Is("sparse.lazy_attention")) {
+      return UserError("batch-decode: ", op->Describe(),
+                       " of @decode is for one sequence; use sparsify-attention{kv=dense}");
+    }
     for (size_t i = 0; i < op->num_results(); ++i) {
       const Type& type = op->result(i)->type();
       const bool is_row = type.rank() == 2 && type.shape[0] == Dim(int64_t{1});

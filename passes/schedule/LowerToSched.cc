@@ -52,6 +52,8 @@ class Lowering {
                                          {"model.mlp", &Lowering::Mlp},
                                          {"sparse.attention", &Lowering::SparseAttention},
                                          {"sparse.certified_active", &Lowering::CertifiedActive},
+                                         {"sparse.keep_inputs", &Lowering::KeepInputs},
+                                         {"sparse.lazy_attention", &Lowering::LazyAttention},
                                          {"sparse.mlp", &Lowering::SparseMlp},
                                          {"sparse.quantized_active", &Lowering::QuantizedActive},
                                          {"sparse.quantized_linear", &Lowering::QuantizedLinear},
@@ -112,10 +114,8 @@ class Lowering {
   }
 
   void Attention(const Operation& op) {
-    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
-    Value* qkv_weight = Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")});
-    Value* qkv_bias = JoinedBias(prefix + "_bias", op);
-    Operation* qkv = Product(op, op.operand("x"), qkv_weight, qkv_bias, /*relu=*/false);
+    const auto [weight, bias] = QkvOf(op);
+    Operation* qkv = Product(op, op.operand("x"), weight, bias, /*relu=*/false);
     const Type& cache = op.operand("cache")->type();
     Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), nullptr, op.operand("past")},
                               {{"heads", cache.shape[1].size()}, {"scale", *op.GetAttribute<double>("scale")}});
@@ -124,20 +124,53 @@ class Lowering {
   }
 
   void SparseAttention(const Operation& op) {
-    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
-    Value* qkv_weight = Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")});
-    Value* qkv_bias = JoinedBias(prefix + "_bias", op);
+    const AttributeMap attributes = HeadAttributes(op);
+    const auto [weight, bias] = QkvOf(op);
     Value* heads = op.operand("heads");
-    const Dim& all = op.operand("cache")->type().shape[1];
-    const AttributeMap attributes = {{"heads", all.size()}, {"layer", layer_}};
-    Operation* qkv = Launch(op, kLaunchSparseQkv, {op.operand("x"), qkv_weight, qkv_bias, heads}, attributes);
-    AttributeMap with_scale = attributes;
-    with_scale["scale"] = *op.GetAttribute<double>("scale");
-    Operation* mixed =
-        Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads, op.operand("past")}, with_scale);
+    Operation* qkv = Launch(op, kLaunchSparseQkv, {op.operand("x"), weight, bias, heads}, attributes);
+    Operation* mixed = Launch(op, kLaunchAttention, {qkv->result(), op.operand("cache"), heads, op.operand("past")},
+                              WithScale(op, attributes));
     Replace(op, Launch(op, kLaunchSparseOut,
                        {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
     Replace(op, mixed, 1);
+  }
+
+  void LazyAttention(const Operation& op) {
+    const AttributeMap attributes = HeadAttributes(op);
+    const auto [weight, bias] = QkvOf(op);
+    Value* heads = op.operand("heads");
+    Value* filled = op.operand("filled");
+    Operation* qkv = Launch(op, kLaunchLazyQkv,
+                            {op.operand("x"), weight, bias, heads, op.operand("cache"), op.operand("inputs"), filled},
+                            attributes);
+    Operation* mixed = Launch(op, kLaunchLazyAttention, {qkv->result(), qkv->result(1), heads, filled},
+                              WithScale(op, attributes));
+    Replace(op, Launch(op, kLaunchSparseOut,
+                       {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
+    Replace(op, mixed, 1);
+    function_.ReplaceAllUses(op.result(2), qkv->result(2));
+    function_.ReplaceAllUses(op.result(3), mixed->result(2));
+  }
+
+  void KeepInputs(const Operation& op) {
+    const Operation* kept = Launch(op, kLaunchKeepInputs, op.operands());
+    Replace(op, kept);
+    Replace(op, kept, 1);
+  }
+
+  AttributeMap HeadAttributes(const Operation& op) const {
+    return {{"heads", op.operand("cache")->type().shape[1].size()}, {"layer", layer_}};
+  }
+
+  static AttributeMap WithScale(const Operation& op, AttributeMap attributes) {
+    attributes["scale"] = *op.GetAttribute<double>("scale");
+    return attributes;
+  }
+
+  /// The matrix of q, k and v below each other, and their biases or null.
+  std::pair<Value*, Value*> QkvOf(const Operation& op) {
+    const std::string prefix = absl::StrCat("layers.", layer_, ".attention.qkv");
+    return {Joined(prefix, {op.operand("q"), op.operand("k"), op.operand("v")}), JoinedBias(prefix + "_bias", op)};
   }
 
   Value* Joined(const std::string& name, const std::vector<Value*>& parts) {
@@ -258,7 +291,7 @@ absl::Status CheckWeightTypes(const Function& function) {
                          ", but kernels read f32 vectors; run pack-weights before lower-to-sched");
       }
     }
-    if (!op->Is("model.attention") && !op->Is("sparse.attention")) {
+    if (!op->Is("model.attention") && !op->Is("sparse.attention") && !op->Is("sparse.lazy_attention")) {
       continue;
     }
     const DType dtype = op->operand("q")->type().dtype;

@@ -16,6 +16,11 @@ absl::Status CheckLengthOf(const ModelInfo& model, int64_t needed) {
                                                model.positions, " positions; shorten the prompt");
 }
 
+bool IsLazy(const PlanFunction& decode) {
+  return std::any_of(decode.launches.begin(), decode.launches.end(),
+                     [](const Launch& launch) { return launch.kernel == "lazy_qkv"; });
+}
+
 }  // namespace
 
 absl::StatusOr<int> ChooseThreads(int threads) {
@@ -47,6 +52,7 @@ Session::Session(std::shared_ptr<const Model> model, const SessionOptions& optio
     : model_(std::move(model)),
       observe_(options.statistics),
       threads_(threads),
+      lazy_(IsLazy(*model_->plan().FindFunction("decode"))),
       statistics_(model_->info(), *model_->plan().FindFunction("decode")),
       device_(std::move(device)) {}
 
@@ -56,7 +62,9 @@ absl::StatusOr<std::span<const float>> Session::Prefill(std::span<const int32_t>
   }
   RETURN_IF_ERROR(CheckTokens(tokens));
   // Otherwise the decode kernels take its tokens one by one.
-  const bool has_prefill = model_->plan().FindFunction("prefill") != nullptr && model_->device().CanPrefill();
+  const bool has_prefill =
+      model_->plan().FindFunction("prefill") != nullptr && model_->device().CanPrefill() && all_filled_;
+  all_filled_ = has_prefill || !lazy_;
   const auto chunk_size = has_prefill ? static_cast<size_t>(model_->plan().max_tokens) : 1;
   while (!tokens.empty()) {
     const std::span<const int32_t> chunk = tokens.first(std::min(chunk_size, tokens.size()));
@@ -95,6 +103,7 @@ absl::StatusOr<std::span<const float>> Session::Decode(int32_t token) {
 
 absl::Status Session::Advance(int32_t token) {
   RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  all_filled_ = !lazy_;
   RETURN_IF_ERROR(Fail(device_->Decode(token, position_, observe_)));
   ++position_;
   if (observe_) {
@@ -109,6 +118,7 @@ absl::Status Session::DecodeGreedily(int32_t token, int64_t count, const OnChoic
     return UserError("the number of tokens to decode must be at least 1, but is ", count);
   }
   RETURN_IF_ERROR(CheckLength(count));
+  all_filled_ = !lazy_;
   absl::Status no_choice;
   const auto take = [&](int32_t choice) {
     ++position_;
@@ -139,6 +149,7 @@ absl::Status Session::ObserveGreedily(int32_t token, int64_t count, const OnChoi
 
 absl::StatusOr<std::vector<LaunchSpan>> Session::Trace(int32_t token) {
   RETURN_IF_ERROR(CheckTokens({&token, 1}));
+  all_filled_ = !lazy_;
   absl::StatusOr<std::vector<LaunchSpan>> spans = device_->Trace(token, position_);
   RETURN_IF_ERROR(Fail(spans.status()));
   ++position_;

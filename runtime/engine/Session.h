@@ -34,8 +34,9 @@ class Session {
   [[nodiscard]] static absl::StatusOr<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                                        const SessionOptions& options);
 
-  /// Appends `tokens` by the prefill kernels, or one by one where there are none, and returns the logits that follow
-  /// the last one: f32<vocab>, valid until the next call. No tokens, ids outside the vocabulary and more tokens than
+  /// Appends `tokens` by the prefill kernels and returns the logits that follow the last one: f32<vocab>, valid until
+  /// the next call. They go one by one through the decode kernels where there are no others, and, if heads get their
+  /// keys and values when they wake, behind a token that did: prompts expect those of all heads. No tokens, ids outside the vocabulary and more tokens than
   /// positions left are user errors.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Prefill(std::span<const int32_t> tokens);
   /// What the last call, a Prefill() of `tokens` tokens and at most Plan::max_tokens, left in the tap `name` of the
@@ -58,7 +59,10 @@ class Session {
   /// What operand number `number` of Watch() held for the last of these tokens; valid until the next.
   [[nodiscard]] std::span<const std::byte> Watched(size_t number) const { return device_->Watched(number); }
   /// Forgets all tokens, not the statistics. What they left in the caches stays, as no kernel reads past position().
-  void Reset() { position_ = 0; }
+  void Reset() {
+    position_ = 0;
+    all_filled_ = true;
+  }
 
   /// Tokens so far.
   [[nodiscard]] int64_t position() const { return position_; }
@@ -83,6 +87,8 @@ class Session {
   bool observe_;
   int threads_;
   int64_t position_ = 0;
+  bool lazy_;               // whether heads that sleep have no keys and values
+  bool all_filled_ = true;  // whether all heads have those of all tokens so far
   Statistics statistics_;
   absl::Status failure_;  // of the device
   std::unique_ptr<DeviceSession> device_;

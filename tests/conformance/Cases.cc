@@ -103,6 +103,30 @@ void AddSparseHeads(std::vector<Case>& cases) {
   }
 }
 
+/// The last position of the model, with heads that slept since the first token, is in each group.
+void AddLazyHeads(std::vector<Case>& cases) {
+  for (const DType dtype : {kF32, kF16, kBF16}) {
+    cases.push_back({LazyQkvSpec(8, 1, 3, dtype, true), 1, 0});
+    cases.push_back({LazyQkvSpec(40, 5, 70, dtype, false), 1, 69});
+    cases.push_back({LazyQkvSpec(768, 12, 20, dtype, true), 1, 7});
+    cases.push_back({Normed(LazyQkvSpec(240, 3, 40, dtype, true), 1e-5), 1, 39});
+    cases.push_back({WithEarlyList(Normed(LazyQkvSpec(1000, 5, 24, dtype, true), 1e-5)), 1, 23});
+  }
+  // Rings.
+  cases.push_back({Normed(LazyQkvSpec(2048, 16, 12, kF16, true), 1e-5), 1, 11});
+  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(2048, 32, 40, kF16, false), 1e-5)), 1, 39});
+  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(4096, 32, 10, kF16, true), 1e-5)), 1, 9});
+  cases.push_back({LazyAttentionSpec(1, 8, 4), 1, 0});
+  cases.push_back({LazyAttentionSpec(12, 64, 130), 1, 129});
+  cases.push_back({LazyAttentionSpec(12, 64, 130), 1, 5});
+  cases.push_back({LazyAttentionSpec(3, 80, 64), 1, 63});
+  cases.push_back({WithEarlyList(LazyAttentionSpec(7, 128, 400)), 1, 399});
+  cases.push_back({LazyAttentionSpec(96, 8, 20), 1, 19});
+  cases.push_back({KeepInputsSpec("tokens", 40, 5, 70), 64, 6});
+  cases.push_back({KeepInputsSpec("tokens", 768, 12, 9), 3, 0});
+  cases.push_back({KeepInputsSpec(1, 8, 1, 4), 1, 3});
+}
+
 void AddQuantizedTests(std::vector<Case>& cases) {
   for (const int64_t bits : {2, 3, 4, 8}) {
     for (const int64_t group : {32, 64, 128}) {
@@ -328,6 +352,7 @@ const std::vector<Case>& Cases() {
     AddAttentions(all);
     AddPredictors(all);
     AddSparseHeads(all);
+    AddLazyHeads(all);
     AddSparse(all);
     AddJoints(all);
     AddBatches(all);

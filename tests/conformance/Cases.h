@@ -44,6 +44,9 @@ inline constexpr int64_t kExponentials = 4096;
 /// The attention with a list of heads.
 [[nodiscard]] KernelSpec Listed(KernelSpec attention);
 [[nodiscard]] KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias);
+[[nodiscard]] KernelSpec LazyQkvSpec(int64_t width, int64_t heads, int64_t positions, DType dtype, bool bias);
+[[nodiscard]] KernelSpec LazyAttentionSpec(int64_t heads, int64_t head_dim, int64_t positions);
+[[nodiscard]] KernelSpec KeepInputsSpec(const Dim& tokens, int64_t width, int64_t heads, int64_t positions);
 [[nodiscard]] KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);

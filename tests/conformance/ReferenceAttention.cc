@@ -129,4 +129,50 @@ void MakeAttention(Problem& problem, Random& random) {
   };
 }
 
+// As a listed attention, but heads that are not listed find their part of the cache as it was.
+void MakeLazyAttention(Problem& problem, Random& random) {
+  const AttentionShape s = MatchAttention(problem.spec).value();
+  const int64_t width = s.heads * s.head_dim;
+  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<double> filled = RandomFilled(s.heads, problem.past, random);
+  problem.args = {F32(3 * width, 1.5, random),
+                  RandomCache(s, problem, random),
+                  IndexArgument(list, static_cast<size_t>(s.heads)),
+                  ValuesArgument(DType::kI32, filled),
+                  PoisonedArgument(DType::kF32, static_cast<size_t>(width)),
+                  Argument{},
+                  Argument{}};
+  problem.args[5].same_as = 1;
+  problem.args[6].same_as = 3;
+  std::vector<double> cache = ExpectedCache(s, problem, 1);
+  std::vector<double> y;
+  std::vector<double> counts;
+  const int64_t of_part = CacheOf(s) / 2;
+  for (int64_t head = 0; head < s.heads; ++head) {
+    const bool listed = std::binary_search(list.begin(), list.end(), head);
+    const auto past = static_cast<double>(problem.past);
+    counts.push_back(listed ? past + 1 : std::min(filled[static_cast<size_t>(head)], past));
+    const std::vector<double> part = listed ? Attend(s, problem, cache, 0, head)
+                                            : std::vector<double>(static_cast<size_t>(s.head_dim), std::nan(""));
+    y.insert(y.end(), part.begin(), part.end());
+    for (int64_t i = 0; !listed && i < 2 * s.head_dim; ++i) {
+      const int64_t row = (i / s.head_dim * of_part) + (head * s.positions + problem.past) * s.head_dim;
+      cache[static_cast<size_t>(row + i % s.head_dim)] = std::nan("");
+    }
+  }
+  problem.check = [y, cache, counts](const std::vector<Argument>& args) -> std::string {
+    for (size_t i = 0; i < cache.size(); ++i) {
+      if (args[1].At(i) != cache[i] && !(std::isnan(args[1].At(i)) && std::isnan(cache[i]))) {
+        return absl::StrCat("element ", i, " of the cache is ", args[1].At(i), ", expected ", cache[i]);
+      }
+    }
+    for (size_t head = 0; head < counts.size(); ++head) {
+      if (args[3].At(head) != counts[head]) {
+        return absl::StrCat("head ", head, " has ", args[3].At(head), " keys, expected ", counts[head]);
+      }
+    }
+    return CompareKnownFloats(args[4], y, kTolerance);
+  };
+}
+
 }  // namespace dejavu::testing

@@ -26,6 +26,9 @@ void MakeQuantizedLinear(Problem& problem, Random& random);
 void MakeQuantizedTest(Problem& problem, Random& random);
 void MakeSelect(Problem& problem, Random& random);
 void MakeSparseQkv(Problem& problem, Random& random);
+void MakeLazyQkv(Problem& problem, Random& random);
+void MakeLazyAttention(Problem& problem, Random& random);
+void MakeKeepInputs(Problem& problem, Random& random);
 void MakeSparseOut(Problem& problem, Random& random);
 void MakeSparseFc1(Problem& problem, Random& random);
 void MakeSparseFc2(Problem& problem, Random& random);
@@ -37,6 +40,9 @@ void MakeJoint(Problem& problem, Random& random);
 void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected);
 /// None of `heads` heads, all, one, or some of them.
 [[nodiscard]] std::vector<int32_t> RandomHeads(int64_t heads, Random& random);
+/// How many keys and values each of `heads` heads has before a token with `past` before it: none, all, more (those of a
+/// sequence that was cut), or a random number.
+[[nodiscard]] std::vector<double> RandomFilled(int64_t heads, int64_t past, Random& random);
 /// Checks that argument `arg` is the list of exactly these numbers.
 void ExpectList(Problem& problem, size_t arg, std::vector<int32_t> numbers);
 /// The dot product of `count` elements of a and b, from the given starts.

@@ -64,6 +64,32 @@ KernelSpec SparseQkvSpec(int64_t width, int64_t heads, DType dtype, bool bias) {
           {{"heads", heads}}};
 }
 
+KernelSpec LazyQkvSpec(int64_t width, int64_t heads, int64_t positions, DType dtype, bool bias) {
+  const std::optional<Type> absent;
+  const Type cache = F32({2, heads, positions, width / heads});
+  const Type inputs = F32({1, 1, positions, width});
+  return {"lazy_qkv",
+          {F32({1, width}), Type{dtype, {3 * width, width}}, bias ? F32({3 * width}) : absent,
+           Type{DType::kIndex, {"heads"}}, cache, inputs, Type{DType::kI32, {1, heads, 1, 1}}, absent, absent},
+          {F32({1, 3 * width}), cache, inputs},
+          {{"heads", heads}}};
+}
+
+KernelSpec LazyAttentionSpec(int64_t heads, int64_t head_dim, int64_t positions) {
+  KernelSpec spec = Listed(AttentionSpec(1, heads, head_dim, positions));
+  const Type filled{DType::kI32, {1, heads, 1, 1}};
+  spec.kernel = "lazy_attention";
+  spec.operands.push_back(filled);
+  spec.results.push_back(filled);
+  return spec;
+}
+
+KernelSpec KeepInputsSpec(const Dim& tokens, int64_t width, int64_t heads, int64_t positions) {
+  const Type inputs = F32({1, 1, positions, width});
+  const Type filled{DType::kI32, {1, heads, 1, 1}};
+  return {"keep_inputs", {F32({tokens, width}), inputs, filled}, {inputs, filled}, {}};
+}
+
 KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual) {
   const std::optional<Type> absent;
   const Type list{DType::kIndex, {"heads"}};

@@ -133,7 +133,11 @@ INSTANTIATE_TEST_SUITE_P(Budgets, Predicted,
                          testing::Values(Case{"neurons", {0.1, std::nullopt}}, Case{"heads", {std::nullopt, 0.42}},
                                          Case{"both", {0.1, 0.42}}, Case{"all", {1.0, 1.0}},
                                          Case{"waking_heads", {std::nullopt, 0.42}, false},
-                                         Case{"largest_heads", {std::nullopt, 0.42}, false, 5}),
+                                         Case{"largest_heads", {std::nullopt, 0.42}, false, 5},
+                                         Case{"lazy", {0.1, 0.42, "", std::nullopt, true}},
+                                         Case{"lazy_all", {1.0, 1.0, "", std::nullopt, true}},
+                                         Case{"lazy_waking", {std::nullopt, 0.42, "", std::nullopt, true}, false},
+                                         Case{"lazy_largest", {0.1, 0.1, "", std::nullopt, true}, false, 1}),
                          [](const auto& test) { return test.param.name; });
 
 TEST(PredictedPrefill, IsDense) {

@@ -81,6 +81,27 @@ absl::Status CheckBudgets(const OptOptions& options) {
   return absl::OkStatus();
 }
 
+/// Only heads that something chooses can sleep.
+absl::Status CheckKv(OptOptions& options, bool has_pipeline) {
+  if (options.kv != "dense" && options.kv != "lazy") {
+    return UsageError("--kv must be dense or lazy, but is '", options.kv, "'");
+  }
+  options.budgets.lazy_kv = options.kv == "lazy";
+  if (!options.budgets.lazy_kv) {
+    return absl::OkStatus();
+  }
+  if (has_pipeline) {
+    return UsageError("--pipeline and --kv exclude each other: write sparsify-attention{kv=lazy} into the pipeline");
+  }
+  if (!options.batch.empty()) {
+    return UsageError("--kv=lazy is for one sequence, as those of a batch wake each other's heads; leave out --batch");
+  }
+  if (!options.budgets.head_density && options.budgets.profile.empty()) {
+    return UsageError("--kv=lazy needs heads that are chosen: give --sparsity=predicted and --head-density or --profile");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckBatch(OptOptions& options, bool has_pipeline) {
   if (has_pipeline && !options.batch.empty()) {
     return UsageError("--pipeline and --batch exclude each other: write batch-decode{sequences=N} into the pipeline");
@@ -150,6 +171,12 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->group(what);
   app.add_option("--head-density", options.budgets.head_density, "the same for attention heads")
       ->type_name("SHARE")
+      ->group(what);
+  app.add_option("--kv", options.kv,
+                 "dense: the cache gets the keys and values of all heads; lazy: a head that is not chosen computes none, "
+                 "and one that wakes makes up for what it slept through")
+      ->type_name("MODE")
+      ->capture_default_str()
       ->group(what);
   app.add_option("--batch", options.batch,
                  "also make code that decodes so many sequences at once, from 2 to 8; several with commas, as in 2,4,8")
@@ -240,6 +267,7 @@ absl::Status FinishOptions(OptOptions& options, bool has_pipeline) {
   }
   RETURN_IF_ERROR(CheckBudgets(options));
   RETURN_IF_ERROR(CheckBatch(options, has_pipeline));
+  RETURN_IF_ERROR(CheckKv(options, has_pipeline));
   RETURN_IF_ERROR(CheckContract(options));
   if (has_pipeline && !options.compile_to.empty()) {
     return UsageError("--pipeline and --compile-to exclude each other: a pipeline ends where its last pass does");

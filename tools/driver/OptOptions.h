@@ -23,6 +23,7 @@ struct OptOptions {
   std::string tokenizer;
   std::optional<std::string> sparsity;
   Budgets budgets;
+  std::string kv = "dense";
   ContractBounds contract;
   std::vector<int64_t> batch;  // numbers of sequences beside 1
   std::string pipeline;        // instead of the preset
