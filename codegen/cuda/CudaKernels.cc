@@ -112,11 +112,11 @@ absl::Status AttentionLimits(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   if (s.head_dim > kMaxHeadDim) {
     return absl::UnimplementedError(
-        absl::StrCat("kernel 'attention': the head width must be at most ", kMaxHeadDim, " on cuda, not ", s.head_dim));
+        absl::StrCat("kernel '", spec.kernel, "': the head width must be at most ", kMaxHeadDim, " on cuda, not ", s.head_dim));
   }
   return std::isfinite(s.scale)
              ? absl::OkStatus()
-             : absl::UnimplementedError("kernel 'attention': attribute scale must be finite on cuda");
+             : absl::UnimplementedError(absl::StrCat("kernel '", spec.kernel, "': attribute scale must be finite on cuda"));
 }
 
 CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
@@ -130,11 +130,11 @@ CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
-absl::Status SparseOutLimits(const KernelSpec& spec) {
-  const int64_t k = MatchSparseOut(spec).value().k;
+/// For kernels that have all of a vector of `k` columns in shared memory.
+absl::Status SharedVectorLimits(const KernelSpec& spec, int64_t k) {
   if (TileFloats(1, k, 4).chunk < k) {
     return absl::UnimplementedError(
-        absl::StrCat("kernel 'sparse_out': the width ", k, " does not fit the shared memory on cuda"));
+        absl::StrCat("kernel '", spec.kernel, "': the width ", k, " does not fit the shared memory on cuda"));
   }
   return absl::OkStatus();
 }
@@ -177,8 +177,10 @@ absl::Status SizeLimits(const KernelSpec& spec) {
   for (const Type& result : spec.results) {
     RETURN_IF_ERROR(check(result));
   }
-  return spec.kernel == "attention"          ? AttentionLimits(spec)
-         : spec.kernel == "sparse_out"       ? SparseOutLimits(spec)
+  const bool attends = spec.kernel == "attention" || spec.kernel == "lazy_attention";
+  return attends                             ? AttentionLimits(spec)
+         : spec.kernel == "sparse_out"       ? SharedVectorLimits(spec, MatchSparseOut(spec).value().k)
+         : spec.kernel == "lazy_qkv"         ? SharedVectorLimits(spec, MatchLazyQkv(spec).value().width)
          : spec.kernel == "select"           ? SelectLimits(spec)
          : spec.kernel == "quantized_linear" ? QuantizedLinearLimits(spec)
                                              : absl::OkStatus();
@@ -251,6 +253,16 @@ CudaKernel SelectBy(const KernelSpec& spec, int64_t threads) {
           grid};
 }
 
+CudaKernel KeepInputs(const KernelSpec& spec, std::string_view /*isa*/) {
+  const KeepInputsShape s = MatchKeepInputs(spec).value();
+  const int64_t tokens = TokensOf(s.tokens);
+  return {"LazyQkv.cuh",
+          "KeepInputs",
+          {"x", "inputs", "filled", "new_inputs", "new_filled"},
+          ShapeText("KeepInputsShape").Int("tokens", tokens).Int("width", s.width).Int("heads", s.heads),
+          GridOfPieces(tokens, s.width / 4)};
+}
+
 CudaKernel Select(const KernelSpec& spec, std::string_view /*isa*/) {
   return SelectBy(spec, WholeWarps(CeilDiv(MatchSelect(spec).value().n, 8)));
 }
@@ -270,6 +282,9 @@ const KernelTable& CudaKernels() {
                                   Emitter<describe::CertifiedTest>("certified_test"),
                                   SmallEmitter<Compact>("compact"),
                                   Emitter<describe::SparseQkv>("sparse_qkv"),
+                                  Emitter<describe::LazyQkv>("lazy_qkv"),
+                                  SmallEmitter<describe::Attention>("lazy_attention"),
+                                  SmallEmitter<describe::KeepInputs>("keep_inputs"),
                                   Emitter<describe::SparseOut>("sparse_out"),
                                   Emitter<describe::QuantizedLinear>("quantized_linear"),
                                   Emitter<describe::QuantizedTest>("quantized_test"),

@@ -41,6 +41,8 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 [[nodiscard]] CudaKernel SparseFc2(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel CertifiedTest(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa);
+[[nodiscard]] CudaKernel LazyQkv(const KernelSpec& spec, std::string_view isa);
+[[nodiscard]] CudaKernel KeepInputs(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel SparseOut(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel QuantizedLinear(const KernelSpec& spec, std::string_view isa);
 [[nodiscard]] CudaKernel QuantizedTest(const KernelSpec& spec, std::string_view isa);
@@ -52,8 +54,8 @@ inline constexpr int64_t kMaxBlocksOfRows = 1024;
 [[nodiscard]] CudaKernel QuantizedLinearBy(const KernelSpec& spec, int64_t threads);
 [[nodiscard]] CudaKernel SelectBy(const KernelSpec& spec, int64_t threads);
 
-/// Whether rows of a linear or sparse_qkv go through a ring on `isa` whole, and `rows` rows of a predictor, which have
-/// as many bytes together, can take the place of one.
+/// Whether rows of a linear, sparse_qkv or lazy_qkv go through a ring on `isa` whole, and `rows` rows of a predictor,
+/// which have as many bytes together, can take the place of one.
 [[nodiscard]] bool RingTakesSeveral(const KernelSpec& spec, int64_t rows, std::string_view isa);
 
 /// Of a joint kernel: OK, or why its parts can't be joined; its grid, nothing where `isa` can't; its text.

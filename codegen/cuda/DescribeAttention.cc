@@ -1,5 +1,7 @@
 // Attention: by tiles for prompts, by pieces of the context for a token.
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "codegen/cuda/Describe.h"
 #include "codegen/target/KernelShapes.h"
@@ -55,9 +57,15 @@ CudaKernel Attention(const KernelSpec& spec, std::string_view /*isa*/) {
     grid.blocks = std::min(grid.blocks, std::max(tokens * s.heads, kManyBlocks));
   }
   grid.scratch = splits > 1 ? kScratchCounterBytes + tokens * s.heads * splits * (s.head_dim + 2) * 4 : 0;
+  std::vector<std::string_view> args = {"qkv", "cache", "heads", "y", "new_cache"};
+  if (s.lazy) {
+    args = {"qkv", "cache", "heads", "filled", "y", "new_cache", "new_filled"};
+  }
   return {s.listed ? "SparseAttention.cuh" : "Attention.cuh",
-          s.listed ? "SparseAttention" : "Attention",
-          {"qkv", "cache", "heads", "y", "new_cache"},
+          s.lazy     ? "LazyAttention"
+          : s.listed ? "SparseAttention"
+                     : "Attention",
+          std::move(args),
           ShapeText("AttentionShape")
               .Int("tokens", tokens)
               .Int("heads", s.heads)

@@ -41,6 +41,17 @@ GemvTiling TileFloatsFor(std::string_view isa, int64_t tokens, int64_t n, int64_
   return (ring ? TileRing(k, per_load, norm.on) : std::nullopt).value_or(TileFloats(n, k, per_load));
 }
 
+/// Vectors that a row is multiplied with at a time. A ring has 32 sums of a slot at most.
+int64_t LazyVectors(const GemvTiling& tiling) {
+  return tiling.slots > 0 ? std::min<int64_t>(4, 32 / tiling.rows) : 4;
+}
+
+/// A ring where registers have room for whole vectors.
+GemvTiling TileLazy(std::string_view isa, const LazyQkvShape& s) {
+  const GemvTiling tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  return tiling.slots > 0 && tiling.chunk == s.width ? tiling : TileFloats(3 * s.width, s.width, PerLoad(s.dtype));
+}
+
 ShapeText NormText(const Norm& norm) { return ShapeText("").Bool("on", norm.on).Float("epsilon", norm.epsilon); }
 
 GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
@@ -102,6 +113,10 @@ bool RingTakesSeveral(const KernelSpec& spec, int64_t rows, std::string_view isa
     const SparseQkvShape s = MatchSparseQkv(spec).value();
     width = s.width;
     tiling = TileFloatsFor(isa, 1, 3 * s.width, s.width, s.dtype, s.norm);
+  } else if (spec.kernel == "lazy_qkv") {
+    const LazyQkvShape s = MatchLazyQkv(spec).value();
+    width = s.width;
+    tiling = TileLazy(isa, s);
   } else if (spec.kernel == "linear") {
     const LinearShape s = MatchLinear(spec).value();
     width = s.k;
@@ -250,6 +265,25 @@ CudaKernel SparseQkv(const KernelSpec& spec, std::string_view isa) {
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
               .Bool("early_list", s.early_list)
+              .Nested("norm", NormText(s.norm))
+              .Nested("tiling", TilingText(tiling)),
+          GridOfGemv(tiling, 3 * s.width)};
+}
+
+CudaKernel LazyQkv(const KernelSpec& spec, std::string_view isa) {
+  const LazyQkvShape s = MatchLazyQkv(spec).value();
+  const GemvTiling tiling = TileLazy(isa, s);
+  return {"LazyQkv.cuh",
+          "LazyQkv",
+          {"x", "w", "bias", "heads", "cache", "inputs", "filled", "gamma", "beta", "y", "new_cache", "new_inputs"},
+          ShapeText("LazyQkvShape")
+              .Int("width", s.width)
+              .Int("heads", s.heads)
+              .Int("positions", s.positions)
+              .Type("dtype", s.dtype)
+              .Bool("bias", s.bias)
+              .Bool("early_list", s.early_list)
+              .Int("vectors", LazyVectors(tiling))
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, 3 * s.width)};

@@ -28,8 +28,9 @@ bool GoesFirst(const KernelSpec& part, const KernelSpec& product) {
     return false;
   }
   const QuantizedLinearShape s = MatchQuantizedLinear(part).value();
-  const Norm norm =
-      product.kernel == "linear" ? MatchLinear(product).value().norm : MatchSparseQkv(product).value().norm;
+  const Norm norm = product.kernel == "linear"     ? MatchLinear(product).value().norm
+                    : product.kernel == "lazy_qkv" ? MatchLazyQkv(product).value().norm
+                                                   : MatchSparseQkv(product).value().norm;
   return s.n % RowsInOne(part) == 0 && s.k == product.operands[1]->shape[1].size() && SameNorm(s.norm, norm);
 }
 
@@ -56,7 +57,8 @@ bool ThroughOneRing(const KernelSpec& spec, std::string_view isa) {
 
 bool SideBySide(const KernelSpec& spec) {
   const KernelSpec& first = spec.parts.front();
-  const bool makes_room = first.kernel == "sparse_out" || first.kernel == "attention";
+  const bool makes_room =
+      first.kernel == "sparse_out" || first.kernel == "attention" || first.kernel == "lazy_attention";
   return makes_room && std::all_of(spec.parts.begin() + 1, spec.parts.end(), [](const KernelSpec& part) {
            if (part.kernel == "select") {
              const SelectShape s = MatchSelect(part).value();
@@ -76,7 +78,7 @@ struct Sides {
 Sides SidesOf(const KernelSpec& spec, std::string_view isa) {
   const KernelSpec& first = spec.parts.front();
   Sides sides;
-  sides.kernels.push_back(first.kernel == "attention" ? Attention(first, isa) : SparseOut(first, isa));
+  sides.kernels.push_back(first.kernel == "sparse_out" ? SparseOut(first, isa) : Attention(first, isa));
   const int64_t threads = sides.kernels.front().grid.threads;
   for (size_t i = 1; i < spec.parts.size(); ++i) {
     const KernelSpec& part = spec.parts[i];
@@ -125,7 +127,9 @@ std::string BodyOf(const Sides& sides) {
 }
 
 CudaKernel ProductOf(const KernelSpec& spec, std::string_view isa) {
-  return spec.kernel == "linear" ? Linear(spec, isa) : SparseQkv(spec, isa);
+  return spec.kernel == "linear"     ? Linear(spec, isa)
+         : spec.kernel == "lazy_qkv" ? LazyQkv(spec, isa)
+                                     : SparseQkv(spec, isa);
 }
 
 void EmitThroughOneRing(CudaSource& source, std::string_view symbol, const KernelSpec& spec) {

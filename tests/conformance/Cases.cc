@@ -112,10 +112,10 @@ void AddLazyHeads(std::vector<Case>& cases) {
     cases.push_back({Normed(LazyQkvSpec(240, 3, 40, dtype, true), 1e-5), 1, 39});
     cases.push_back({WithEarlyList(Normed(LazyQkvSpec(1000, 5, 24, dtype, true), 1e-5)), 1, 23});
   }
-  // Rings.
+  // Rings: one load of each thread or several, with and without idle threads.
   cases.push_back({Normed(LazyQkvSpec(2048, 16, 12, kF16, true), 1e-5), 1, 11});
-  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(2048, 32, 40, kF16, false), 1e-5)), 1, 39});
-  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(4096, 32, 10, kF16, true), 1e-5)), 1, 9});
+  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(1536, 96, 40, kF16, false), 1e-5)), 1, 39});
+  cases.push_back({WithEarlyList(Normed(LazyQkvSpec(2112, 12, 10, kF32, true), 1e-5)), 1, 9});
   cases.push_back({LazyAttentionSpec(1, 8, 4), 1, 0});
   cases.push_back({LazyAttentionSpec(12, 64, 130), 1, 129});
   cases.push_back({LazyAttentionSpec(12, 64, 130), 1, 5});
@@ -205,6 +205,18 @@ void AddJoints(std::vector<Case>& cases) {
          Normed(QuantizedLinearSpec(1008, 2048, false), 1e-5), Normed(QuantizedLinearSpec(130, 2048, true), 1e-5)},
         true)});
   }
+  cases.push_back({JointSpec({WithEarlyList(Normed(LazyQkvSpec(768, 12, 10, kF16, true), 1e-5)),
+                              Normed(QuantizedLinearSpec(1000, 768, false), 1e-5)},
+                             true),
+                   1, 9});
+  cases.push_back({JointSpec({WithEarlyList(Normed(LazyQkvSpec(1552, 97, 20, kF16, true), 1e-5)),
+                              Normed(QuantizedLinearSpec(302, 1552, false), 1e-5),
+                              Normed(QuantizedLinearSpec(130, 1552, true), 1e-5)},
+                             true),
+                   1, 19});
+  cases.push_back(
+      {JointSpec({WithEarlyList(LazyAttentionSpec(7, 128, 400)), QuantizedLinearSpec(3072, 1000, false)}, false), 1,
+       399});
   for (const int64_t k : {1552, 4096, 7168, 9216, 12288}) {
     cases.push_back({JointSpec({LinearSpec(1, 397, k, kF16, true, true, false), QuantizedLinearSpec(302, k, true),
                                 QuantizedLinearSpec(2, k, false)},

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { kMaxArguments = 8 };
+enum { kMaxArguments = 16 };
 
 typedef void (*Kernel)(void* const* args, const int64_t* dims, int32_t thread, int32_t threads);
 

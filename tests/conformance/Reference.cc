@@ -224,13 +224,14 @@ void MakeJoint(Problem& problem, Random& random) {
   };
   std::vector<Part> parts;
   const bool same_input = problem.spec.attributes.contains(kSameInput);
+  const size_t gamma = problem.spec.parts[0].operands.size() - 2;  // of the first part, with beta its last operands
   for (const KernelSpec& spec : problem.spec.parts) {
     Problem part;
     part.spec = spec;
     part.tokens = problem.tokens;
     part.past = problem.past;
     if (same_input && !parts.empty()) {
-      part.given = {problem.args[0], problem.args[4], problem.args[5]};
+      part.given = {problem.args[0], problem.args[gamma], problem.args[gamma + 1]};
     }
     Make(part, random);
     const size_t begin = problem.args.size();
@@ -238,7 +239,7 @@ void MakeJoint(Problem& problem, Random& random) {
       Argument argument = part.args[i];
       argument.same_as += argument.same_as >= 0 ? static_cast<int>(begin) : 0;
       if (!part.given.empty() && argument.present && (i == 0 || i == 4 || i == 5)) {
-        argument.same_as = static_cast<int>(i);
+        argument.same_as = static_cast<int>(i == 0 ? 0 : gamma + i - 4);
       }
       problem.args.push_back(std::move(argument));
     }

@@ -96,7 +96,11 @@ class RingGemv {
   template <bool kSpread = false, typename RowAt>
   __device__ void Copy(int rows, RowAt row_at) {
     static_assert(kSideBytes == 0 || !kSpread, "what is beside rows comes for several of them");
-    const Share share = ShareOf<kSpread>(rows);
+    CopyShare(ShareOf<kSpread>(rows), row_at);
+  }
+  /// The same for a share of the block's own.
+  template <typename RowAt>
+  __device__ void CopyShare(const Share& share, RowAt row_at) {
     for (int pass = 0; pass < share.rows; pass += kRowsOfPass) {
       const int end = min(pass + kRowsOfPass, share.rows);
       for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -169,7 +173,7 @@ class RingGemv {
   /// calls early = prepare(i) before its sum is known and finish(i, sum, early) then.
   template <bool kSpread = false, typename Read, typename Prepare, typename Finish>
   __device__ void Run(int rows, Product<Read>& product, Prepare prepare, Finish finish) {
-    RunRows<kSpread>(rows, product, prepare, finish);
+    RunShare<kSpread>(ShareOf<kSpread>(rows), product, prepare, finish);
   }
 
   /// The same where a row of the ring is kOfRow rows of another product, right behind each other; their sums have the
@@ -179,7 +183,46 @@ class RingGemv {
   __device__ void RunSeveral(int rows, Multiply multiply, Prepare prepare, Finish finish) {
     static_assert(kChunks == 1, "the rows would not be right behind each other");
     SeveralProducts<kOfRow, SumOfRow, Multiply> product(multiply);
-    RunRows<false>(rows, product, prepare, finish);
+    RunShare(ShareOf<false>(rows), product, prepare, finish);
+  }
+
+  /// Once for each CopyShare() and with the same share, some rows in each pass. `product` is like Product, and has
+  /// kSumsOfRow sums of a row, those of row i with the numbers kSumsOfRow i and those that follow.
+  template <bool kSpread = false, typename P, typename Prepare, typename Finish>
+  __device__ void RunShare(const Share& share, P& product, Prepare prepare, Finish finish) {
+    using S = typename P::SumOfRow;
+    static_assert(sizeof(S) == sizeof(Sum));
+    constexpr int kOfRow = P::kSumsOfRow;
+    constexpr int kRowsAtOnce = kRowsOfPass / kOfRow;
+    static_assert(kOfRow == 1 || !kSpread, "several rows in one are side by side");
+    static_assert(kRowsAtOnce % kRows == 0, "a slot would have rows of two passes");
+    for (int first = 0; first < share.rows; first += kRowsAtOnce) {
+      const int count = min(kRowsAtOnce, share.rows - first);
+      // While some threads add up the sums of a pass, the others write those of the next. They meet before those after.
+      auto& sums = reinterpret_cast<S(&)[kWarps][kRowsOfPass]>(State().sums[pass_ % 2]);
+      ++pass_;
+      const int mine = kSpread ? share.Row(first + Thread()) : share.Row(first) * kOfRow + Thread();
+      const bool finishes = Thread() < count * kOfRow;
+      decltype(prepare(mine)) early{};
+      if (finishes) {
+        early = prepare(mine);
+      }
+#pragma unroll 1
+      for (int chunk = 0; chunk < kChunks; ++chunk) {
+        product.Begin(chunk);
+        MultiplyPart(product, chunk, share.begin + first, count, sums[Warp()]);
+        product.End();
+      }
+      SyncFirst(kThreads);
+      if (finishes) {
+        S sum = sums[0][Thread()];
+#pragma unroll
+        for (int warp = 1; warp < kWarps; ++warp) {
+          sum += sums[warp][Thread()];
+        }
+        finish(mine, sum, early);
+      }
+    }
   }
 
  private:
@@ -210,44 +253,6 @@ class RingGemv {
 
   __device__ static int ColumnsOf(int chunk) {
     return kWidth % kTiling.chunk == 0 || chunk + 1 < kChunks ? kTiling.chunk : kWidth % kTiling.chunk;
-  }
-
-  /// The block's share of `rows` rows of a product, some of them in each pass.
-  template <bool kSpread, typename P, typename Prepare, typename Finish>
-  __device__ void RunRows(int rows, P& product, Prepare prepare, Finish finish) {
-    using S = typename P::SumOfRow;
-    static_assert(sizeof(S) == sizeof(Sum));
-    constexpr int kOfRow = P::kSumsOfRow;
-    constexpr int kRowsAtOnce = kRowsOfPass / kOfRow;
-    static_assert(kOfRow == 1 || !kSpread, "several rows in one are side by side");
-    const Share share = ShareOf<kSpread>(rows);
-    for (int first = 0; first < share.rows; first += kRowsAtOnce) {
-      const int count = min(kRowsAtOnce, share.rows - first);
-      // While some threads add up the sums of a pass, the others write those of the next. They meet before those after.
-      auto& sums = reinterpret_cast<S(&)[kWarps][kRowsOfPass]>(State().sums[pass_ % 2]);
-      ++pass_;
-      const int mine = kSpread ? share.Row(first + Thread()) : share.Row(first) * kOfRow + Thread();
-      const bool finishes = Thread() < count * kOfRow;
-      decltype(prepare(mine)) early{};
-      if (finishes) {
-        early = prepare(mine);
-      }
-#pragma unroll 1
-      for (int chunk = 0; chunk < kChunks; ++chunk) {
-        product.Begin(chunk);
-        MultiplyPart(product, chunk, share.begin + first, count, sums[Warp()]);
-        product.End();
-      }
-      SyncFirst(kThreads);
-      if (finishes) {
-        S sum = sums[0][Thread()];
-#pragma unroll
-        for (int warp = 1; warp < kWarps; ++warp) {
-          sum += sums[warp][Thread()];
-        }
-        finish(mine, sum, early);
-      }
-    }
   }
 
   /// Adds the warp's part of each row's sums to `sums`, of `rows` rows from number `begin` on. Where a slot has fewer
