@@ -41,9 +41,18 @@ GemvTiling TileFloatsFor(std::string_view isa, int64_t tokens, int64_t n, int64_
   return (ring ? TileRing(k, per_load, norm.on) : std::nullopt).value_or(TileFloats(n, k, per_load));
 }
 
-/// Vectors that a row is multiplied with at a time. A ring has 32 sums of a slot at most.
-int64_t LazyVectors(const GemvTiling& tiling) {
-  return tiling.slots > 0 ? std::min<int64_t>(4, 32 / tiling.rows) : 4;
+/// Vectors that a row is multiplied with at a time. A ring has 32 sums of a slot at most, and its threads have their
+/// columns of all vectors in registers.
+int64_t LazyVectors(const GemvTiling& tiling, DType dtype) {
+  constexpr int64_t kRegisters = 65536;
+  constexpr int64_t kOtherRegisters = 28;  // in the inner loop
+  constexpr int64_t kMost = 4;
+  if (tiling.slots == 0) {
+    return kMost;
+  }
+  const int64_t warps = CeilDiv(tiling.threads / 32 + 1, 4) * 4;  // those of a quarter of a multiprocessor, four times
+  const bool fits = kMost * tiling.unroll * PerLoad(dtype) + kOtherRegisters <= kRegisters / (32 * warps);
+  return std::min<int64_t>(fits ? kMost : 2, 32 / tiling.rows);
 }
 
 /// A ring where registers have room for whole vectors.
@@ -283,7 +292,7 @@ CudaKernel LazyQkv(const KernelSpec& spec, std::string_view isa) {
               .Type("dtype", s.dtype)
               .Bool("bias", s.bias)
               .Bool("early_list", s.early_list)
-              .Int("vectors", LazyVectors(tiling))
+              .Int("vectors", LazyVectors(tiling, s.dtype))
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, 3 * s.width)};

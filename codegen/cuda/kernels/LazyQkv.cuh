@@ -103,7 +103,7 @@ class LazyRows {
       const int entry = 32 * part + Lane();
       heads_[part] = entry < count ? LoadCoherent(heads.list + kIndexEntries + entry) : -1;
       known_[part] = entry < count ? heads.FilledOf(heads_[part]) : heads.past;
-      const int rows = RowsOf(heads, part);
+      const int rows = heads_[part] < 0 ? 0 : RowsOf(heads.past - known_[part]);
       int end = rows;
 #pragma unroll
       for (int offset = 1; offset < 32; offset *= 2) {
@@ -120,33 +120,41 @@ class LazyRows {
   /// body(piece) for the rows [begin, end) in their order; by whole warps.
   template <typename Body>
   __device__ void ForPieces(const Heads& heads, int begin, int end, Body body) const {
+    while (begin < end) {
+      // The last entry that begins at `begin` or before has that row, as each has some.
+      int before = 0;
 #pragma unroll
-    for (int part = 0; part < kParts; ++part) {
-      const int rows = RowsOf(heads, part);
-      unsigned lanes = __ballot_sync(kAllLanes, begins_[part] < end && begins_[part] + rows > begin);
-      for (; lanes != 0; lanes &= lanes - 1) {
-        const int lane = __ffs(static_cast<int>(lanes)) - 1;
-        const int head = __shfl_sync(kAllLanes, heads_[part], lane);
-        const int known = __shfl_sync(kAllLanes, known_[part], lane);
-        const int first = __shfl_sync(kAllLanes, begins_[part], lane);
-        const int last = min(end - first, __shfl_sync(kAllLanes, rows, lane));
-        for (int at = max(begin - first, 0); at < last;) {
-          // The first pass has rows of q, k and v; others those of k and v.
-          const int pass = at < 3 * kHeadDim ? 0 : (at - kHeadDim) / (2 * kHeadDim);
-          const int row = at - 2 * kHeadDim * pass;
-          const int count = min(last - at, 3 * kHeadDim - row);
-          body(heads.PieceOf(head, known, pass, row, count));
-          at += count;
-        }
+      for (int part = 0; part < kParts; ++part) {
+        before += __popc(__ballot_sync(kAllLanes, heads_[part] >= 0 && begins_[part] <= begin));
       }
+      const int head = Of(heads_, before - 1);
+      const int known = Of(known_, before - 1);
+      const int first = Of(begins_, before - 1);
+      const int at = begin - first;
+      const int last = min(end - first, RowsOf(heads.past - known));
+      // The first pass has rows of q, k and v; others those of k and v.
+      const int pass = at < 3 * kHeadDim ? 0 : (at - kHeadDim) / (2 * kHeadDim);
+      const int row = at - 2 * kHeadDim * pass;
+      const int count = min(last - at, 3 * kHeadDim - row);
+      body(heads.PieceOf(head, known, pass, row, count));
+      begin += count;
     }
   }
 
  private:
   static constexpr int kParts = CeilDiv(kShape.heads, 32);
 
-  __device__ int RowsOf(const Heads& heads, int part) const {
-    return heads_[part] < 0 ? 0 : kHeadDim * (1 + 2 * Heads::Passes(heads.past - known_[part]));
+  __device__ static int RowsOf(int missed) { return kHeadDim * (1 + 2 * Heads::Passes(missed)); }
+
+  /// What a lane has of entry number `entry`.
+  __device__ static int Of(const int (&values)[kParts], int entry) {
+    int value = __shfl_sync(kAllLanes, values[0], entry % 32);
+#pragma unroll
+    for (int part = 1; part < kParts; ++part) {
+      const int other = __shfl_sync(kAllLanes, values[part], entry % 32);
+      value = entry / 32 == part ? other : value;
+    }
+    return value;
   }
 
   int heads_[kParts];  ///< -1 where a lane has none.
