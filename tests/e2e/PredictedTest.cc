@@ -4,62 +4,21 @@
 
 #include <cmath>
 #include <filesystem>
-#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "codegen/cpu/CpuTarget.h"
 #include "ir/import/SyntheticReader.h"
-#include "ir/interp/Interpreter.h"
 #include "passes/Pipelines.h"
-#include "passes/lift/Probe.h"
 #include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
 #include "runtime/engine/Session.h"
+#include "tests/e2e/InterpretedDecoder.h"
 #include "tools/driver/Compile.h"
 
 namespace dejavu {
 namespace {
-
-/// Runs @decode on one token after the other.
-class InterpretedDecoder {
- public:
-  InterpretedDecoder(const Module& module, WeightStore& store)
-      : decode_(*module.FindFunction("decode")), interpreter_(module, &store, EvalOptions{.round = false}) {
-    interpreter_.set_observer([this](const Operation& op, const std::vector<Tensor>& results) {
-      if (op.Is("sched.launch @select")) {
-        lists_.insert(results[0].ints);
-      }
-    });
-  }
-
-  absl::StatusOr<std::vector<double>> Decode(int64_t token) {
-    ASSIGN_OR_RETURN(std::vector<Tensor> arguments, ArgumentsFor(decode_, {token}));
-    for (size_t i = 0; i < decode_.num_arguments(); ++i) {
-      const std::string& name = decode_.argument(i)->name();
-      if (name == "past") {
-        arguments[i] = Tensor::Scalar(past_);
-      }
-      for (size_t r = 0; r < state_.size(); ++r) {
-        arguments[i] = decode_.return_names()[r] == name ? state_[r] : arguments[i];
-      }
-    }
-    ASSIGN_OR_RETURN(state_, interpreter_.Run(decode_, std::move(arguments)));
-    ++past_;
-    return state_[0].floats;
-  }
-
-  /// All different lists that were chosen.
-  [[nodiscard]] const std::set<std::vector<int64_t>>& lists() const { return lists_; }
-
- private:
-  const Function& decode_;
-  Interpreter interpreter_;
-  int64_t past_ = 0;
-  std::vector<Tensor> state_;
-  std::set<std::vector<int64_t>> lists_;
-};
 
 struct Case {
   std::string name;
