@@ -88,7 +88,8 @@ int StratumIndex(std::string_view name) {
   return -1;
 }
 
-/// The steps of `predicted` with predictors that keep to budgets. Of a batch each sequence is to choose by itself.
+/// The steps of `predicted` with predictors that keep to budgets. Of a batch each sequence is to choose by itself, and
+/// of lazy heads each token: the same ones would never sleep.
 std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   std::string text = "insert-predictors{kind=low-rank";
   const auto add = [&](std::string_view option, const std::optional<double>& density) {
@@ -104,7 +105,7 @@ std::string PredictedPipeline(const Budgets& budgets, bool batch) {
   add("mass", budgets.mass);
   add("mlp-density", budgets.mlp_density);
   add("head-density", budgets.head_density);
-  text += batch ? ",choose=by-score,matrix-bits=8}" : "}";
+  text += batch ? ",choose=by-score,matrix-bits=8}" : budgets.lazy_kv ? ",choose=by-score}" : "}";
   for (size_t i = 1; i < kPredicted.size(); ++i) {
     absl::StrAppend(&text, ",", std::string(kPredicted[i].first));
   }

@@ -52,8 +52,8 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
     Value* in_entry = ir.CreateURem(block, blocks_of_entry);
     Value* part = ir.CreateUDiv(in_entry, blocks_of_head);  // q, k or v
     Value* column = ir.CreateMul(ir.CreateURem(in_entry, blocks_of_head), b.I64(kRows));
-    Value* first = ir.CreateAdd(ir.CreateMul(part, b.I64(shape.width)),
-                                ir.CreateAdd(ir.CreateMul(head, b.I64(dim)), column));
+    Value* first =
+        ir.CreateAdd(ir.CreateMul(part, b.I64(shape.width)), ir.CreateAdd(ir.CreateMul(head, b.I64(dim)), column));
     Values rows;
     for (int64_t r = 0; r < kRows; ++r) {
       rows.push_back(b.At(w, ir.CreateAdd(first, b.I64(r)), layout.bytes()));
@@ -95,8 +95,7 @@ void EmitKeepInputs(EmitContext& context, const KernelSpec& spec) {
     CopyRow(b, b.At(x, token, 4 * shape.width), b.At(inputs, ir.CreateAdd(past, token), 4 * shape.width), shape.width);
   });
   b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] {
-    b.For(b.I64(0), b.I64(shape.heads), 1,
-          [&](Value* head) { StoreI32(b, ir.CreateAdd(past, tokens), filled, head); });
+    b.For(b.I64(0), b.I64(shape.heads), 1, [&](Value* head) { StoreI32(b, ir.CreateAdd(past, tokens), filled, head); });
   });
   b.Finish();
 }

@@ -111,12 +111,12 @@ CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
 absl::Status AttentionLimits(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   if (s.head_dim > kMaxHeadDim) {
-    return absl::UnimplementedError(
-        absl::StrCat("kernel '", spec.kernel, "': the head width must be at most ", kMaxHeadDim, " on cuda, not ", s.head_dim));
+    return absl::UnimplementedError(absl::StrCat("kernel '", spec.kernel, "': the head width must be at most ",
+                                                 kMaxHeadDim, " on cuda, not ", s.head_dim));
   }
-  return std::isfinite(s.scale)
-             ? absl::OkStatus()
-             : absl::UnimplementedError(absl::StrCat("kernel '", spec.kernel, "': attribute scale must be finite on cuda"));
+  return std::isfinite(s.scale) ? absl::OkStatus()
+                                : absl::UnimplementedError(absl::StrCat("kernel '", spec.kernel,
+                                                                        "': attribute scale must be finite on cuda"));
 }
 
 CudaKernel Argmax(const KernelSpec& spec, std::string_view /*isa*/) {

@@ -23,8 +23,8 @@ constexpr std::string_view kTapPrefix = "tap.";  // of what expose-taps returns
 /// token's h too do if a predictor made the list: most of its entries are positive then, and all rows may be read.
 bool ReadsListEarly(const Operation& op) {
   const auto is = [&](std::string_view kernel) { return op.name().substr(kLaunchPrefix.size()) == kernel; };
-  return is("sparse_fc1") || is("sparse_qkv") || is("sparse_out") || is("attention") ||
-         is("lazy_qkv") || is("lazy_attention") ||
+  return is("sparse_fc1") || is("sparse_qkv") || is("sparse_out") || is("attention") || is("lazy_qkv") ||
+         is("lazy_attention") ||
          (is("sparse_fc2") && op.result()->type().shape[0] == Dim(1) && op.operand("active")->producer() != nullptr &&
           op.operand("active")->producer()->Is("sched.launch @select"));
 }

@@ -101,7 +101,8 @@ KernelCost LastRowCost(const KernelSpec& spec) { return {.bytes = 8 * MatchLastR
 std::string AttentionSymbol(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   return absl::StrCat(Head(spec, DType::kF32, s.tokens), "_h", s.heads, "_d", s.head_dim, "_p", s.positions, "_s",
-                      FloatBits(s.scale), s.listed && !s.lazy ? "_list" : "", s.batch ? "_batch" : "", ListSuffix(s.early_list));
+                      FloatBits(s.scale), s.listed && !s.lazy ? "_list" : "", s.batch ? "_batch" : "",
+                      ListSuffix(s.early_list));
 }
 
 // The context counts the new token too, so the cache rows that it reads are in bytes_per_context_token; a batch's is

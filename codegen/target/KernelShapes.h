@@ -82,8 +82,8 @@ struct RowsShape {
 
 /// Causal attention of qkv f32<tokens, 3 * heads * head_dim> over cache f32<2, heads, positions, head_dim>, of a batch
 /// f32<2 * tokens, ...> with a past for each; with `listed` of one token or a batch, and of the heads in a list alone,
-/// though the cache gets the keys and values of all. Of a lazy_attention it gets those of the list, and i32<1, heads, 1,
-/// 1> says then how many each head has.
+/// though the cache gets the keys and values of all. Of a lazy_attention it gets those of the list, and i32<1, heads,
+/// 1, 1> says then how many each head has.
 struct AttentionShape {
   Dim tokens;
   int64_t heads;
@@ -127,8 +127,8 @@ struct SparseQkvShape {
 [[nodiscard]] absl::StatusOr<SparseQkvShape> MatchSparseQkv(const KernelSpec& spec);
 
 /// y f32<1, 3 * width> = w<3 * width, width> x + bias, but for rows whose head is not in the list; the keys and values
-/// of listed heads in cache f32<2, heads, positions, head_dim> from the count in filled i32<1, heads, 1, 1> to the past,
-/// from the same rows and inputs f32<1, 1, positions, width>; and x as the next of the inputs.
+/// of listed heads in cache f32<2, heads, positions, head_dim> from the count in filled i32<1, heads, 1, 1> to the
+/// past, from the same rows and inputs f32<1, 1, positions, width>; and x as the next of the inputs.
 struct LazyQkvShape {
   int64_t width;
   int64_t heads;

@@ -129,10 +129,11 @@ inline constexpr OpSchema kSparseAttention =
 /// x's included, and new_filled is the length of new_cache; of other heads it is f, and what new_cache has behind is
 /// anything. So no pattern of heads changes what a listed head gives.
 inline constexpr OpSchema kLazyAttention =
-    WithProjections(DefineOp("sparse.lazy_attention",
-                             "sparse.attention, but heads that are not listed get no keys and values; a head that wakes "
-                             "gets those that it slept through from the inputs of their tokens.")
-                        .operand("x", "f32<1, H>"))
+    WithProjections(
+        DefineOp("sparse.lazy_attention",
+                 "sparse.attention, but heads that are not listed get no keys and values; a head that wakes "
+                 "gets those that it slept through from the inputs of their tokens.")
+            .operand("x", "f32<1, H>"))
         .operand("heads", "index<heads>", "ascending, no duplicates, each below A")
         .operand("inputs", "f32<1, 1, P, H>", "the x of each token in the cache")
         .operand("filled", "i32<1, A, 1, 1>", "how many keys and values each head has")
@@ -145,16 +146,16 @@ inline constexpr OpSchema kLazyAttention =
 
 /// Beside a model.attention with the same x, before which all heads have all keys and values.
 inline constexpr OpSchema kKeepInputs =
-    DefineOp("sparse.keep_inputs", "What sparse.lazy_attention must know of tokens whose keys and values all heads have.")
+    DefineOp("sparse.keep_inputs",
+             "What sparse.lazy_attention must know of tokens whose keys and values all heads have.")
         .operand("x", "f32<T, H>", "what the attention reads")
         .operand("inputs", "f32<1, 1, P, H>", "as in sparse.lazy_attention")
         .operand("filled", "i32<1, A, 1, 1>")
         .result("new_inputs", "f32<1, 1, context, H>", "`inputs` with x appended")
         .result("new_filled", "i32<1, A, 1, 1>", "the length of new_inputs, for each head");
 
-inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kKeepInputs,      &kLazyAttention,
-                                                 &kQuantizedActive, &kQuantizedLinear, &kSelect,
-                                                 &kSparseAttention, &kSparseMlp};
+inline constexpr const OpSchema* kSparseOps[] = {&kCertifiedActive, &kKeepInputs, &kLazyAttention,   &kQuantizedActive,
+                                                 &kQuantizedLinear, &kSelect,     &kSparseAttention, &kSparseMlp};
 
 }  // namespace dejavu
 

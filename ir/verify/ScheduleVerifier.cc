@@ -94,8 +94,9 @@ class FunctionVerifier {
     for (size_t i = 0; i < function_.num_arguments(); ++i) {
       const Value* argument = function_.argument(i);
       const Type& type = argument->type();
-      const bool is_cache = IsLazyState(type) || (type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(2 * sequences_) &&
-                            type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static());
+      const bool is_cache =
+          IsLazyState(type) || (type.rank() == 4 && type.dtype == DType::kF32 && type.shape[0] == Dim(2 * sequences_) &&
+                                type.shape[1].is_static() && type.shape[2] == Dim("past") && type.shape[3].is_static());
       if (type == Type{DType::kI32, {tokens_}} && tokens == nullptr) {
         tokens = argument;
       } else if (type != past_ && !is_cache) {

@@ -140,11 +140,11 @@ class Lowering {
     const auto [weight, bias] = QkvOf(op);
     Value* heads = op.operand("heads");
     Value* filled = op.operand("filled");
-    Operation* qkv = Launch(op, kLaunchLazyQkv,
-                            {op.operand("x"), weight, bias, heads, op.operand("cache"), op.operand("inputs"), filled},
-                            attributes);
-    Operation* mixed = Launch(op, kLaunchLazyAttention, {qkv->result(), qkv->result(1), heads, filled},
-                              WithScale(op, attributes));
+    Operation* qkv =
+        Launch(op, kLaunchLazyQkv,
+               {op.operand("x"), weight, bias, heads, op.operand("cache"), op.operand("inputs"), filled}, attributes);
+    Operation* mixed =
+        Launch(op, kLaunchLazyAttention, {qkv->result(), qkv->result(1), heads, filled}, WithScale(op, attributes));
     Replace(op, Launch(op, kLaunchSparseOut,
                        {mixed->result(), op.operand("out"), op.operand("out_bias"), nullptr, heads}, attributes));
     Replace(op, mixed, 1);

@@ -1,7 +1,7 @@
 // SparsifyAttention.cc: makes each attention whose heads are predicted read only the listed ones.
 //
-// With kv=lazy a layer's heads that are not listed get no keys and values. Then @decode and @prefill take and return two
-// more values for the layer: the inputs of its attention, and how many of them each head has seen.
+// With kv=lazy a layer's heads that are not listed get no keys and values. Then @decode and @prefill take and return
+// two more values for the layer: the inputs of its attention, and how many of them each head has seen.
 #include <optional>
 #include <string>
 #include <vector>
@@ -126,8 +126,7 @@ absl::Status SparsifyAttention(Module& module, PassContext& context) {
   for (size_t layer = 0; layer < attentions.size(); ++layer) {
     Operation* attention = attentions[layer];
     const auto number = static_cast<int64_t>(layer);
-    const Operation* predictor =
-        attention->Is("model.attention") ? PredictorOf(*decode, *attention, number) : nullptr;
+    const Operation* predictor = attention->Is("model.attention") ? PredictorOf(*decode, *attention, number) : nullptr;
     if (predictor == nullptr) {
       continue;
     }
@@ -139,8 +138,7 @@ absl::Status SparsifyAttention(Module& module, PassContext& context) {
       RETURN_IF_ERROR(KeepInputs(*prefill, *of_prefill[layer], number));
       state = AddState(*decode, *attention, number);
     }
-    RETURN_IF_ERROR(
-        Replace(*decode, attention, predictor->result(), lazy ? kLazyAttention : kSparseAttention, state));
+    RETURN_IF_ERROR(Replace(*decode, attention, predictor->result(), lazy ? kLazyAttention : kSparseAttention, state));
     context.Count("attentions made sparse");
   }
   return absl::OkStatus();

@@ -36,8 +36,8 @@ class Session {
 
   /// Appends `tokens` by the prefill kernels and returns the logits that follow the last one: f32<vocab>, valid until
   /// the next call. They go one by one through the decode kernels where there are no others, and, if heads get their
-  /// keys and values when they wake, behind a token that did: prompts expect those of all heads. No tokens, ids outside the vocabulary and more tokens than
-  /// positions left are user errors.
+  /// keys and values when they wake, behind a token that did: prompts expect those of all heads. No tokens, ids outside
+  /// the vocabulary and more tokens than positions left are user errors.
   [[nodiscard]] absl::StatusOr<std::span<const float>> Prefill(std::span<const int32_t> tokens);
   /// What the last call, a Prefill() of `tokens` tokens and at most Plan::max_tokens, left in the tap `name` of the
   /// plan: f32<tokens, W>, row by row. A user error where the plan has no such tap or the device no prefill.

@@ -131,11 +131,8 @@ void MakeKeepInputs(Problem& problem, Random& random) {
   const int64_t past = problem.past;
   std::vector<double> inputs(static_cast<size_t>(s.positions * s.width), std::nan(""));
   std::fill_n(inputs.begin(), past * s.width, 0.5);
-  problem.args = {F32(tokens * s.width, 1, random),
-                  ValuesArgument(DType::kF32, inputs),
-                  PoisonedArgument(DType::kI32, static_cast<size_t>(s.heads)),
-                  Argument{},
-                  Argument{}};
+  problem.args = {F32(tokens * s.width, 1, random), ValuesArgument(DType::kF32, inputs),
+                  PoisonedArgument(DType::kI32, static_cast<size_t>(s.heads)), Argument{}, Argument{}};
   problem.args[3].same_as = 1;
   problem.args[4].same_as = 2;
   const std::vector<double> x = Values(problem.args[0], 0, tokens * s.width);

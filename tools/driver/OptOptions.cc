@@ -97,7 +97,8 @@ absl::Status CheckKv(OptOptions& options, bool has_pipeline) {
     return UsageError("--kv=lazy is for one sequence, as those of a batch wake each other's heads; leave out --batch");
   }
   if (!options.budgets.head_density && options.budgets.profile.empty()) {
-    return UsageError("--kv=lazy needs heads that are chosen: give --sparsity=predicted and --head-density or --profile");
+    return UsageError(
+        "--kv=lazy needs heads that are chosen: give --sparsity=predicted and --head-density or --profile");
   }
   return absl::OkStatus();
 }
@@ -172,9 +173,10 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
   app.add_option("--head-density", options.budgets.head_density, "the same for attention heads")
       ->type_name("SHARE")
       ->group(what);
-  app.add_option("--kv", options.kv,
-                 "dense: the cache gets the keys and values of all heads; lazy: a head that is not chosen computes none, "
-                 "and one that wakes makes up for what it slept through")
+  app.add_option(
+         "--kv", options.kv,
+         "dense: the cache gets the keys and values of all heads; lazy: a head that is not chosen computes none, "
+         "and one that wakes makes up for what it slept through")
       ->type_name("MODE")
       ->capture_default_str()
       ->group(what);

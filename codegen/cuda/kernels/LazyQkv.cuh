@@ -1,6 +1,6 @@
-// lazy_qkv: rows of q, k and v for the listed heads alone. A head that slept gets the keys and values of the tokens that
-// it missed from their inputs: each of its rows is multiplied with this token's vector and with some of theirs at a
-// time, so that a short sleep costs no more reading. After a long one the rows of k and v come again.
+// lazy_qkv: rows of q, k and v for the listed heads alone. A head that slept gets the keys and values of the tokens
+// that it missed from their inputs: each of its rows is multiplied with this token's vector and with some of theirs at
+// a time, so that a short sleep costs no more reading. After a long one the rows of k and v come again.
 #ifndef DEJAVU_CODEGEN_CUDA_KERNELS_LAZYQKV_CUH_
 #define DEJAVU_CODEGEN_CUDA_KERNELS_LAZYQKV_CUH_
 
@@ -360,10 +360,10 @@ __device__ inline void LazyQkv(const void* x, const void* w, const void* bias, c
                                void* new_cache, void* new_inputs, const Dims* dims, const First& first = First()) {
   static_cast<void>(new_cache);
   static_cast<void>(new_inputs);
-  const LazyHeads<kShape> all = {static_cast<const char*>(w), static_cast<const float*>(bias),
+  const LazyHeads<kShape> all = {static_cast<const char*>(w),    static_cast<const float*>(bias),
                                  static_cast<const int*>(heads), static_cast<float*>(cache),
-                                 static_cast<float*>(inputs), static_cast<const int*>(filled),
-                                 static_cast<float*>(y), static_cast<int>(dims->past)};
+                                 static_cast<float*>(inputs),    static_cast<const int*>(filled),
+                                 static_cast<float*>(y),         static_cast<int>(dims->past)};
   if constexpr (kShape.tiling.slots > 0) {
     LazyQkvByRing<kShape>(all, {x, gamma, beta}, first);
   } else {
