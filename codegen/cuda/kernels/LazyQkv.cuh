@@ -300,7 +300,7 @@ __device__ inline void MultiplyLazyRow(const LazyHeads<kShape>& heads, int head,
       const int column = segment * Math::kSegment + Lane() * Math::kLoad;
       if (column < kShape.width) {
         uint4 load;
-        LoadWeights(weights + column * Math::kElementBytes, load);
+        LoadWeights(weights + column / Math::kLoad * sizeof(load), load);
         sums[0] = Math::MultiplyAdd(load, Math::Read(segment), sums[0]);
 #pragma unroll
         for (int v = 1; v < kVectors; ++v) {
