@@ -14,7 +14,8 @@ constexpr int64_t kMaxExtent = int64_t{1} << 24;
 /// A finite number that is one as f32 too.
 absl::StatusOr<float> ReadFloat(const Json& value, const std::string& name) {
   const double number = value.is_number() ? value.get<double>() : 1e300;
-  if (!(number >= -1e30 && number <= 1e30)) {
+  const bool is_usual = number >= -1e30 && number <= 1e30;
+  if (!is_usual) {
     return UserError(name, " must be a number from -1e30 to 1e30, but is ", PrintJson(value).substr(0, 40));
   }
   return static_cast<float>(number);
@@ -96,7 +97,8 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
   ASSIGN_OR_RETURN(const Json* pattern, ReadList(object, "pattern"));
   for (const Json& value : *pattern) {
     ASSIGN_OR_RETURN(const float number, ReadFloat(value, object.Name("pattern")));
-    if (tensor.dtype == DType::kI8 && !(number >= -127 && number <= 127)) {
+    const bool is_int8 = number >= -127 && number <= 127;
+    if (tensor.dtype == DType::kI8 && !is_int8) {
       return UserError(object.Name("pattern"), " of an i8 must hold numbers from -127 to 127, but has ", number);
     }
     tensor.fill.pattern.push_back(number);

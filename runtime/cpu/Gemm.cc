@@ -10,7 +10,7 @@ namespace dejavu {
 namespace {
 
 // A panel of widened weights: half a megabyte, so that it is still in the second-level cache when BLAS packs it.
-constexpr int64_t kPanelFloats = 128 * 1024;
+constexpr int64_t kPanelFloats = int64_t{128} * 1024;
 constexpr int64_t kMaxPanelRows = 128;
 constexpr int64_t kMinPanelRows = 16;
 // Of a transposed weight a panel holds pieces of rows; shorter ones than this would waste cache lines.

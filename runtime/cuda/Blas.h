@@ -58,9 +58,9 @@ class Blas {
 #undef DEJAVU_BLAS_METHOD
 
  private:
-  struct Functions {
+  struct Functions {  // named as the methods that call them
 #define DEJAVU_BLAS_POINTER(name, symbol, ...) BlasResult (*name)(__VA_ARGS__) = nullptr;
-    DEJAVU_BLAS_FUNCTIONS(DEJAVU_BLAS_POINTER)
+    DEJAVU_BLAS_FUNCTIONS(DEJAVU_BLAS_POINTER)  // NOLINT(readability-identifier-naming)
 #undef DEJAVU_BLAS_POINTER
   };
 

@@ -16,7 +16,7 @@ namespace dejavu::cuda {
 namespace {
 
 // What a kernel surely gets without asking: 48 KiB, less what it declares itself.
-constexpr int64_t kPlainSharedBytes = 32 * 1024;
+constexpr int64_t kPlainSharedBytes = int64_t{32} * 1024;
 
 absl::Status CheckShared(const LaunchGrid& grid, const CudaDevice& device) {
   return grid.shared <= device.max_shared_bytes()

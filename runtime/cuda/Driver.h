@@ -88,9 +88,9 @@ class Driver {
 #undef DEJAVU_CUDA_METHOD
 
  private:
-  struct Functions {
+  struct Functions {  // named as the methods that call them
 #define DEJAVU_CUDA_POINTER(name, symbol, ...) Result (*name)(__VA_ARGS__) = nullptr;
-    DEJAVU_CUDA_FUNCTIONS(DEJAVU_CUDA_POINTER)
+    DEJAVU_CUDA_FUNCTIONS(DEJAVU_CUDA_POINTER)  // NOLINT(readability-identifier-naming)
 #undef DEJAVU_CUDA_POINTER
   };
 

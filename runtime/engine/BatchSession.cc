@@ -64,21 +64,21 @@ absl::StatusOr<std::span<const float>> BatchSession::Prefill(int64_t sequence, s
     position += static_cast<int64_t>(chunk.size());
     tokens = tokens.subspan(chunk.size());
   }
-  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  absl::StatusOr<std::span<const float>> logits = device_->Logits();
   RETURN_IF_ERROR(Fail(logits.status()));
   return logits;
 }
 
 absl::StatusOr<std::span<const float>> BatchSession::Decode(std::span<const int32_t> tokens) {
   RETURN_IF_ERROR(Step(tokens));
-  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  absl::StatusOr<std::span<const float>> logits = device_->Logits();
   RETURN_IF_ERROR(Fail(logits.status()));
   return logits;
 }
 
 absl::StatusOr<std::span<const int32_t>> BatchSession::DecodeGreedily(std::span<const int32_t> tokens) {
   RETURN_IF_ERROR(Step(tokens));
-  const absl::StatusOr<std::span<const int32_t>> choices = device_->Choices();
+  absl::StatusOr<std::span<const int32_t>> choices = device_->Choices();
   RETURN_IF_ERROR(Fail(choices.status()));
   return choices;
 }

@@ -73,7 +73,7 @@ absl::StatusOr<std::span<const float>> Session::Prefill(std::span<const int32_t>
     position_ += static_cast<int64_t>(chunk.size());
     tokens = tokens.subspan(chunk.size());
   }
-  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  absl::StatusOr<std::span<const float>> logits = device_->Logits();
   RETURN_IF_ERROR(Fail(logits.status()));
   return logits;
 }
@@ -96,7 +96,7 @@ absl::StatusOr<std::vector<float>> Session::ReadTap(const std::string& name, int
 
 absl::StatusOr<std::span<const float>> Session::Decode(int32_t token) {
   RETURN_IF_ERROR(Advance(token));
-  const absl::StatusOr<std::span<const float>> logits = device_->Logits();
+  absl::StatusOr<std::span<const float>> logits = device_->Logits();
   RETURN_IF_ERROR(Fail(logits.status()));
   return logits;
 }
