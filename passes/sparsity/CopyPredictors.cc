@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "ir/base/QuantizedCopy.h"
 #include "ir/core/Builder.h"
 #include "ir/import/CopyTransforms.h"
 #include "ir/ops/SparseOps.h"
@@ -29,18 +28,13 @@ absl::StatusOr<CopyOptions> ReadCopyOptions(const PassContext& context) {
   CopyOptions options;
   ASSIGN_OR_RETURN(options.bits, context.IntOption("bits"));
   ASSIGN_OR_RETURN(options.group, context.IntOption("group"));
-  if (!IsCopyBits(options.bits)) {
-    return UsageError("insert-predictors: option 'bits' must be 2, 3, 4 or 8, but is ", options.bits);
-  }
-  if (!IsCopyGroup(options.group)) {
-    return UsageError("insert-predictors: option 'group' must be 32, 64 or 128, but is ", options.group);
-  }
   const std::string& text = context.Option("margin");
   char* end = nullptr;
   options.margin = std::strtod(text.c_str(), &end);
   if (text.empty() || *end != '\0' || !(std::abs(options.margin) <= 1e6)) {
     return UsageError("insert-predictors: option 'margin' must be a number from -1e6 to 1e6, but is '", text, "'");
   }
+  RETURN_IF_ERROR(CheckCopyOptions(options));
   return options;
 }
 
@@ -50,31 +44,27 @@ const Weight* BiasOfFc1(Module& module, const Operation& mlp) {
   return bias != nullptr ? bias->weight() : AddDerivedWeight(module, fc1->name + ".zeros", "zeros", {fc1});
 }
 
-absl::Status InsertCopyPredictors(Module& module, Function& decode, const CopyOptions& options, PassContext& context) {
-  for (const auto& op : decode.ops()) {
-    if (!op->Is("model.mlp")) {
-      continue;
-    }
-    ASSIGN_OR_RETURN(const Operation* norm, NormBefore(*op));
-    const Weight* fc1 = op->operand("fc1")->weight();
-    const auto add = [&](CopyPart part, const char* suffix, std::vector<const Weight*> sources) {
-      const std::string transform = CopyTransformName(part, options.bits, options.group);
-      return AddDerivedWeight(module, absl::StrCat(fc1->name, ".int", options.bits, suffix), transform,
-                              std::move(sources))
-          ->value;
-    };
-    Value* copy = add(CopyPart::kCopy, "", {fc1});
-    Value* scales = add(CopyPart::kScales, "_scales", {fc1});
-    Value* rows = add(CopyPart::kRows, "_rows",
-                      {fc1, BiasOfFc1(module, *op), norm->operand("gamma")->weight(), norm->operand("beta")->weight()});
-    Builder builder(&decode, op.get());
-    ASSIGN_OR_RETURN(
-        Operation * predictor,
-        builder.TryCreate(kQuantizedActive, {op->operand("x"), copy, scales, rows},
-                          {{"bits", options.bits}, {"group", options.group}, {"margin", options.margin}}, *op));
-    predictor->result()->set_name("active");
-    context.Count("predictors inserted");
-  }
+absl::Status InsertCopyPredictor(Module& module, Function& decode, const Operation& mlp, const CopyOptions& options,
+                                 PassContext& context) {
+  ASSIGN_OR_RETURN(const Operation* norm, NormBefore(mlp));
+  const Weight* fc1 = mlp.operand("fc1")->weight();
+  const auto add = [&](CopyPart part, const char* suffix, std::vector<const Weight*> sources) {
+    const std::string transform = CopyTransformName(part, options.bits, options.group);
+    return AddDerivedWeight(module, absl::StrCat(fc1->name, ".int", options.bits, suffix), transform,
+                            std::move(sources))
+        ->value;
+  };
+  Value* copy = add(CopyPart::kCopy, "", {fc1});
+  Value* scales = add(CopyPart::kScales, "_scales", {fc1});
+  Value* rows = add(CopyPart::kRows, "_rows",
+                    {fc1, BiasOfFc1(module, mlp), norm->operand("gamma")->weight(), norm->operand("beta")->weight()});
+  Builder builder(&decode, &mlp);
+  ASSIGN_OR_RETURN(
+      Operation * predictor,
+      builder.TryCreate(kQuantizedActive, {mlp.operand("x"), copy, scales, rows},
+                        {{"bits", options.bits}, {"group", options.group}, {"margin", options.margin}}, mlp));
+  predictor->result()->set_name("active");
+  context.Count("predictors inserted");
   return absl::OkStatus();
 }
 

@@ -1,4 +1,6 @@
 // InsertPredictors.cc: puts before each MLP of @decode what will say which of its neurons a token needs.
+#include <algorithm>
+
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/SparseOps.h"
@@ -10,21 +12,68 @@
 namespace dejavu {
 namespace {
 
-absl::Status InsertCertifiedTests(Module& module, Function& decode, PassContext& context) {
-  for (const auto& op : decode.ops()) {
-    if (!op->Is("model.mlp")) {
-      continue;
-    }
-    const Weight* fc1 = op->operand("fc1")->weight();
-    const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
-    const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOfFc1(module, *op)});
-    Builder builder(&decode, op.get());
-    ASSIGN_OR_RETURN(Operation * predictor,
-                     builder.TryCreate(kCertifiedActive, {op->operand("x"), q8->value, rows->value}, {}, *op));
-    predictor->result()->set_name("active");
-    context.Count("predictors inserted");
-  }
+absl::Status InsertCertifiedTest(Module& module, Function& decode, const Operation& mlp, PassContext& context) {
+  const Weight* fc1 = mlp.operand("fc1")->weight();
+  const Weight* q8 = AddDerivedWeight(module, fc1->name + ".q8", "quantize", {fc1});
+  const Weight* rows = AddDerivedWeight(module, fc1->name + ".rows", "quantized_rows", {fc1, BiasOfFc1(module, mlp)});
+  Builder builder(&decode, &mlp);
+  ASSIGN_OR_RETURN(Operation * predictor,
+                   builder.TryCreate(kCertifiedActive, {mlp.operand("x"), q8->value, rows->value}, {}, mlp));
+  predictor->result()->set_name("active");
+  context.Count("predictors inserted");
   return absl::OkStatus();
+}
+
+std::vector<const Operation*> FindMlps(const Function& decode) {
+  std::vector<const Operation*> mlps;
+  for (const auto& op : decode.ops()) {
+    if (op->Is("model.mlp")) {
+      mlps.push_back(op.get());
+    }
+  }
+  return mlps;
+}
+
+/// What a module with such predictors is: as sparse as the least exact of them.
+std::string SparsityOf(const std::vector<LayerPredictor>& plan) {
+  bool certified = false;
+  for (const LayerPredictor& layer : plan) {
+    if (layer.family == PredictorFamily::kCopy || layer.family == PredictorFamily::kLowRank) {
+      return "predicted";
+    }
+    certified = certified || layer.family == PredictorFamily::kCertified;
+  }
+  return certified ? "exact" : "none";
+}
+
+/// Each layer has what the plan says.
+absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<LayerPredictor>& plan,
+                           const LowRankOptions& low_rank, PassContext& context) {
+  const std::vector<const Operation*> mlps = FindMlps(decode);
+  if (plan.size() != mlps.size()) {
+    return UsageError("insert-predictors: option 'plan' must have a word for each of ", mlps.size(),
+                      " layers, but has ", plan.size());
+  }
+  module.SetAttribute("sparsity", SparsityOf(plan));
+  LowRankOptions trained = low_rank;
+  std::vector<std::optional<double>> masses(plan.size());
+  for (size_t layer = 0; layer < plan.size(); ++layer) {
+    if (plan[layer].family == PredictorFamily::kCertified) {
+      RETURN_IF_ERROR(InsertCertifiedTest(module, decode, *mlps[layer], context));
+    } else if (plan[layer].family == PredictorFamily::kCopy) {
+      RETURN_IF_ERROR(InsertCopyPredictor(module, decode, *mlps[layer], plan[layer].copy, context));
+    } else if (plan[layer].family == PredictorFamily::kLowRank) {
+      masses[layer] = plan[layer].mass;
+    }
+  }
+  if (std::none_of(masses.begin(), masses.end(), [](const auto& mass) { return mass.has_value(); })) {
+    return absl::OkStatus();
+  }
+  if (!trained.trained) {
+    return UsageError("insert-predictors: option 'plan' has low-rank/MASS, which needs the option 'profile'");
+  }
+  trained.trained->masses = std::move(masses);
+  return InsertTrainedPredictors(module, decode, trained, context);
 }
 
 absl::Status InsertPredictors(Module& module, PassContext& context) {
@@ -35,28 +84,37 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   }
   ASSIGN_OR_RETURN(const LowRankOptions low_rank, ReadLowRankOptions(context));
   ASSIGN_OR_RETURN(const CopyOptions copy, ReadCopyOptions(context));
+  std::vector<LayerPredictor> plan;
+  if (!context.Option("plan").empty()) {
+    ASSIGN_OR_RETURN(plan, ParsePredictorPlan(context.Option("plan")));
+  }
   Function* decode = module.FindFunction("decode");
   if (decode == nullptr) {
     return UserError("insert-predictors expects a function @decode; run split-phases before it");
   }
   RETURN_IF_ERROR(RequireWeights(*decode));
   module.set_stage("sparse");
-  if (kind == "low-rank" || kind == "copy") {
+  if (plan.empty() && kind == "low-rank") {
     module.SetAttribute("sparsity", std::string("predicted"));
-    if (kind == "copy") {
-      return InsertCopyPredictors(module, *decode, copy, context);
-    }
     return low_rank.trained ? InsertTrainedPredictors(module, *decode, low_rank, context)
                             : InsertLowRankPredictors(module, *decode, low_rank, context);
   }
-  module.SetAttribute("sparsity", std::string(kind == "certified" ? "exact" : "none"));
-  return kind == "certified" ? InsertCertifiedTests(module, *decode, context) : absl::OkStatus();
+  if (plan.empty()) {
+    const PredictorFamily family = kind == "copy"        ? PredictorFamily::kCopy
+                                   : kind == "certified" ? PredictorFamily::kCertified
+                                                         : PredictorFamily::kNone;
+    plan.assign(FindMlps(*decode).size(), {.family = family, .copy = copy});
+  }
+  return InsertPlanned(module, *decode, plan, low_rank, context);
 }
 
 constexpr PassOption kOptions[] = {
     {"kind", "certified",
      "certified: a quantised copy of fc1 with a bound, which loses nothing; copy: one of few bits with a margin, which "
      "needs no training; low-rank: the paper's two small matrices; none: no predictors"},
+    {"plan", "",
+     "instead of kind: none, certified, copy/BITS/GROUP/MARGIN or low-rank/MASS for each layer, with plus signs "
+     "between them; low-rank needs profile"},
     {"bits", "4", "copy: of each element of the copy: 2, 3, 4 or 8"},
     {"group", "64", "copy: columns that share a scale: 32, 64 or 128"},
     {"margin", "1", "copy: in deviations of what the copy is off by; a larger one computes more neurons"},

@@ -14,6 +14,8 @@ namespace dejavu {
 struct TrainedOptions {
   std::string folder;  ///< Of the profile.
   double mass = 0;     ///< The share of each layer's activations that the thresholds keep.
+  /// By layer, instead of `mass`: nothing for layers without such a predictor. Empty: every layer for which it saves.
+  std::vector<std::optional<double>> masses = {};
 };
 
 struct LowRankOptions {
@@ -52,8 +54,9 @@ struct PredictorWeights {
 [[nodiscard]] absl::Status InsertPredictor(Function& decode, const Operation& at, const PredictorWeights& weights,
                                            int64_t layer, const std::string& symbol, int64_t k);
 
-/// Puts the predictors of options.trained into `decode`, where they save bytes: other layers stay dense. A user error
-/// where the profile is damaged, another model's, or has no thresholds for that mass.
+/// Puts the predictors of options.trained into `decode`, where masses ask for them, or else where they save bytes:
+/// other layers stay dense. A user error where the profile is damaged, another model's, or has no thresholds for that
+/// mass.
 [[nodiscard]] absl::Status InsertTrainedPredictors(Module& module, Function& decode, const LowRankOptions& options,
                                                    PassContext& context);
 

@@ -26,7 +26,10 @@ class TrainedInserter {
     ASSIGN_OR_RETURN(const Safetensors tensors, Safetensors::Open(file_));
     tensors_ = &tensors;
     for (size_t i = 0; i < blocks.size(); ++i) {
-      RETURN_IF_ERROR(InsertNeurons(blocks[i], static_cast<int64_t>(i)));
+      const std::optional<double> mass = options_.masses.empty() ? options_.mass : options_.masses[i];
+      if (mass) {
+        RETURN_IF_ERROR(InsertNeurons(blocks[i], static_cast<int64_t>(i), *mass));
+      }
     }
     return absl::OkStatus();
   }
@@ -43,7 +46,7 @@ class TrainedInserter {
     return absl::OkStatus();
   }
 
-  absl::Status InsertNeurons(const Block& block, int64_t layer) {
+  absl::Status InsertNeurons(const Block& block, int64_t layer, double mass) {
     const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
     if (!recorded.mlp) {
       context_.Count("layers left dense");
@@ -51,9 +54,9 @@ class TrainedInserter {
     }
     const auto& points = recorded.mlp->points;
     const auto point =
-        std::find_if(points.begin(), points.end(), [&](const ProfilePoint& one) { return one.mass == options_.mass; });
+        std::find_if(points.begin(), points.end(), [&](const ProfilePoint& one) { return one.mass == mass; });
     if (point == points.end()) {
-      return UsageError(options_.folder, ": has no thresholds for --mass=", options_.mass, "; it has ",
+      return UsageError(options_.folder, ": has no thresholds for --mass=", mass, "; it has ",
                         absl::StrJoin(points, ", ", [](std::string* out, const ProfilePoint& one) {
                           out->append(MassText(one.mass));
                         }));
@@ -63,7 +66,8 @@ class TrainedInserter {
     const int64_t neurons = fc1->type.shape[0].size();
     const int64_t width = at.operand("x")->type().shape[1].size();
     const int64_t rank = recorded.mlp->rank;
-    if (!Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
+    // A plan has its reasons.
+    if (options_.masses.empty() && !Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
       context_.Count("layers left dense");
       return absl::OkStatus();
     }
