@@ -16,6 +16,7 @@
 #include "tests/e2e/Compiled.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/Contract.h"
+#include "tools/driver/ContractOutput.h"
 
 namespace dejavu {
 namespace {
@@ -51,24 +52,27 @@ class Contract : public testing::Test {
     }
     ASSERT_TRUE(WriteFileAtomically(folder_ + "/text", text).ok());
     build_.threads = 1;
-    build_.compile = [this](const std::optional<std::vector<int64_t>>& dense) { return Compile(dense); };
+    build_.compile = [this](const std::vector<size_t>& choices) { return Compile(choices); };
     bounds_.text = folder_ + "/text";
     bounds_.tokens = 1;
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  absl::StatusOr<std::string> Compile(const std::optional<std::vector<int64_t>>& dense) {
+  absl::StatusOr<std::string> Compile(const std::vector<size_t>& choices) {
     ++compiled_;
+    const bool dense = choices == std::vector<size_t>{0};
     WeightStore store;
     ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
     std::string numbers;
-    for (const int64_t layer : dense.value_or(std::vector<int64_t>())) {
-      absl::StrAppend(&numbers, numbers.empty() ? "" : "+", layer);
+    for (size_t layer = 0; layer < choices.size() && choices.size() > 1; ++layer) {
+      if (choices[layer] == 0) {
+        absl::StrAppend(&numbers, numbers.empty() ? "" : "+", layer);
+      }
     }
     const std::string sparse = absl::StrCat("insert-predictors,drop-predictors{layers=", numbers, "},sparsify-mlp");
     std::ostringstream log;
-    for (const std::string& text : {absl::StrCat("lift,phases,", dense ? sparse : "none"), std::string("schedule")}) {
-      if (text == "schedule" && dense) {
+    for (const std::string& text : {absl::StrCat("lift,phases,", dense ? "none" : sparse), std::string("schedule")}) {
+      if (text == "schedule" && !dense) {
         Damage(*module->FindFunction("decode"), damaged_);
       }
       ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
@@ -101,7 +105,7 @@ TEST_F(Contract, IsKeptByExactSparsity) {
   EXPECT_EQ(outcome->terms.size(), 2U);
   EXPECT_EQ(outcome->tokens, 2048);
   EXPECT_LT(outcome->bytes_per_token, outcome->dense_bytes_per_token);
-  const nlohmann::json json = ContractJson(*outcome);
+  const nlohmann::json json = ContractJson(*outcome, Prices::kTime);
   EXPECT_EQ(json["terms"]["max-kl"]["bound"], 1e-6);
   EXPECT_EQ(json["text"]["xxh3"].get<std::string>().size(), 16U);
   EXPECT_THAT(ContractTable(*outcome), HasSubstr("dense layers: none"));

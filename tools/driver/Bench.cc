@@ -10,6 +10,7 @@
 #include "runtime/engine/BatchSession.h"
 #include "runtime/engine/Session.h"
 #include "tools/driver/Distribution.h"
+#include "tools/driver/LaunchTimes.h"
 #include "tools/driver/ProgressBar.h"
 
 namespace dejavu {
@@ -72,48 +73,27 @@ absl::Status RunOnce(BatchSession& session, const BenchOptions& options, Times& 
   return absl::OkStatus();
 }
 
-/// Collects each launch's time in every step: a mean would count each time slice that another program took.
-class LaunchTimes {
- public:
-  explicit LaunchTimes(const Statistics& statistics) : statistics_(statistics), times_(statistics.launches().size()) {}
-
-  void AddStep() {
-    for (size_t i = 0; i < times_.size(); ++i) {
-      const int64_t total = statistics_.launches()[i].nanoseconds;
-      times_[i].steps.push_back(static_cast<double>(total - times_[i].total) / 1e3);
-      times_[i].total = total;
-    }
+/// The launches' medians, added up by symbol.
+std::vector<KernelTime> TimesBySymbol(const Statistics& statistics, const LaunchTimes& times) {
+  std::map<std::string, KernelTime> by_symbol;
+  const std::vector<double> medians = times.Medians();
+  for (size_t i = 0; i < medians.size(); ++i) {
+    const LaunchTotals& totals = statistics.launches()[i];
+    const Launch& launch = *totals.launch;
+    KernelTime& kernel = by_symbol[launch.symbol.empty() ? launch.kernel : launch.symbol];
+    kernel.launches += 1;
+    kernel.microseconds += medians[i];
+    kernel.bytes += static_cast<double>(totals.bytes) / static_cast<double>(statistics.tokens());
   }
-
-  /// The launches' medians, added up by symbol.
-  [[nodiscard]] std::vector<KernelTime> BySymbol() const {
-    std::map<std::string, KernelTime> by_symbol;
-    for (size_t i = 0; i < times_.size(); ++i) {
-      const LaunchTotals& totals = statistics_.launches()[i];
-      const Launch& launch = *totals.launch;
-      KernelTime& kernel = by_symbol[launch.symbol.empty() ? launch.kernel : launch.symbol];
-      kernel.launches += 1;
-      kernel.microseconds += Percentile(times_[i].steps, 0.5);
-      kernel.bytes += static_cast<double>(totals.bytes) / static_cast<double>(statistics_.tokens());
-    }
-    std::vector<KernelTime> kernels;
-    for (auto& [symbol, kernel] : by_symbol) {
-      kernel.symbol = symbol;
-      kernels.push_back(std::move(kernel));
-    }
-    std::stable_sort(kernels.begin(), kernels.end(),
-                     [](const KernelTime& a, const KernelTime& b) { return a.microseconds > b.microseconds; });
-    return kernels;
+  std::vector<KernelTime> kernels;
+  for (auto& [symbol, kernel] : by_symbol) {
+    kernel.symbol = symbol;
+    kernels.push_back(std::move(kernel));
   }
-
- private:
-  struct Series {
-    int64_t total = 0;          // nanoseconds up to the last step
-    std::vector<double> steps;  // microseconds of each
-  };
-  const Statistics& statistics_;
-  std::vector<Series> times_;
-};
+  std::stable_sort(kernels.begin(), kernels.end(),
+                   [](const KernelTime& a, const KernelTime& b) { return a.microseconds > b.microseconds; });
+  return kernels;
+}
 
 absl::Status CheckLength(const Model& model, const BenchOptions& options) {
   const int64_t needed = static_cast<int64_t>(options.prompts[0].size()) + options.new_tokens + (options.trace ? 1 : 0);
@@ -139,7 +119,7 @@ absl::Status Observe(AnySession& session, const BenchOptions& options, BenchResu
   result.bytes_per_token = statistics.BytesPerToken();
   result.mlp_density = statistics.MeanMlpDensity();
   result.head_density = statistics.MeanHeadDensity();
-  result.kernels = launch_times.BySymbol();
+  result.kernels = TimesBySymbol(statistics, launch_times);
   return absl::OkStatus();
 }
 

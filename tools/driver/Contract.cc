@@ -2,187 +2,322 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
+#include <numeric>
 
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
-#include "ir/base/FileUtil.h"
-#include "ir/base/Hash.h"
 #include "ir/base/Status.h"
-#include "tools/driver/CommandLine.h"
-#include "tools/driver/Evaluate.h"
-#include "tools/driver/Icl.h"
-#include "tools/driver/IclTasks.h"
+#include "tools/driver/Allocation.h"
+#include "tools/driver/ContractJudge.h"
 
 namespace dejavu {
 namespace {
 
-constexpr int64_t kSampleWindows = 2;
-constexpr size_t kBlamed = 5;
-
 using ModelPointer = std::shared_ptr<const Model>;
 
-/// What being sparse costs in a layer, as the share of the whole divergence that goes away if it is dense.
-struct Damage {
-  int64_t layer = 0;
-  double share = 0;
-};
+constexpr size_t kBlamed = 5;
+constexpr int kUsualTries = 5;
+// What is chosen by few windows aims at this share of a bound, and is content with so much of it.
+constexpr double kAim = 0.9;
+constexpr double kContent = 0.6;
+// Nats. Damages of layers add up while they are small.
+constexpr double kSmallDivergence = 0.3;
 
-/// A model beside the dense one.
-struct Compared {
-  Comparison against;
-  int64_t tokens = 0;
-  double bytes_per_token = 0;
-};
+/// The first of the walk's steps after which the damage is at most `most`, or the last.
+size_t FirstStepBelow(const std::vector<std::vector<ChoiceCost>>& costs, const AllocationWalk& walk, double most) {
+  size_t step = 0;
+  while (step < walk.steps.size() && TotalOf(costs, walk.After(step)).damage > most) {
+    ++step;
+  }
+  return step;
+}
 
 class Negotiator {
  public:
-  Negotiator(const ContractBounds& bounds, const ContractBuild& build) : bounds_(bounds), build_(build) {}
+  Negotiator(const ContractBounds& bounds, const ContractBuild& build, ContractJudge& judge)
+      : bounds_(bounds), build_(build), judge_(judge), layers_(static_cast<size_t>(build.layers)) {}
 
   absl::StatusOr<ContractOutcome> Run() {
-    RETURN_IF_ERROR(Begin());
-    RETURN_IF_ERROR(Measure());
-    while (!outcome_.holds()) {
-      ASSIGN_OR_RETURN(const std::vector<Damage> damages, Damages());
-      if (build_.fixed) {
-        return Broken(damages);
+    outcome_.text_hash = judge_.text_hash();
+    if (build_.candidates.size() == 1) {
+      RETURN_IF_ERROR(Judge(std::vector<size_t>(layers_, 1)));
+      if (outcome_.holds() || build_.fixed) {
+        return outcome_.holds() ? Finish() : Broken();
       }
-      Demote(damages);
-      if (static_cast<int64_t>(outcome_.dense_layers.size()) == build_.layers) {
-        outcome_.bytes_per_token = outcome_.dense_bytes_per_token;
-        return NothingSaved();
+    }
+    std::cerr << "choosing among " << build_.candidates.size() << (build_.candidates.size() == 1 ? " way" : " ways")
+              << " to predict and dense for " << layers_ << " layers\n";
+    RETURN_IF_ERROR(PriceCandidates());
+    RETURN_IF_ERROR(MeasureDamages());
+    walk_ = PlanWalk(costs_);
+    ASSIGN_OR_RETURN(size_t step, ChooseStep());
+    while (step < walk_.steps.size()) {
+      RETURN_IF_ERROR(Judge(walk_.After(step)));
+      if (outcome_.holds()) {
+        return Finish();
       }
-      RETURN_IF_ERROR(Measure());
+      step = SaferStep(step);
     }
-    // Of layers that lists make dearer than dense ones, too.
-    if (outcome_.bytes_per_token >= outcome_.dense_bytes_per_token) {
-      return NothingSaved();
+    outcome_.bytes_per_token = outcome_.dense_bytes_per_token = dense_bytes_;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
     }
-    return outcome_;
+    return NothingSaved();
   }
 
  private:
-  absl::Status Begin() {
-    ASSIGN_OR_RETURN(reference_, Load(std::nullopt));
-    const int64_t positions = reference_->info().positions;
-    if (bounds_.text.empty()) {
-      return MakeSample(positions);
+  [[nodiscard]] const std::string& Candidate(size_t choice) const { return build_.candidates[choice - 1]; }
+
+  /// What a layer costs in a comparison, in the prices' microseconds.
+  [[nodiscard]] double PriceOf(const LayerCosts& costs, double scale) const {
+    Cost sum = with_attention_ ? costs.attention : Cost();
+    for (const Cost& cost : {costs.mlp, costs.predictors}) {
+      sum.bytes += cost.bytes;
+      sum.microseconds += cost.microseconds;
     }
-    ASSIGN_OR_RETURN(const std::string text, ReadTextFile(bounds_.text));
-    outcome_.text_hash = Hash64(text);
-    ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(*reference_, ""));
-    ASSIGN_OR_RETURN(ids_, EncodeDocuments(tokenizer, text));
-    tokens_ = std::max(bounds_.tokens, 2 * positions);
-    if (static_cast<int64_t>(ids_.size()) < 2 * positions + 1) {
-      return UserError(bounds_.text, ": has ", ids_.size(),
-                       " tokens, but a contract with an interval needs two windows, ", 2 * positions + 1,
-                       " tokens; give a longer text");
+    return build_.prices == Prices::kBytes ? sum.bytes / kBytesPerMicrosecond : sum.microseconds * scale;
+  }
+
+  void Record(const std::string& name, const Evaluation& result, double scale, bool held_out) {
+    outcome_.tried.push_back({name, result.against->ppl_ratio - 1, result.against->kl_mean, result.bytes_per_token,
+                              TotalCost(result.costs).microseconds * scale, held_out});
+    const TriedArtifact& tried = outcome_.tried.back();
+    std::cerr << absl::StreamFormat("%-24s divergence %.2e nats, perplexity %+.3f%%, %.2f MB and %.3f ms per token%s\n",
+                                    name, tried.kl, tried.ppl_increase * 100, tried.bytes_per_token / 1e6,
+                                    tried.microseconds / 1e3, held_out ? ", held-out text" : "");
+  }
+
+  /// Compares every candidate, for all layers, with the dense model.
+  absl::Status PriceCandidates() {
+    costs_.assign(layers_, std::vector<ChoiceCost>(build_.candidates.size() + 1));
+    missed_.assign(layers_, std::vector<double>(build_.candidates.size() + 1, 0));
+    std::vector<Evaluation> results;
+    std::vector<double> scales;
+    for (size_t choice = 1; choice <= build_.candidates.size(); ++choice) {
+      ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load({choice}));
+      ASSIGN_OR_RETURN(results.emplace_back(),
+                       judge_.Compare(model, TextPart::kSample,
+                                      absl::StrCat(Candidate(choice), ", ", choice, " of ", build_.candidates.size())));
+      const Evaluation& result = results.back();
+      scales.push_back(judge_.TimeScale(result));
+      Record(Candidate(choice), result, scales.back(), /*held_out=*/false);
+      divergences_.push_back(result.against->kl_mean);
+      with_attention_ = with_attention_ || std::any_of(result.head_density.begin(), result.head_density.end(),
+                                                       [](double density) { return density < 1; });
+    }
+    dense_bytes_ = results[0].against->bytes_per_token;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      for (size_t i = 0; i < results.size(); ++i) {
+        const Comparison& against = *results[i].against;
+        costs_[layer][0].microseconds +=
+            PriceOf(against.costs.layers[layer], scales[i]) / static_cast<double>(results.size());
+        costs_[layer][i + 1].microseconds = PriceOf(results[i].costs.layers[layer], scales[i]);
+        missed_[layer][i + 1] = against.mlp_missed.empty() ? 0 : against.mlp_missed[layer];
+      }
     }
     return absl::OkStatus();
   }
 
-  /// Without a text, layers are judged by the tasks' sequences.
-  absl::Status MakeSample(int64_t positions) {
-    const auto needed = static_cast<size_t>(kSampleWindows * positions + 1);
-    ASSIGN_OR_RETURN(const std::vector<IclTask> tasks,
-                     MakeIclTasks(reference_->info(), /*seed=*/2, static_cast<int64_t>(needed / 100) + 1));
-    for (size_t i = 0; ids_.size() < needed; ++i) {
-      const IclTask& task = tasks[i % tasks.size()];
-      const std::vector<int32_t>& tokens = task.sequences[i / tasks.size() % task.sequences.size()].tokens;
-      ids_.insert(ids_.end(), tokens.begin(), tokens.end());
+  /// The divergence with this choice in one layer and all others dense.
+  absl::StatusOr<double> DamageAlone(size_t layer, size_t choice) {
+    std::vector<size_t> choices(layers_, 0);
+    choices[layer] = choice;
+    ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load(choices));
+    ASSIGN_OR_RETURN(const Evaluation result,
+                     judge_.Compare(model, TextPart::kSample,
+                                    absl::StrCat(Candidate(choice), " in layer ", layer, " of ", layers_, " alone")));
+    return result.against.value_or(Comparison()).kl_mean;
+  }
+
+  /// Choices by family.
+  [[nodiscard]] std::map<std::string, std::vector<size_t>> Families() const {
+    std::map<std::string, std::vector<size_t>> families;
+    for (size_t choice = 1; choice <= build_.candidates.size(); ++choice) {
+      families[Candidate(choice).substr(0, Candidate(choice).find('/'))].push_back(choice);
+    }
+    return families;
+  }
+
+  /// Of a family, the choice with the largest divergence that is still small: it can be measured best.
+  [[nodiscard]] size_t Boldest(const std::vector<size_t>& family) const {
+    const auto rank = [&](size_t choice) {
+      const double divergence = divergences_[choice - 1];
+      return divergence <= kSmallDivergence ? divergence : -divergence;
+    };
+    return *std::max_element(family.begin(), family.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
+  }
+
+  absl::Status MeasureDamages() {
+    for (const auto& [name, family] : Families()) {
+      const size_t boldest = Boldest(family);
+      std::cerr << "measuring each layer with " << Candidate(boldest) << " alone\n";
+      double sum = 0;
+      double missed = 0;
+      for (size_t layer = 0; layer < layers_; ++layer) {
+        ASSIGN_OR_RETURN(costs_[layer][boldest].damage, DamageAlone(layer, boldest));
+        sum += costs_[layer][boldest].damage;
+        missed += missed_[layer][boldest];
+      }
+      for (size_t layer = 0; layer < layers_; ++layer) {
+        for (const size_t choice : family) {
+          // In the proportion of what is missed; where the boldest misses nothing, by what all layers show.
+          const double own = missed_[layer][boldest];
+          const double each = own > 0 ? costs_[layer][boldest].damage / own : (missed > 0 ? sum / missed : 0);
+          costs_[layer][choice].damage =
+              choice == boldest ? costs_[layer][boldest].damage : each * missed_[layer][choice];
+        }
+      }
+      for (const size_t choice : family) {
+        MatchWhole(choice);
+      }
     }
     return absl::OkStatus();
   }
 
-  absl::StatusOr<ModelPointer> Load(const std::optional<std::vector<int64_t>>& dense_layers) const {
-    ASSIGN_OR_RETURN(const std::string path, build_.compile(dense_layers));
-    return LoadModel(path, {.device = build_.device, .threads = build_.threads});
+  /// Scales a choice's damages so that their sum is what all layers together were measured to do.
+  void MatchWhole(size_t choice) {
+    double sum = 0;
+    for (const std::vector<ChoiceCost>& layer : costs_) {
+      sum += layer[choice].damage;
+    }
+    for (std::vector<ChoiceCost>& layer : costs_) {
+      layer[choice].damage *= sum > 0 ? divergences_[choice - 1] / sum : 0;
+    }
   }
 
-  /// Compares the model of the current layers with the dense one.
-  absl::Status Measure() {
-    ASSIGN_OR_RETURN(const ModelPointer model, Load(outcome_.dense_layers));
-    outcome_.terms.clear();
-    ASSIGN_OR_RETURN(const Compared text, Compare(model, bounds_.text.empty() ? 0 : tokens_, "checking the contract"));
-    outcome_.bytes_per_token = text.bytes_per_token;
-    outcome_.dense_bytes_per_token = text.against.bytes_per_token;
-    if (!bounds_.text.empty()) {
-      outcome_.tokens = text.tokens;
-      AddTextTerms(text.against);
+  [[nodiscard]] double PredictedDamage(size_t step) const { return TotalOf(costs_, walk_.After(step)).damage; }
+
+  /// How much of its bound the worst term takes up on the text to choose by.
+  absl::StatusOr<double> Used(const std::vector<size_t>& choices) {
+    ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load(choices));
+    ASSIGN_OR_RETURN(const Evaluation result, judge_.Compare(model, TextPart::kChoosing, "trying an allocation"));
+    Record("allocation", result, judge_.TimeScale(result), /*held_out=*/false);
+    double used = 0;
+    for (const ContractTerm& term : judge_.TextTerms(*result.against)) {
+      used = std::max(used, term.measured.value / term.bound);
     }
-    if (bounds_.max_icl_drop) {
-      ASSIGN_OR_RETURN(const std::vector<IclResult> icl, ProbeIcl(model, reference_, {.threads = build_.threads}));
-      const WorstDrop worst = FindWorstDrop(icl);
-      outcome_.terms.push_back({"max-icl-drop", "fewer right answers, " + worst.task + ", " + worst.measure,
-                                *bounds_.max_icl_drop, worst.drop});
+    if (used > kAim) {
+      return used;
     }
+    ASSIGN_OR_RETURN(const std::optional<ContractTerm> icl, judge_.IclTerm(model, /*judges=*/false));
+    return icl ? std::max(used, icl->measured.value / icl->bound) : used;
+  }
+
+  /// The divergence that the bounds are thought to allow, before anything but candidates was measured.
+  [[nodiscard]] double FirstGuess() const {
+    // A perplexity rises by less than the divergence, as a model is not sure of its text.
+    double most = 2 * bounds_.max_ppl_increase.value_or(kSmallDivergence);
+    return kAim * std::min(most, bounds_.max_kl.value_or(most));
+  }
+
+  /// Searches the walk for the first step after which the bounds hold on the text to choose by.
+  absl::StatusOr<size_t> ChooseStep() {
+    size_t first = 0;  // All before it break a bound.
+    size_t holds = walk_.steps.size();
+    double target = FirstGuess();
+    for (int tries = 0; first < holds && (tries < kUsualTries || holds == walk_.steps.size()); ++tries) {
+      const size_t step = std::clamp(FirstStepBelow(costs_, walk_, target), first, holds - 1);
+      ASSIGN_OR_RETURN(const double used, Used(walk_.After(step)));
+      if (used <= kAim) {
+        holds = step;
+        if (used >= kContent) {
+          break;
+        }
+      } else {
+        first = step + 1;
+      }
+      target = PredictedDamage(step) * std::clamp(kAim / std::max(used, 1e-3), 0.1, used > kAim ? 0.8 : 5.0);
+    }
+    return holds;
+  }
+
+  /// A later step whose damage should be small enough, by what broke at `step`.
+  [[nodiscard]] size_t SaferStep(size_t step) const {
+    double excess = 1;
+    for (const ContractTerm& term : outcome_.terms) {
+      excess = std::max(excess, term.measured.high / term.bound);
+    }
+    return std::max(step + 1, FirstStepBelow(costs_, walk_, PredictedDamage(step) * kAim / excess));
+  }
+
+  /// Compares on what judges, and fills in the outcome.
+  absl::Status Judge(const std::vector<size_t>& choices) {
+    ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load(choices));
+    const TextPart part = judge_.has_text() ? TextPart::kHeldOut : TextPart::kChoosing;
+    ASSIGN_OR_RETURN(const Evaluation result, judge_.Compare(model, part, "checking the contract"));
+    outcome_.terms = judge_.TextTerms(*result.against);
+    // The tasks take longest, and are for what is good enough otherwise; who asks for blame wants all of it.
+    if (outcome_.holds() || build_.fixed) {
+      ASSIGN_OR_RETURN(const std::optional<ContractTerm> icl, judge_.IclTerm(model, /*judges=*/true));
+      if (icl) {
+        outcome_.terms.push_back(*icl);
+      }
+    }
+    Fill(choices, result);
     return absl::OkStatus();
   }
 
-  void AddTextTerms(const Comparison& against) {
-    if (bounds_.max_ppl_increase) {
-      const Interval& ratio = *against.ppl_ratio_interval;
-      outcome_.terms.push_back({"max-ppl-increase",
-                                "increase of the perplexity",
-                                *bounds_.max_ppl_increase,
-                                {ratio.value - 1, ratio.low - 1, ratio.high - 1}});
+  void Fill(const std::vector<size_t>& choices, const Evaluation& result) {
+    const double scale = judge_.TimeScale(result);
+    const Comparison& against = *result.against;
+    outcome_.choices = choices;
+    outcome_.bytes_per_token = result.bytes_per_token;
+    outcome_.dense_bytes_per_token = dense_bytes_ = against.bytes_per_token;
+    outcome_.microseconds = TotalCost(result.costs).microseconds * scale;
+    outcome_.dense_microseconds = TotalCost(against.costs).microseconds * scale;
+    if (judge_.has_text()) {
+      outcome_.tokens = result.tokens;
+      outcome_.ppl = result.ppl;
+      outcome_.dense_ppl = against.ppl;
     }
-    if (bounds_.max_kl) {
-      outcome_.terms.push_back({"max-kl", "mean divergence, nats", *bounds_.max_kl, *against.kl_interval});
-    }
-  }
-
-  absl::StatusOr<Compared> Compare(const ModelPointer& model, int64_t tokens, const std::string& label) const {
-    ASSIGN_OR_RETURN(
-        const Evaluation result,
-        Evaluate(model, reference_, ids_, {.max_tokens = tokens, .threads = build_.threads, .label = label}));
-    return Compared{result.against.value_or(Comparison()), result.tokens, result.bytes_per_token};
-  }
-
-  /// The divergence on the sample with one more layer dense, for each that is sparse; the worst layer first.
-  absl::StatusOr<std::vector<Damage>> Damages() {
-    const int64_t tokens = kSampleWindows * reference_->info().positions;
-    ASSIGN_OR_RETURN(const ModelPointer all, Load(outcome_.dense_layers));
-    ASSIGN_OR_RETURN(const Compared before, Compare(all, tokens, "measuring layers"));
-    const double whole = std::max(before.against.kl_mean, 1e-30);
-    std::vector<Damage> damages;
-    for (int64_t layer = 0; layer < build_.layers; ++layer) {
-      std::vector<int64_t> layers = outcome_.dense_layers;
-      if (std::find(layers.begin(), layers.end(), layer) != layers.end()) {
+    outcome_.dense_layers.clear();
+    outcome_.layers.clear();
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      if (choices[layer] == 0) {
+        outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
+      }
+      if (costs_.empty()) {
         continue;
       }
-      layers.push_back(layer);
-      ASSIGN_OR_RETURN(const ModelPointer model, Load(layers));
-      ASSIGN_OR_RETURN(const Compared after,
-                       Compare(model, tokens, absl::StrCat("measuring layer ", layer, " of ", build_.layers)));
-      damages.push_back({layer, (whole - after.against.kl_mean) / whole});
+      const auto bytes = [](const LayerCosts& costs) {
+        return costs.attention.bytes + costs.mlp.bytes + costs.predictors.bytes;
+      };
+      const ChoiceCost& cost = costs_[layer][choices[layer]];
+      const auto time = [&](const LayerCosts& costs) {
+        return ((with_attention_ ? costs.attention.microseconds : 0) + costs.mlp.microseconds +
+                costs.predictors.microseconds) *
+               scale;
+      };
+      outcome_.layers.push_back({choices[layer] == 0 ? "dense" : Candidate(choices[layer]), cost.damage,
+                                 cost.microseconds, time(result.costs.layers[layer]), time(against.costs.layers[layer]),
+                                 bytes(result.costs.layers[layer]), bytes(against.costs.layers[layer])});
     }
-    std::stable_sort(damages.begin(), damages.end(),
-                     [](const Damage& a, const Damage& b) { return a.share > b.share; });
-    return damages;
+    if (!costs_.empty()) {
+      outcome_.choosing_tokens = judge_.choosing_tokens();
+      Record("allocation", result, scale, judge_.has_text());
+    }
   }
 
-  /// Makes as many layers dense as should do, if their damages add up; at least one.
-  void Demote(const std::vector<Damage>& damages) {
-    double excess = 0;
-    for (const ContractTerm& term : outcome_.terms) {
-      excess = std::max(excess, term.measured.high > 0 ? 1 - term.bound / term.measured.high : 0);
-    }
-    double gone = 0;
-    for (const Damage& damage : damages) {
-      outcome_.dense_layers.push_back(damage.layer);
-      gone += std::max(damage.share, 0.0);
-      if (gone >= excess) {
-        break;
-      }
-    }
-    std::sort(outcome_.dense_layers.begin(), outcome_.dense_layers.end());
-    std::cerr << "the contract needs layers " << absl::StrJoin(outcome_.dense_layers, ", ") << " dense; checking\n";
+  absl::StatusOr<ContractOutcome> Finish() const {
+    // Lists can make layers dearer than dense ones, too.
+    return outcome_.bytes_per_token < outcome_.dense_bytes_per_token ? absl::StatusOr<ContractOutcome>(outcome_)
+                                                                     : NothingSaved();
   }
 
-  absl::Status Broken(const std::vector<Damage>& damages) const {
+  absl::Status Broken() {
+    std::vector<std::pair<double, size_t>> damages;
+    double sum = 0;
+    for (size_t layer = 0; layer < layers_; ++layer) {
+      ASSIGN_OR_RETURN(const double damage, DamageAlone(layer, 1));
+      damages.emplace_back(damage, layer);
+      sum += damage;
+    }
+    std::stable_sort(damages.begin(), damages.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     std::vector<std::string> blamed;
     for (size_t i = 0; i < std::min(damages.size(), kBlamed); ++i) {
-      blamed.push_back(absl::StrFormat("%d (%.0f%% of the divergence)", damages[i].layer, damages[i].share * 100));
+      blamed.push_back(absl::StrFormat("%d (%.0f%% of the divergence)", damages[i].second,
+                                       damages[i].first / std::max(sum, 1e-30) * 100));
     }
     std::string terms;
     for (const ContractTerm& term : outcome_.terms) {
@@ -195,9 +330,9 @@ class Negotiator {
                      "given densities are never changed. Layers to blame: ", absl::StrJoin(blamed, ", "));
   }
 
-  absl::Status NothingSaved() const {
-    return UserError("the contract leaves nothing to save: it needs ", outcome_.dense_layers.size(), " of ",
-                     build_.layers, " layers dense, and a token would read ",
+  [[nodiscard]] absl::Status NothingSaved() const {
+    return UserError("the contract leaves nothing to save: it needs ", outcome_.dense_layers.size(), " of ", layers_,
+                     " layers dense, and a token would read ",
                      absl::StrFormat("%.3f MB, the dense model %.3f MB", outcome_.bytes_per_token / 1e6,
                                      outcome_.dense_bytes_per_token / 1e6),
                      "; loosen the bounds or give better predictors");
@@ -205,10 +340,15 @@ class Negotiator {
 
   const ContractBounds& bounds_;
   const ContractBuild& build_;
+  ContractJudge& judge_;
+  size_t layers_;
   ContractOutcome outcome_;
-  ModelPointer reference_;
-  std::vector<int32_t> ids_;
-  int64_t tokens_ = 0;
+  double dense_bytes_ = 0;
+  bool with_attention_ = false;                 // Some candidate leaves out heads.
+  std::vector<double> divergences_;             // of the candidates, each for all layers
+  std::vector<std::vector<ChoiceCost>> costs_;  // by layer and choice; empty if nothing is to be chosen
+  std::vector<std::vector<double>> missed_;     // likewise, of the squares of values
+  AllocationWalk walk_;
 };
 
 }  // namespace
@@ -217,37 +357,9 @@ bool ContractOutcome::holds() const {
   return std::all_of(terms.begin(), terms.end(), [](const ContractTerm& term) { return term.holds(); });
 }
 
-absl::StatusOr<ContractOutcome> MeetContract(const ContractBounds& bounds, const ContractBuild& build) {
-  return Negotiator(bounds, build).Run();
-}
-
-nlohmann::json ContractJson(const ContractOutcome& outcome) {
-  nlohmann::json json = {{"dense_layers", outcome.dense_layers},
-                         {"bytes_per_token", outcome.bytes_per_token},
-                         {"dense_bytes_per_token", outcome.dense_bytes_per_token}};
-  for (const ContractTerm& term : outcome.terms) {
-    json["terms"][term.name] = {{"bound", term.bound},
-                                {"measured", term.measured.value},
-                                {"interval", {term.measured.low, term.measured.high}},
-                                {"what", term.what}};
-  }
-  if (outcome.text_hash) {
-    json["text"] = {{"xxh3", HashText(*outcome.text_hash)}, {"tokens", outcome.tokens}};
-  }
-  return json;
-}
-
-std::string ContractTable(const ContractOutcome& outcome) {
-  std::string out = absl::StrFormat("%-44s%12s%12s   %s\n", "contract", "bound", "measured", "95% interval");
-  for (const ContractTerm& term : outcome.terms) {
-    absl::StrAppendFormat(&out, "%-44s%12.5f%12.5f   %.5f to %.5f\n", term.what, term.bound, term.measured.value,
-                          term.measured.low, term.measured.high);
-  }
-  absl::StrAppendFormat(&out, "%-44s%12.3f%12.3f\n", "MB per token, less than dense",
-                        outcome.dense_bytes_per_token / 1e6, outcome.bytes_per_token / 1e6);
-  absl::StrAppend(
-      &out, "dense layers: ", outcome.dense_layers.empty() ? "none" : absl::StrJoin(outcome.dense_layers, ", "), "\n");
-  return out;
+absl::StatusOr<ContractOutcome> MeetContract(const ContractBounds& bounds, ContractBuild& build) {
+  ASSIGN_OR_RETURN(ContractJudge judge, ContractJudge::Create(bounds, build, /*choosing=*/!build.fixed));
+  return Negotiator(bounds, build, judge).Run();
 }
 
 }  // namespace dejavu

@@ -1,10 +1,9 @@
-// The quality contract: how much worse than the dense model an artifact may be, and which layers must be dense for it.
+// The quality contract: how much worse than the dense model an artifact may be, and what its layers may choose by it.
 #ifndef DEJAVU_TOOLS_DRIVER_CONTRACT_H_
 #define DEJAVU_TOOLS_DRIVER_CONTRACT_H_
 
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,6 +12,13 @@
 #include "tools/driver/Intervals.h"
 
 namespace dejavu {
+
+/// What an allocation makes small.
+enum class Prices : uint8_t {
+  kTime,   ///< What the layers' launches take on the device, measured in turns with the dense model's.
+  kBytes,  ///< What they read and write, at kBytesPerMicrosecond.
+};
+inline constexpr double kBytesPerMicrosecond = 1e5;
 
 struct ContractBounds {
   std::optional<double> max_ppl_increase;  ///< Of the perplexity, as a share of the dense model's.
@@ -27,12 +33,16 @@ struct ContractBounds {
 /// What the contract asks of the compiler.
 struct ContractBuild {
   int64_t layers = 0;  ///< Known after the first call of `compile`.
-  /// Compiles an artifact for `device` in which these layers are dense, or all if there is nothing; returns its path,
-  /// which no other artifact has had.
-  std::function<absl::StatusOr<std::string>(const std::optional<std::vector<int64_t>>& dense_layers)> compile;
+  /// What a layer may have beside being dense, for people; choice 1 is the first. Choices with the same first word, up
+  /// to a slash, are of one family: their damages are in the proportion of what they miss.
+  std::vector<std::string> candidates = {"given"};
+  /// Compiles an artifact for `device` in which each layer, or all if there is one number only, has this choice: 0 is
+  /// dense. Returns its path, which no other artifact has had.
+  std::function<absl::StatusOr<std::string>(const std::vector<size_t>& choices)> compile;
   std::string device = "cpu";
   int threads = 0;     ///< 0 = every core.
   bool fixed = false;  ///< Nothing may be demoted: the densities were given.
+  Prices prices = Prices::kTime;
 };
 
 /// One bound. It holds if the upper end of the interval is within it.
@@ -45,6 +55,27 @@ struct ContractTerm {
   [[nodiscard]] bool holds() const { return measured.high <= bound; }
 };
 
+/// What one layer got.
+struct AllocatedLayer {
+  std::string choice;                 ///< "dense" or a candidate.
+  double damage = 0;                  ///< Estimated, in nats of the divergence.
+  double predicted_microseconds = 0;  ///< By the price of the choice.
+  double microseconds = 0;            ///< Of its launches in the artifact that was judged.
+  double dense_microseconds = 0;      ///< Of the dense model's, in the same run.
+  double bytes = 0;
+  double dense_bytes = 0;
+};
+
+/// One artifact that was measured on the way.
+struct TriedArtifact {
+  std::string name;  ///< A candidate, for all layers, or "allocation".
+  double ppl_increase = 0;
+  double kl = 0;
+  double bytes_per_token = 0;
+  double microseconds = 0;  ///< Of all launches, beside TokenCosts of a dense model that takes `dense_microseconds`.
+  bool held_out = false;    ///< Measured on the part of the text that judges; otherwise on that for choosing.
+};
+
 struct ContractOutcome {
   std::vector<ContractTerm> terms;
   std::vector<int64_t> dense_layers;
@@ -52,20 +83,32 @@ struct ContractOutcome {
   double dense_bytes_per_token = 0;
   int64_t tokens = 0;                 ///< Of held-out text; 0 without.
   std::optional<uint64_t> text_hash;  ///< XXH3-64 of the file.
+  std::vector<size_t> choices;        ///< By layer, as for ContractBuild::compile.
+  double ppl = 0;                     ///< On the held-out text; 0 without.
+  double dense_ppl = 0;
+  // What follows is there if layers had to choose.
+  std::vector<AllocatedLayer> layers;
+  std::vector<TriedArtifact> tried;
+  int64_t choosing_tokens = 0;    ///< Of the text's beginning, which the choice saw.
+  double microseconds = 0;        ///< Of all launches, one after the other, in the artifact that was judged.
+  double dense_microseconds = 0;  ///< Of the dense model.
 
   [[nodiscard]] bool holds() const;
 };
 
-/// Compares artifacts with the dense one on the shipped decode kernels and demotes layers to dense until all bounds
-/// hold with their intervals: first the layer without whose sparsity the model comes closest to the dense one on two
-/// windows, and so on. A user error if a fixed build breaks a bound, which names the layers to blame, if the result
-/// reads no fewer bytes than the dense model, and if the text is too short.
-[[nodiscard]] absl::StatusOr<ContractOutcome> MeetContract(const ContractBounds& bounds, const ContractBuild& build);
-
-/// For the manifest.
-[[nodiscard]] nlohmann::json ContractJson(const ContractOutcome& outcome);
-/// An aligned table of bounds and what was measured.
-[[nodiscard]] std::string ContractTable(const ContractOutcome& outcome);
+/// Finds out what each layer may have, on the shipped decode kernels.
+///
+/// With several candidates: each, for all layers, is priced and compared with the dense model on a window of the text;
+/// then each layer by itself with the boldest candidate of each family. Damages of the others follow from what they
+/// miss. Layers walk from their fastest choices towards dense (PlanWalk) until the bounds hold on the text's
+/// beginning. The rest of the text, which the choice never saw, judges with an interval, and the walk goes on while a
+/// bound is broken.
+///
+/// With one candidate, all layers have it if that holds; otherwise as above.
+///
+/// A user error if a fixed build breaks a bound, which names the layers to blame, if the result reads no fewer bytes
+/// than the dense model, and if the text is too short.
+[[nodiscard]] absl::StatusOr<ContractOutcome> MeetContract(const ContractBounds& bounds, ContractBuild& build);
 
 }  // namespace dejavu
 

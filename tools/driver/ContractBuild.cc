@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <set>
 #include <sstream>
 
 #include "absl/strings/str_join.h"
@@ -12,11 +13,16 @@
 #include "ir/text/Printer.h"
 #include "passes/manager/PassManager.h"
 #include "passes/manager/PassRegistry.h"
+#include "passes/sparsity/Profile.h"
+#include "runtime/cuda/CudaDevice.h"
 #include "tools/driver/Contract.h"
+#include "tools/driver/ContractOutput.h"
 #include "tools/driver/Interrupt.h"
 
 namespace dejavu {
 namespace {
+
+constexpr size_t kMostMasses = 6;
 
 /// A folder that goes away with it.
 class TemporaryFolder {
@@ -45,36 +51,137 @@ Pipeline::iterator FindStep(Pipeline& pipeline, const std::string& name) {
                       [&](const PipelineStep& step) { return step.pass->name == name; });
 }
 
-/// `pipeline` with these layers dense, or all.
-Pipeline WithDense(Pipeline pipeline, const std::optional<std::vector<int64_t>>& dense_layers) {
-  const auto insert = FindStep(pipeline, "insert-predictors");
-  if (!dense_layers) {
-    insert->options["kind"] = "none";
-  } else if (!dense_layers->empty()) {
-    pipeline.insert(insert + 1, {FindPass("drop-predictors"), {{"layers", absl::StrJoin(*dense_layers, "+")}}});
+/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several sizes
+/// and what the profile has.
+absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, bool has_pipeline) {
+  const Budgets& budgets = options.budgets;
+  if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density || budgets.mass) {
+    return std::vector<std::string>{"given"};
   }
-  return pipeline;
-}
-
-int64_t CountLayers(const Module& module) { return std::max<int64_t>(module.IntAttribute("layers"), 1); }
-
-/// What this machine can run: its CPU if that is a target, else its GPU.
-absl::StatusOr<TargetChoice> JudgingTarget(const std::vector<TargetChoice>& targets) {
-  for (const char* name : {"cpu", "cuda"}) {
-    ASSIGN_OR_RETURN(const std::vector<TargetChoice> host, ParseTargets("cpu"));
-    for (const TargetChoice& choice : targets) {
-      if (choice.target == name && (choice.target != "cpu" || choice.isa == host[0].isa)) {
-        return choice;
-      }
+  std::vector<std::string> candidates;
+  for (const auto& [copy, margins] : {std::pair("copy/2/32/", std::vector<const char*>{"0", "0.5", "1", "2"}),
+                                      std::pair("copy/3/128/", std::vector<const char*>{"0", "0.5", "1", "2"}),
+                                      std::pair("copy/4/64/", std::vector<const char*>{"0", "1"})}) {
+    for (const char* margin : margins) {
+      candidates.push_back(absl::StrCat(copy, margin));
     }
   }
-  return targets.front();
+  if (budgets.profile.empty()) {
+    return candidates;
+  }
+  ASSIGN_OR_RETURN(const Profile profile, ReadProfile(budgets.profile));
+  std::set<double> masses;
+  for (const ProfileLayer& layer : profile.layers) {
+    for (const ProfilePoint& point : layer.mlp ? layer.mlp->points : std::vector<ProfilePoint>()) {
+      masses.insert(point.mass);
+    }
+  }
+  // Of many thresholds some: each costs a compilation and a measurement.
+  const std::vector<double> all(masses.begin(), masses.end());
+  const size_t count = std::min(all.size(), kMostMasses);
+  for (size_t i = 0; i < count; ++i) {
+    candidates.push_back(absl::StrCat("low-rank/", MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)])));
+  }
+  return candidates;
+}
+
+/// Makes artifacts of one module for the contract, one after the other.
+class Compiler {
+ public:
+  Compiler(const Module& module, WeightStore& weights, const Pipeline& pipeline, const ContractBuild& build,
+           ArtifactOptions judged, std::string folder)
+      : text_(PrintModule(module)),
+        weights_(weights),
+        pipeline_(pipeline),
+        build_(build),
+        judged_(std::move(judged)),
+        folder_(std::move(folder)) {}
+
+  /// The pipeline in which each layer has its choice.
+  [[nodiscard]] Pipeline WithChoices(const std::vector<size_t>& choices) const {
+    Pipeline pipeline = pipeline_;
+    const auto insert = FindStep(pipeline, "insert-predictors");
+    if (choices == std::vector<size_t>{0}) {
+      insert->options["kind"] = "none";
+      insert->options["plan"] = "";
+      return pipeline;
+    }
+    const bool given = build_.candidates.size() == 1;
+    const size_t layers = choices.size() > 1 ? choices.size() : static_cast<size_t>(build_.layers);
+    std::vector<std::string> words;
+    for (size_t layer = 0; layer < layers; ++layer) {
+      const size_t choice = choices.size() > 1 ? choices[layer] : choices[0];
+      if (!given) {
+        words.push_back(choice == 0 ? "none" : build_.candidates[choice - 1]);
+      } else if (choice == 0) {
+        words.push_back(absl::StrCat(layer));
+      }
+    }
+    if (!given) {
+      insert->options["plan"] = absl::StrJoin(words, "+");
+    } else if (!words.empty()) {
+      pipeline.insert(insert + 1, {FindPass("drop-predictors"), {{"layers", absl::StrJoin(words, "+")}}});
+    }
+    return pipeline;
+  }
+
+  absl::StatusOr<std::string> Compile(const std::vector<size_t>& choices, int64_t* layers) {
+    RETURN_IF_ERROR(InterruptStatus());
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> copy, ParseModule(text_, "the module"));
+    std::ostringstream log;
+    RETURN_IF_ERROR(RunPipeline(*copy, weights_, WithChoices(choices), {}, log));
+    // Always another name: a library stays loaded under its name while a model has it. What is open stays readable.
+    std::error_code ignored;
+    if (number_ > 1) {
+      std::filesystem::remove_all(judged_.path, ignored);
+    }
+    judged_.path = absl::StrCat(folder_, "/", number_++, ".dejavu");
+    RETURN_IF_ERROR(WriteArtifact(*copy, weights_, judged_));
+    // Only a lifted model says how many layers it has.
+    *layers = std::max<int64_t>(copy->IntAttribute("layers"), 1);
+    return judged_.path;
+  }
+
+ private:
+  std::string text_;
+  WeightStore& weights_;
+  const Pipeline& pipeline_;
+  const ContractBuild& build_;
+  ArtifactOptions judged_;
+  std::string folder_;
+  int number_ = 0;
+};
+
+bool HasGpu() {
+  const absl::StatusOr<const cuda::Driver*> driver = cuda::Driver::Get();
+  return driver.ok() && cuda::CudaDevice::Open(**driver, 0).ok();
+}
+
+/// What this machine can run: its CPU if that is a target, else its GPU. Where there is none, the CPU stands in for it:
+/// `build` then has bytes for prices, as another device's times are none.
+absl::StatusOr<TargetChoice> JudgingTarget(const std::vector<TargetChoice>& targets, ContractBuild& build) {
+  ASSIGN_OR_RETURN(const std::vector<TargetChoice> host, ParseTargets("cpu"));
+  const auto find = [&](const std::string& name, const std::string& isa) {
+    return std::find_if(targets.begin(), targets.end(), [&](const TargetChoice& choice) {
+      return choice.target == name && (isa.empty() || choice.isa == isa);
+    });
+  };
+  auto found = find("cpu", host[0].isa);
+  if (found == targets.end() && HasGpu()) {
+    found = find("cuda", "");
+  }
+  if (found != targets.end()) {
+    return *found;
+  }
+  std::cerr << "this machine runs none of the targets: its CPU judges the quality, and prices are bytes\n";
+  build.prices = Prices::kBytes;
+  return host[0];
 }
 
 }  // namespace
 
-absl::Status HoldContract(const Module& module, WeightStore& weights, const OptOptions& options, Pipeline& pipeline,
-                          ArtifactOptions& artifact) {
+absl::Status HoldContract(const Module& module, WeightStore& weights, const OptOptions& options, bool has_pipeline,
+                          Pipeline& pipeline, ArtifactOptions& artifact) {
   if (FindStep(pipeline, "insert-predictors") == pipeline.end()) {
     return UsageError(
         "a contract is for the way from 'model' to 'sparse', but no pass of the pipeline is "
@@ -84,39 +191,32 @@ absl::Status HoldContract(const Module& module, WeightStore& weights, const OptO
   const InterruptGuard guard;
   const TemporaryFolder folder(absl::StrCat(options.output, ".contract-", getpid()));
   RETURN_IF_ERROR(folder.Create());
-  ArtifactOptions judged = artifact;
-  ASSIGN_OR_RETURN(const TargetChoice target, JudgingTarget(artifact.targets));
-  judged.targets = {target};
-  const std::string text = PrintModule(module);
-  int number = 0;
   ContractBuild build;
-  build.device = target.target;
   build.fixed = options.budgets.mlp_density || options.budgets.head_density;
-  build.compile = [&](const std::optional<std::vector<int64_t>>& dense_layers) -> absl::StatusOr<std::string> {
-    RETURN_IF_ERROR(InterruptStatus());
-    ASSIGN_OR_RETURN(const std::unique_ptr<Module> copy, ParseModule(text, "the module"));
-    std::ostringstream log;
-    RETURN_IF_ERROR(RunPipeline(*copy, weights, WithDense(pipeline, dense_layers), {}, log));
-    // Always another name: a library stays loaded under its name while a model has it. What is open stays readable.
-    std::error_code ignored;
-    if (dense_layers && number > 1) {
-      std::filesystem::remove_all(judged.path, ignored);
-    }
-    judged.path = absl::StrCat(folder.path(), "/", number++, ".dejavu");
-    RETURN_IF_ERROR(WriteArtifact(*copy, weights, judged));
-    // Only a lifted model says how many layers it has.
-    build.layers = CountLayers(*copy);
-    return judged.path;
-  };
+  build.prices = options.contract_prices == "bytes" ? Prices::kBytes : Prices::kTime;
+  ASSIGN_OR_RETURN(build.candidates, Candidates(options, has_pipeline));
+  ArtifactOptions judged = artifact;
+  ASSIGN_OR_RETURN(const TargetChoice target, JudgingTarget(artifact.targets, build));
+  judged.targets = {target};
+  build.device = target.target;
+  Compiler compiler(module, weights, pipeline, build, judged, folder.path());
+  build.compile = [&](const std::vector<size_t>& choices) { return compiler.Compile(choices, &build.layers); };
   ASSIGN_OR_RETURN(const ContractOutcome outcome, MeetContract(options.contract, build));
-  pipeline = WithDense(std::move(pipeline), outcome.dense_layers);
-  artifact.contract = ContractJson(outcome);
-  std::cout << ContractTable(outcome) << std::flush;
+  pipeline = compiler.WithChoices(outcome.choices);
+  artifact.contract = ContractJson(outcome, build.prices);
+  artifact.contract["judged_on"] = target.target;
+  std::cerr << ContractTable(outcome);
+  if (options.json) {
+    std::cout << artifact.contract.dump() << std::endl;
+  }
   return absl::OkStatus();
 }
 
 absl::Status CheckContract(const OptOptions& options) {
   const ContractBounds& contract = options.contract;
+  if (!contract.any() && options.json) {
+    return UsageError("--json prints the outcome of a contract, but no bound is given");
+  }
   if (!contract.any()) {
     return contract.text.empty() ? absl::OkStatus()
                                  : UsageError("--contract-text needs a bound: --max-ppl-increase or --max-kl");

@@ -10,11 +10,12 @@
 
 namespace dejavu {
 
-/// Finds the layers that must be dense for the contract in `options`, tells `pipeline`, which has not run over `module`
-/// yet, to leave them so, prints the outcome to stdout and puts it into `artifact`. Artifacts on the way are written
-/// beside the output and removed.
+/// Finds what each layer may have under the contract in `options`, tells `pipeline`, which has not run over `module`
+/// yet, prints the outcome to stderr, with --json to stdout too, and puts it into `artifact`. Artifacts on the way are
+/// written beside the output and removed. What was given in detail (`has_pipeline`, densities, a mass, exact sparsity)
+/// is taken or left, layer by layer; --sparsity=predicted alone chooses among copies and what a profile has.
 [[nodiscard]] absl::Status HoldContract(const Module& module, WeightStore& weights, const OptOptions& options,
-                                        Pipeline& pipeline, ArtifactOptions& artifact);
+                                        bool has_pipeline, Pipeline& pipeline, ArtifactOptions& artifact);
 
 /// A usage error unless the flags of the contract make sense together.
 [[nodiscard]] absl::Status CheckContract(const OptOptions& options);

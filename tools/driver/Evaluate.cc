@@ -10,6 +10,7 @@
 #include "runtime/engine/Session.h"
 #include "tools/driver/Distribution.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/LaunchTimes.h"
 #include "tools/driver/ProgressBar.h"
 #include "tools/driver/Recall.h"
 
@@ -18,6 +19,8 @@ namespace {
 
 // A line that holds only the record separator.
 constexpr std::string_view kDocumentEnd = "\n\x1e\n";
+// Their launches' times are kept.
+constexpr size_t kTimedTokens = 2048;
 
 /// Adds up the scores of one pass over the text.
 class Scorer {
@@ -122,6 +125,7 @@ class ActivityCounter {
         result.against->mlp_recall.push_back(counts.Recall());
         result.against->mlp_recall_mass.push_back(counts.MassRecall());
         result.against->mlp_precision.push_back(counts.Precision());
+        result.against->mlp_missed.push_back(counts.MissedSquares());
       }
     }
   }
@@ -207,6 +211,11 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   omp_set_num_threads(session->threads());
   ASSIGN_OR_RETURN(ActivityCounter activity, ActivityCounter::Create(*session, other.get()));
   Scorer scorer(reference != nullptr);
+  LaunchTimes times(session->statistics(), kTimedTokens);
+  std::optional<LaunchTimes> other_times;
+  if (other != nullptr) {
+    other_times.emplace(other->statistics(), kTimedTokens);
+  }
   ProgressBar bar(options.label);
   for (int64_t window = 0; window < windows; ++window) {
     session->Reset();
@@ -219,7 +228,9 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
       std::span<const float> reference_logits;
       if (other != nullptr) {
         ASSIGN_OR_RETURN(reference_logits, other->Decode(token));
+        other_times->AddStep();
       }
+      times.AddStep();
       activity.Add();
       scorer.Add(logits, reference_logits, ids[static_cast<size_t>(i + 1)]);
       if (!std::isfinite(scorer.MeanNll())) {
@@ -241,9 +252,11 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   result.head_density = statistics.HeadDensity();
   result.bytes_per_token = statistics.BytesPerToken();
   result.predictor_bytes_per_token = statistics.PredictorBytesPerToken();
-  result.costs = CostsByLayer(model->plan(), model->info(), statistics);
+  result.costs = CostsByLayer(model->plan(), model->info(), statistics, times.Medians());
   result.against = scorer.Compared();
   if (result.against.has_value()) {
+    result.against->costs =
+        CostsByLayer(reference->plan(), reference->info(), other->statistics(), other_times->Medians());
     result.against->bytes_per_token = other->statistics().BytesPerToken();
   }
   activity.Report(result);

@@ -38,6 +38,8 @@ struct Comparison {
   std::vector<double> mlp_recall = {};
   std::vector<double> mlp_recall_mass = {};
   std::vector<double> mlp_precision = {};
+  std::vector<double> mlp_missed = {};  ///< Of the squares of the active neurons' values, the share not computed.
+  TokenCosts costs = {};                ///< Of the reference, measured in turns with the model's.
   double bytes_per_token = 0;
 };
 
@@ -49,7 +51,7 @@ struct Evaluation {
   std::vector<double> mlp_density;   ///< By layer.
   std::vector<double> head_density;  ///< By layer.
   std::vector<double> mlp_activity;  ///< By layer: the share of its neurons that were computed and are above 0.
-  TokenCosts costs;
+  TokenCosts costs;                  ///< Times are the launches' medians over the first tokens.
   double bytes_per_token = 0;
   double predictor_bytes_per_token = 0;
   std::optional<Comparison> against;

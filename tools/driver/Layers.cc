@@ -70,10 +70,12 @@ bool HasMatrix(const Plan& plan, const Launch& launch, const std::string& name) 
 
 }  // namespace
 
-TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statistics& statistics) {
+TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statistics& statistics,
+                        std::span<const double> microseconds) {
   TokenCosts costs;
   costs.layers.resize(static_cast<size_t>(model.layers));
-  for (const LaunchTotals& totals : statistics.launches()) {
+  for (size_t i = 0; i < statistics.launches().size(); ++i) {
+    const LaunchTotals& totals = statistics.launches()[i];
     const Role role = RoleOf(plan, model, *totals.launch);
     Cost* cost = &costs.rest;
     if (role.layer >= 0) {
@@ -82,9 +84,20 @@ TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statisti
     }
     const auto calls = static_cast<double>(std::max<int64_t>(totals.calls, 1));
     cost->bytes += static_cast<double>(totals.bytes) / calls;
-    cost->microseconds += static_cast<double>(totals.nanoseconds) / 1e3 / calls;
+    cost->microseconds += microseconds[i];
   }
   return costs;
+}
+
+Cost TotalCost(const TokenCosts& costs) {
+  Cost total = costs.rest;
+  for (const LayerCosts& layer : costs.layers) {
+    for (const Cost& cost : {layer.attention, layer.mlp, layer.predictors}) {
+      total.bytes += cost.bytes;
+      total.microseconds += cost.microseconds;
+    }
+  }
+  return total;
 }
 
 std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& model) {

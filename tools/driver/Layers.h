@@ -3,6 +3,7 @@
 #define DEJAVU_TOOLS_DRIVER_LAYERS_H_
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "runtime/artifact/Manifest.h"
@@ -28,8 +29,13 @@ struct TokenCosts {
   Cost rest;  ///< Embeddings, the last norm and the output layer.
 };
 
-/// Adds up the launches of `statistics`, per token, by what their names of weights and caches say.
-[[nodiscard]] TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statistics& statistics);
+/// Adds up the launches of `statistics`, per token, by what their names of weights and caches say. `microseconds` has a
+/// launch's time for each.
+[[nodiscard]] TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statistics& statistics,
+                                      std::span<const double> microseconds);
+
+/// The sum over all launches.
+[[nodiscard]] Cost TotalCost(const TokenCosts& costs);
 
 /// Where a plan's "decode" has the values of a layer's neurons after ReLU, f32.
 struct NeuronValues {

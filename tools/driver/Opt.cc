@@ -114,7 +114,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     artifact.tokenizer = TokenizerOf(options.input, IsArtifactName(options.input));
   }
   if (options.contract.any()) {
-    RETURN_IF_ERROR(Named(options, HoldContract(module, store, options, pipeline, artifact)));
+    RETURN_IF_ERROR(Named(options, HoldContract(module, store, options, has_pipeline, pipeline, artifact)));
   }
   RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));
   if (options.verify_roundtrip) {

@@ -206,6 +206,13 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->check(AtLeast(1))
       ->capture_default_str()
       ->group(promise);
+  app.add_option("--contract-prices", options.contract_prices,
+                 "what layers choose their predictors by: time, as measured here, or bytes")
+      ->type_name("PRICES")
+      ->check(CLI::IsMember({"time", "bytes"}))
+      ->capture_default_str()
+      ->group(promise);
+  app.add_flag("--json", options.json, "print the outcome as one JSON object")->group(promise);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")
       ->type_name("PASSES")

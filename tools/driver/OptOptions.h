@@ -25,6 +25,8 @@ struct OptOptions {
   Budgets budgets;
   std::string kv = "dense";
   ContractBounds contract;
+  std::string contract_prices = "time";
+  bool json = false;           // the contract's outcome on stdout
   std::vector<int64_t> batch;  // numbers of sequences beside 1
   std::string pipeline;        // instead of the preset
   std::string compile_to;      // empty: sched for a model, as it is for .dv text that is only printed

@@ -69,20 +69,22 @@ void RecallCounts::AddReference(const LayerNeurons& model, const LayerNeurons& r
       values[neuron] = reference.values[i];
     }
   }
-  const auto add = [&](size_t neuron, int64_t& count, double& sum) {
+  const auto add = [&](size_t neuron, int64_t& count, double& sum, double& square_sum) {
     if (neuron < values.size() && values[neuron] > 0) {
+      const double value = values[neuron];
       ++count;
-      sum += values[neuron];
+      sum += value;
+      square_sum += value * value;
     }
   };
   for (size_t neuron = 0; neuron < values.size(); ++neuron) {
-    add(neuron, active, mass);
+    add(neuron, active, mass, squares);
     if (!model.listed) {
-      add(neuron, found, found_mass);
+      add(neuron, found, found_mass, found_squares);
     }
   }
   for (const int32_t neuron : model.list) {
-    add(static_cast<size_t>(neuron), found, found_mass);
+    add(static_cast<size_t>(neuron), found, found_mass, found_squares);
   }
 }
 

@@ -45,12 +45,14 @@ class NeuronWatch {
 /// Sums over tokens for one layer.
 struct RecallCounts {
   int64_t tokens = 0;
-  int64_t active = 0;      ///< Neurons of the reference above 0.
-  int64_t listed = 0;      ///< Neurons that the model computed.
-  int64_t found = 0;       ///< Both.
-  double mass = 0;         ///< The active neurons' values, summed up.
-  double found_mass = 0;   ///< Those of them that were found.
-  int64_t own_active = 0;  ///< Neurons above 0 of those that the model computed.
+  int64_t active = 0;        ///< Neurons of the reference above 0.
+  int64_t listed = 0;        ///< Neurons that the model computed.
+  int64_t found = 0;         ///< Both.
+  double mass = 0;           ///< The active neurons' values, summed up.
+  double found_mass = 0;     ///< Those of them that were found.
+  double squares = 0;        ///< The squares of the active neurons' values, summed up.
+  double found_squares = 0;  ///< Those of them that were found.
+  int64_t own_active = 0;    ///< Neurons above 0 of those that the model computed.
 
   /// Adds one token; `neurons` are those of the layer, listed or not.
   void Add(const LayerNeurons& model, int64_t neurons);
@@ -58,6 +60,8 @@ struct RecallCounts {
 
   [[nodiscard]] double Recall() const { return active > 0 ? Share(found, active) : 1; }
   [[nodiscard]] double MassRecall() const { return mass > 0 ? found_mass / mass : 1; }
+  /// The share of the squares that was not found: small divergences grow with it in proportion.
+  [[nodiscard]] double MissedSquares() const { return squares > 0 ? 1 - found_squares / squares : 0; }
   [[nodiscard]] double Precision() const { return listed > 0 ? Share(found, listed) : 1; }
 
  private:

@@ -76,17 +76,6 @@ double Mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-Cost TotalCost(const TokenCosts& costs) {
-  Cost total = costs.rest;
-  for (const LayerCosts& layer : costs.layers) {
-    for (const Cost& cost : {layer.attention, layer.mlp, layer.predictors}) {
-      total.bytes += cost.bytes;
-      total.microseconds += cost.microseconds;
-    }
-  }
-  return total;
-}
-
 std::string Totals(const Evaluation& text) {
   std::vector<Row> rows = {{"Perplexity", absl::StrFormat("%.4f", text.ppl)},
                            {"Tokens scored", absl::StrFormat("%d in %d windows", text.tokens, text.windows)},

@@ -20,6 +20,7 @@ TEST(Recall, CountsByNumberAndByValue) {
   counts.AddReference(sparse, dense, 6);
   EXPECT_DOUBLE_EQ(counts.Recall(), 2.0 / 3);
   EXPECT_DOUBLE_EQ(counts.MassRecall(), 0.5);
+  EXPECT_DOUBLE_EQ(counts.MissedSquares(), 16.0 / 26);
   EXPECT_DOUBLE_EQ(counts.Precision(), 2.0 / 3);
   EXPECT_EQ(counts.own_active, 2);
 }
@@ -31,6 +32,7 @@ TEST(Recall, IsWholeForADenseLayer) {
   counts.AddReference(dense, dense, 6);
   EXPECT_EQ(counts.Recall(), 1);
   EXPECT_EQ(counts.MassRecall(), 1);
+  EXPECT_EQ(counts.MissedSquares(), 0);
   EXPECT_DOUBLE_EQ(counts.Precision(), 0.5);
 }
 
@@ -46,6 +48,7 @@ TEST(Recall, IsWholeWhereNothingIsActive) {
   const RecallCounts counts;
   EXPECT_EQ(counts.Recall(), 1);
   EXPECT_EQ(counts.MassRecall(), 1);
+  EXPECT_EQ(counts.MissedSquares(), 0);
   EXPECT_EQ(counts.Precision(), 1);
 }
 
