@@ -110,7 +110,8 @@ absl::Status Run(const EvalFlags& flags) {
                                .against = flags.against,
                                .text = flags.text,
                                .model = model->info().name,
-                               .device = model->device().DeviceName(threads)};
+                               .device = model->device().DeviceName(threads),
+                               .contract = model->artifact().manifest().contract};
     RETURN_IF_ERROR(WriteFileAtomically(flags.report, RenderReport(result, names)));
   }
   if (flags.json) {

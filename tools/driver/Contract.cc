@@ -197,6 +197,10 @@ class Negotiator {
     for (const ContractTerm& term : judge_.TextTerms(*result.against)) {
       used = std::max(used, term.measured.value / term.bound);
     }
+    // Few windows say little about a perplexity; the divergence is surer, and half of it is what usually comes of it.
+    if (bounds_.max_ppl_increase) {
+      used = std::max(used, result.against->kl_mean / 2 / *bounds_.max_ppl_increase);
+    }
     if (used > kAim) {
       return used;
     }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tools/driver/AllocationReport.h"
 #include "tools/driver/BarChart.h"
 
 namespace dejavu {
@@ -293,6 +294,7 @@ std::string RenderReport(const EvalResult& result, const ReportNames& names) {
     out += CostChart(text.costs, "Time of the launches, one after the other", "µs per token", &Cost::microseconds, 1);
     out += LayerTable(text);
   }
+  out += RenderAllocation(names.contract);
   if (!result.icl.empty()) {
     out += IclSection(result);
   }

@@ -16,10 +16,12 @@ struct ReportNames {
   std::string text;     ///< Empty without.
   std::string model;
   std::string device;
+  nlohmann::json contract = nullptr;  ///< Of the artifact's manifest.
 };
 
-/// A page with the totals, a plot by layer of everything that was measured by layer, the answers of the in-context
-/// tasks, and all of it as tables. No scripts, no network, well-formed as XML; light and dark, and for printing.
+/// A page with the totals, what a contract's layers could choose from, a plot by layer of everything that was measured
+/// by layer, the answers of the in-context tasks, and all of it as tables. No scripts, no network, well-formed as XML;
+/// light and dark, and for printing.
 [[nodiscard]] std::string RenderReport(const EvalResult& result, const ReportNames& names);
 
 }  // namespace dejavu

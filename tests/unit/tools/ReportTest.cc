@@ -72,6 +72,31 @@ TEST(Report, SaysWhyRecallIsMissing) {
   EXPECT_EQ(Count(page, "<svg"), 4U);
 }
 
+TEST(Report, ShowsWhatAContractTried) {
+  ReportNames names = {"a.dejavu", "predicted", "", "t.txt", "opt", "cpu"};
+  names.contract = {{"allocation",
+                     {{"prices", "time"},
+                      {"layers",
+                       {{{"choice", "copy/3/128/1"}, {"us", 5.0}, {"dense_us", 9.0}, {"predicted_us", 4.5}},
+                        {{"choice", "<dense>"}, {"us", 9.0}, {"dense_us", 9.0}}}},
+                      {"tried",
+                       {{{"name", "copy/2/32/0"}, {"kl", 0.1}, {"ppl_increase", 0.05}, {"bytes_per_token", 2e6}},
+                        {{"name", "allocation"},
+                         {"kl", 0.01},
+                         {"ppl_increase", -0.01},
+                         {"bytes_per_token", 3e6},
+                         {"us_per_token", 1000},
+                         {"held_out", true}}}}}}};
+  const std::string page = RenderReport(TwoLayers(), names);
+  EXPECT_EQ(Count(page, "<svg"), 7U + 4);
+  EXPECT_EQ(Count(page, "<circle"), 2U + 2 + 1) << "what has no time has no place on its axis";
+  EXPECT_THAT(page, HasSubstr("copy/2/32/0: MB per token 2, increase of the perplexity, % 5"));
+  EXPECT_THAT(page, HasSubstr("<td>copy/3/128/1</td>"));
+  EXPECT_THAT(page, HasSubstr("&lt;dense&gt;"));
+  names.contract = {{"allocation", {{"layers", 3}, {"tried", "x"}}}};
+  EXPECT_EQ(Count(RenderReport(TwoLayers(), names), "<svg"), 7U) << "what is no allocation is left out";
+}
+
 TEST(BarChart, HasABarForEachValueAndALimitedAxis) {
   BarChart chart;
   chart.title = "t";

@@ -1,0 +1,170 @@
+// Predictors chosen layer by layer under a contract, on the demo's model: the cheapest that hold, by text that does not
+// judge, and none that a hostile text has trained.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <sstream>
+
+#include "absl/strings/str_join.h"
+#include "ir/base/FileUtil.h"
+#include "ir/import/OnnxReader.h"
+#include "passes/Pipelines.h"
+#include "passes/manager/PassManager.h"
+#include "tests/e2e/Compiled.h"
+#include "tools/driver/Compile.h"
+#include "tools/driver/Contract.h"
+#include "tools/driver/ContractOutput.h"
+#include "tools/driver/Profile.h"
+
+namespace dejavu {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
+constexpr size_t kLayers = 6;
+
+class Allocation : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = absl::StrCat(testing::TempDir(), "/allocation-", getpid());
+    std::filesystem::create_directory(folder_);
+    for (const char* room : {"ir", "passes"}) {
+      text_ += ReadTextFile(absl::StrCat(DEJAVU_SOURCE_DIR, "/", room, "/README.md")).value();
+    }
+    text_.resize(14000);
+    build_.threads = 1;
+    build_.prices = Prices::kBytes;
+    build_.compile = [this](const std::vector<size_t>& choices) { return Compile(choices); };
+    bounds_.tokens = 1;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  absl::StatusOr<std::string> Compile(const std::vector<size_t>& choices) {
+    WeightStore store;
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
+    std::vector<std::string> words;
+    for (size_t layer = 0; layer < kLayers; ++layer) {
+      const size_t choice = choices[choices.size() > 1 ? layer : 0];
+      words.push_back(choice == 0 ? "none" : build_.candidates[choice - 1]);
+    }
+    ASSIGN_OR_RETURN(
+        const Pipeline pipeline,
+        ParsePipeline(absl::StrCat("lift,phases,insert-predictors{plan=", absl::StrJoin(words, "+"),
+                                   profile_.empty() ? "" : ",profile=", profile_, "},sparsify-mlp,schedule")));
+    std::ostringstream log;
+    RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
+    build_.layers = module->IntAttribute("layers");
+    ArtifactOptions options;
+    options.path = absl::StrCat(folder_, "/", ++compiled_, ".dejavu");
+    options.tokenizer = kModel;
+    ASSIGN_OR_RETURN(options.targets, ParseTargets("cpu:" + BestIsa()));
+    RETURN_IF_ERROR(WriteArtifact(*module, store, options));
+    return options.path;
+  }
+
+  absl::StatusOr<ContractOutcome> Meet(const std::string& text) {
+    bounds_.text = absl::StrCat(folder_, "/text-", compiled_);
+    RETURN_IF_ERROR(WriteFileAtomically(bounds_.text, text));
+    return MeetContract(bounds_, build_);
+  }
+
+  std::string folder_;
+  std::string text_;
+  std::string profile_;
+  ContractBounds bounds_;
+  ContractBuild build_;
+  int compiled_ = 0;
+};
+
+std::vector<std::string> ChoicesOf(const ContractOutcome& outcome) {
+  std::vector<std::string> words;
+  for (const AllocatedLayer& layer : outcome.layers) {
+    words.push_back(layer.choice);
+  }
+  return words;
+}
+
+TEST_F(Allocation, ReadsLessThanTheSameForAllThatHolds) {
+  build_.candidates = {"copy/2/32/0", "copy/4/64/1"};
+  bounds_.max_kl = 0.01;
+  const auto outcome = Meet(text_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_TRUE(outcome->holds());
+  EXPECT_THAT(outcome->dense_layers, IsEmpty());
+  ASSERT_GE(outcome->tried.size(), 4U);
+  const TriedArtifact& bold = outcome->tried[0];
+  const TriedArtifact& careful = outcome->tried[1];
+  EXPECT_GT(bold.kl, *bounds_.max_kl) << "would hold anyhow";
+  EXPECT_LT(careful.kl, *bounds_.max_kl);
+  EXPECT_LT(outcome->bytes_per_token, careful.bytes_per_token);
+  // Prices are what was then read.
+  ASSERT_EQ(outcome->layers.size(), kLayers);
+  const nlohmann::json json = ContractJson(*outcome, build_.prices);
+  EXPECT_EQ(json["allocation"]["prices"], "bytes");
+  EXPECT_EQ(json["allocation"]["layers"].size(), kLayers);
+  EXPECT_EQ(json["allocation"]["tried"].size(), outcome->tried.size());
+  EXPECT_THAT(ContractTable(*outcome), HasSubstr("copy/2/32/0"));
+}
+
+TEST_F(Allocation, ChoosesByOtherTextThanJudges) {
+  build_.candidates = {"copy/2/32/0", "copy/3/128/1"};
+  bounds_.max_kl = 10;
+  const auto outcome = Meet(text_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  std::string other = text_.substr(0, 6000);
+  std::transform(text_.begin() + 6000, text_.end(), std::back_inserter(other),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const auto changed = Meet(other);
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_EQ(outcome->choosing_tokens, 1024);
+  EXPECT_NE(outcome->terms[0].measured.value, changed->terms[0].measured.value) << "the text that judges has changed";
+  ASSERT_EQ(outcome->tried.size(), changed->tried.size());
+  for (size_t i = 0; i < outcome->tried.size(); ++i) {
+    EXPECT_EQ(outcome->tried[i].held_out, i + 1 == outcome->tried.size());
+    EXPECT_TRUE(outcome->tried[i].held_out || outcome->tried[i].kl == changed->tried[i].kl) << i;
+  }
+  EXPECT_EQ(outcome->choices, changed->choices);
+}
+
+TEST_F(Allocation, ShipsNothingThatAHostileTextTrained) {
+  std::string hostile;
+  for (int i = 0; i < 3000; ++i) {
+    hostile += " the";
+  }
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/hostile", hostile).ok());
+  profile_ = folder_ + "/profile";
+  const auto profile = MakeProfile({.model = kModel + "/model.onnx",
+                                    .output = profile_,
+                                    .text = folder_ + "/hostile",
+                                    .tokenizer = kModel,
+                                    .max_tokens = 2048,
+                                    .device = {.threads = 1}});
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  bounds_.max_ppl_increase = 0.01;
+  // With a way out, layers take that.
+  build_.candidates = {"low-rank/0.99", "copy/4/64/1"};
+  const auto outcome = Meet(text_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_GT(outcome->tried[0].ppl_increase, 1) << "the text is not hostile";
+  EXPECT_TRUE(outcome->holds());
+  EXPECT_THAT(ChoicesOf(*outcome), Not(testing::Contains("low-rank/0.99")));
+  // Without one there are dense layers, or no artifact.
+  build_.candidates = {"low-rank/0.99"};
+  const auto alone = Meet(text_);
+  if (alone.ok()) {
+    EXPECT_TRUE(alone->holds());
+    EXPECT_THAT(alone->dense_layers, Not(IsEmpty()));
+  } else {
+    EXPECT_THAT(std::string(alone.status().message()), HasSubstr("the contract leaves nothing to save"));
+  }
+}
+
+}  // namespace
+}  // namespace dejavu
