@@ -103,6 +103,7 @@ std::string PredictedPipeline(const Budgets& budgets, bool batch) {
     absl::StrAppend(&text, ",profile=", budgets.profile);
   }
   add("mass", budgets.mass);
+  add("head-share", budgets.head_share);
   add("mlp-density", budgets.mlp_density);
   add("head-density", budgets.head_density);
   text += batch ? ",choose=by-score,matrix-bits=8}" : budgets.lazy_kv ? ",choose=by-score}" : "}";

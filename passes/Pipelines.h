@@ -29,7 +29,8 @@ struct Budgets {
   std::optional<double> head_density = std::nullopt;
   std::string profile = {};                   ///< A directory that dejavu-profile wrote; then the others are not set.
   std::optional<double> mass = std::nullopt;  ///< Of its thresholds.
-  bool lazy_kv = false;                       ///< Heads get keys and values when they are chosen.
+  std::optional<double> head_share = std::nullopt;  ///< Of the heads of all layers, what its thresholds choose.
+  bool lazy_kv = false;                             ///< Heads get keys and values when they are chosen.
 };
 
 /// An error unless `sparsity` is exact, predicted or none, or if `module` was made with another one already: no pass

@@ -11,9 +11,10 @@ constexpr char kExamples[] = R"(Examples:
   dejavu-opt opt-1.3b -o opt.dejavu --sparsity=predicted --profile=opt-1.3b.profile
   dejavu-profile model.onnx -o profile --tokenizer=opt-1.3b --self=20000
 
-The dense model runs over the text by the kernels that an artifact ships, and what its layers read is recorded on disk: 4
-bytes a token, layer and unit of its width (2 without lookahead). Then a predictor is trained for each layer, of which
-one at a time is in memory. A stopped run goes on from the last finished layer when the same command is given again.
+The dense model runs over the text by the kernels that an artifact ships, and what its layers read, and what their heads
+put out, is recorded on disk: 6 bytes a token, layer and unit of its width. Heads are weighed by gradients on some 4000 of
+the tokens. Then predictors of neurons and heads are trained for each layer, of which one at a time is in memory. A
+stopped run goes on from the last finished layer when the same command is given again.
 The last eighth of the tokens, at most 8192, is held out, and thresholds are found on it.)";
 
 void AddFlags(CLI::App& app, ProfileOptions& options, bool& json) {
@@ -31,8 +32,8 @@ void AddFlags(CLI::App& app, ProfileOptions& options, bool& json) {
       ->check(AtLeast(1))
       ->capture_default_str();
   app.add_option("--lookahead", options.lookahead,
-                 "1: predict from the input of the layer's attention, beside which predictors run; 0: from the MLP's "
-                 "own input")
+                 "1: predict neurons from the input of their layer's attention, beside which predictors run, and heads "
+                 "from that of the layer before; 0: from the MLP's and the attention's own input")
       ->check(CLI::IsMember({0, 1}))
       ->capture_default_str();
   app.add_option("--rank", options.rank, "Rank of the predictors; 0 chooses one for each layer, for the fewest bytes")
@@ -58,7 +59,7 @@ absl::Status Run(const ProfileOptions& options, bool json) {
 }  // namespace dejavu
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains predictors of the neurons that a model's tokens need.", "dejavu-profile");
+  CLI::App app("Trains predictors of the neurons and heads that a model's tokens need.", "dejavu-profile");
   dejavu::ProfileOptions options;
   bool json = false;
   dejavu::AddFlags(app, options, json);

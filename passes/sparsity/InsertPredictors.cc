@@ -66,7 +66,9 @@ absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<L
       masses[layer] = plan[layer].mass;
     }
   }
-  if (std::none_of(masses.begin(), masses.end(), [](const auto& mass) { return mass.has_value(); })) {
+  const bool has_masses = std::any_of(masses.begin(), masses.end(), [](const auto& mass) { return mass.has_value(); });
+  const bool has_heads = trained.trained && trained.trained->head_share;
+  if (!has_masses && !has_heads) {
     return absl::OkStatus();
   }
   if (!trained.trained) {
@@ -121,7 +123,11 @@ constexpr PassOption kOptions[] = {
     {"profile", "",
      "low-rank: the directory of trained predictors that dejavu-profile wrote; without it they are made up, for "
      "synthetic shapes"},
-    {"mass", "0.999", "low-rank: with a profile, the share of each layer's activations that thresholds keep"},
+    {"mass", "0.999",
+     "low-rank: with a profile, the share of each layer's activations that thresholds keep; 1: neurons stay dense"},
+    {"head-share", "",
+     "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads stay "
+     "dense"},
     {"matrix-bits", "4", "low-rank: of each element of the matrices: 4, or 8, which batches need on a GPU"},
     {"rank", "",
      "low-rank: rows of made-up first matrices, 1008 unless said (the paper has 1000); for 4 bits rounded up to a "

@@ -144,12 +144,15 @@ absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode) {
 absl::Status InsertPredictor(Function& decode, const Operation& at, const PredictorWeights& weights, int64_t layer,
                              const std::string& symbol, int64_t k) {
   Builder builder(&decode, &at);
-  ASSIGN_OR_RETURN(const Operation* hidden,
-                   builder.TryCreate(kQuantizedLinear,
-                                     {at.operand("x"), weights.down, weights.down_scales, weights.down_bias}, {}, at));
-  ASSIGN_OR_RETURN(
-      const Operation* scores,
-      builder.TryCreate(kQuantizedLinear, {hidden->result(), weights.up, weights.up_scales, weights.up_bias}, {}, at));
+  Value* from = at.operand("x");
+  if (weights.down != nullptr) {
+    ASSIGN_OR_RETURN(
+        const Operation* hidden,
+        builder.TryCreate(kQuantizedLinear, {from, weights.down, weights.down_scales, weights.down_bias}, {}, at));
+    from = hidden->result();
+  }
+  ASSIGN_OR_RETURN(const Operation* scores,
+                   builder.TryCreate(kQuantizedLinear, {from, weights.up, weights.up_scales, weights.up_bias}, {}, at));
   AttributeMap attributes = {{"layer", layer}};
   if (k > 0) {
     attributes["k"] = k;
@@ -177,7 +180,8 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
   if (!context.Option("profile").empty()) {
     ASSIGN_OR_RETURN(const std::optional<double> mass, ReadDensity(context, "mass"));
-    options.trained = TrainedOptions{context.Option("profile"), mass.value_or(1)};
+    ASSIGN_OR_RETURN(const std::optional<double> head_share, ReadDensity(context, "head-share"));
+    options.trained = TrainedOptions{context.Option("profile"), mass.value_or(1), head_share};
   }
   ASSIGN_OR_RETURN(options.mlp_density, ReadDensity(context, "mlp-density"));
   ASSIGN_OR_RETURN(options.head_density, ReadDensity(context, "head-density"));

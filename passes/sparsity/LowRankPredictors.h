@@ -13,7 +13,8 @@ namespace dejavu {
 /// What trained predictors come from.
 struct TrainedOptions {
   std::string folder;  ///< Of the profile.
-  double mass = 0;     ///< The share of each layer's activations that the thresholds keep.
+  double mass = 0;     ///< The share of each layer's activations that the thresholds keep; 1: neurons stay dense.
+  std::optional<double> head_share;  ///< Of the heads of all layers, how many theirs choose; nothing: all are computed.
   /// By layer, instead of `mass`: nothing for layers without such a predictor. Empty: every layer for which it saves.
   std::vector<std::optional<double>> masses = {};
 };
@@ -49,8 +50,8 @@ struct PredictorWeights {
   Value* up_scales = nullptr;
   Value* up_bias = nullptr;
 };
-/// Before `at`, from its input: two stages and a list of what is positive, or of the `k` largest, of layer `layer`. The
-/// list's type is index<symbol>.
+/// Before `at`, from its input: two stages, or one if `down` is null, and a list of what is positive, or of the `k`
+/// largest, of layer `layer`. The list's type is index<symbol>.
 [[nodiscard]] absl::Status InsertPredictor(Function& decode, const Operation& at, const PredictorWeights& weights,
                                            int64_t layer, const std::string& symbol, int64_t k);
 

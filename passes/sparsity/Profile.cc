@@ -72,16 +72,17 @@ class Fields {
   absl::Status* status_;
 };
 
-ProfilePredictor ReadPredictor(const Json& json, const std::string& path, absl::Status* status) {
+/// `key` is what points are found by.
+ProfilePredictor ReadPredictor(const Json& json, const std::string& path, const char* key, absl::Status* status) {
   Fields fields(json, path, status);
   ProfilePredictor predictor;
   predictor.rank = fields.Integer("rank", 1, 1 << 16);
   const Json& points = fields.Array("points");
   for (size_t i = 0; status->ok() && i < points.size(); ++i) {
     Fields point(points[i], absl::StrCat(fields.Name("points"), "[", i, "]"), status);
-    predictor.points.push_back({point.Number("mass", 0, 1), point.Number("threshold", -1e30, 1e30),
+    predictor.points.push_back({point.Number(key, 0, 1), point.Number("threshold", -1e30, 1e30),
                                 point.Number("kept", 0, 1), point.Number("recall", 0, 1)});
-    point.Expect(i == 0 || predictor.points[i - 1].mass < predictor.points[i].mass, "mass", "must rise");
+    point.Expect(i == 0 || predictor.points[i - 1].mass < predictor.points[i].mass, key, "must rise");
   }
   fields.Expect(!predictor.points.empty(), "points", "must have a point");
   return predictor;
@@ -96,12 +97,14 @@ ProfileLayer ReadLayer(const Json& json, const std::string& path, absl::Status* 
     fields.Expect(value.is_number() && value >= 0 && value <= 1, "mass_curve", "must hold numbers from 0 to 1");
     layer.mass_curve.push_back(status->ok() ? value.get<double>() : 0);
   }
-  for (const auto& [key, predictor] : {std::pair("mlp", &layer.mlp), std::pair("heads", &layer.heads)}) {
-    const Json* value = fields.Member(key);
+  const auto read = [&](const char* kind, const char* key, std::optional<ProfilePredictor>* predictor) {
+    const Json* value = fields.Member(kind);
     if (value != nullptr && !value->is_null()) {
-      *predictor = ReadPredictor(*value, fields.Name(key), status);
+      *predictor = ReadPredictor(*value, fields.Name(kind), key, status);
     }
-  }
+  };
+  read("mlp", "mass", &layer.mlp);
+  read("heads", "share", &layer.heads);
   return layer;
 }
 
@@ -131,14 +134,14 @@ absl::StatusOr<Profile> ParseProfile(std::string_view text) {
   return profile;
 }
 
-Json PredictorToJson(const std::optional<ProfilePredictor>& predictor) {
+Json PredictorToJson(const std::optional<ProfilePredictor>& predictor, const char* key) {
   if (!predictor) {
     return nullptr;
   }
   Json json = {{"rank", predictor->rank}, {"points", Json::array()}};
   for (const ProfilePoint& point : predictor->points) {
     json["points"].push_back(
-        {{"mass", point.mass}, {"threshold", point.threshold}, {"kept", point.kept}, {"recall", point.recall}});
+        {{key, point.mass}, {"threshold", point.threshold}, {"kept", point.kept}, {"recall", point.recall}});
   }
   return json;
 }
@@ -146,8 +149,8 @@ Json PredictorToJson(const std::optional<ProfilePredictor>& predictor) {
 Json ToJson(const ProfileLayer& layer) {
   return {{"density", layer.density},
           {"mass_curve", layer.mass_curve},
-          {"mlp", PredictorToJson(layer.mlp)},
-          {"heads", PredictorToJson(layer.heads)}};
+          {"mlp", PredictorToJson(layer.mlp, "mass")},
+          {"heads", PredictorToJson(layer.heads, "share")}};
 }
 
 Json ToJson(const Profile& profile) {

@@ -1,8 +1,10 @@
 // A profile: what dejavu-profile learned about a model, as a directory.
 //
-//   predictors.safetensors  per layer N and kind K (mlp or heads): layers.N.K.down f16<rank, H>, .down_bias f32<rank>,
-//                           .up f16<outputs, rank>, and for each mass M .bias.M f32<outputs>, whose scores above zero
-//                           keep M of what the outputs do
+//   predictors.safetensors  per layer N: layers.N.mlp.down f16<rank, H>, .down_bias f32<rank>, .up f16<neurons, rank>,
+//   and
+//                           for each mass M .bias.M f32<neurons>, with which scores above zero keep M of the layer's
+//                           activations; layers.N.heads.weight f16<heads, H>, and for each share S .bias.S f32<heads>,
+//                           which choose S of the heads of all layers
 //   profile.json            what it was made from and how, and the statistics of each layer
 //   summary.txt             the same as a table for people
 #ifndef DEJAVU_PASSES_SPARSITY_PROFILE_H_
@@ -26,14 +28,16 @@ inline constexpr char kPredictorsFile[] = "predictors.safetensors";
 
 /// What a predictor's threshold for one mass does on text that it was not trained on.
 struct ProfilePoint {
-  double mass = 0;       ///< Of the sum of amounts times norms, the share that is kept.
+  /// The share that is kept of the sum of amounts times norms; of heads, that of the heads of all layers that is
+  /// chosen.
+  double mass = 0;
   double threshold = 0;  ///< Part of the bias already.
   double kept = 0;       ///< The share of the neurons or heads that is chosen.
-  double recall = 0;     ///< The share of the active ones that is chosen.
+  double recall = 0;     ///< The share of the active ones that is chosen; of heads, that of what the layer's matter.
 };
 
 struct ProfilePredictor {
-  int64_t rank = 0;
+  int64_t rank = 0;                  ///< Of heads, which have one matrix: their number.
   std::vector<ProfilePoint> points;  ///< By rising mass.
 };
 

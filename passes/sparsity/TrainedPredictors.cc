@@ -23,12 +23,15 @@ class TrainedInserter {
     ASSIGN_OR_RETURN(const std::vector<Block> blocks, FindBlocks(decode_));
     RETURN_IF_ERROR(CheckModel(blocks.size()));
     file_ = absl::StrCat(options_.folder, "/", kPredictorsFile);
-    ASSIGN_OR_RETURN(const Safetensors tensors, Safetensors::Open(file_));
-    tensors_ = &tensors;
+    ASSIGN_OR_RETURN(tensors_, Safetensors::Open(file_));
+    RETURN_IF_ERROR(CheckHeads());
     for (size_t i = 0; i < blocks.size(); ++i) {
-      const std::optional<double> mass = options_.masses.empty() ? options_.mass : options_.masses[i];
-      if (mass) {
-        RETURN_IF_ERROR(InsertNeurons(blocks[i], static_cast<int64_t>(i), *mass));
+      const auto layer = static_cast<int64_t>(i);
+      if (const std::optional<double> mass = MassOf(i)) {
+        RETURN_IF_ERROR(InsertNeurons(blocks[i], layer, *mass));
+      }
+      if (options_.head_share && layer >= profile_.lookahead) {
+        RETURN_IF_ERROR(InsertHeads(*blocks[i].attention, *blocks[i - profile_.lookahead].attention, layer));
       }
     }
     return absl::OkStatus();
@@ -46,21 +49,46 @@ class TrainedInserter {
     return absl::OkStatus();
   }
 
+  /// Of a layer's neurons; nothing where they stay dense.
+  [[nodiscard]] std::optional<double> MassOf(size_t layer) const {
+    if (!options_.masses.empty()) {
+      return options_.masses[layer];
+    }
+    return options_.mass < 1 ? std::optional(options_.mass) : std::nullopt;
+  }
+
+  /// Profiles of earlier versions know no heads.
+  absl::Status CheckHeads() const {
+    const bool known = std::any_of(profile_.layers.begin(), profile_.layers.end(),
+                                   [](const ProfileLayer& layer) { return layer.heads.has_value(); });
+    return known || !options_.head_share
+               ? absl::OkStatus()
+               : UserError(options_.folder,
+                           ": has no predictors of heads; profile the model again with this version's "
+                           "dejavu-profile, or leave --head-share out");
+  }
+
+  absl::StatusOr<const ProfilePoint*> FindPoint(const ProfilePredictor& predictor, double mass,
+                                                std::string_view flag) const {
+    const auto& points = predictor.points;
+    const auto point =
+        std::find_if(points.begin(), points.end(), [&](const ProfilePoint& one) { return one.mass == mass; });
+    if (point == points.end()) {
+      return UsageError(options_.folder, ": has no thresholds for ", std::string(flag), "=", mass, "; it has ",
+                        absl::StrJoin(points, ", ", [](std::string* out, const ProfilePoint& one) {
+                          out->append(MassText(one.mass));
+                        }));
+    }
+    return &*point;
+  }
+
   absl::Status InsertNeurons(const Block& block, int64_t layer, double mass) {
     const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
     if (!recorded.mlp) {
       context_.Count("layers left dense");
       return absl::OkStatus();
     }
-    const auto& points = recorded.mlp->points;
-    const auto point =
-        std::find_if(points.begin(), points.end(), [&](const ProfilePoint& one) { return one.mass == mass; });
-    if (point == points.end()) {
-      return UsageError(options_.folder, ": has no thresholds for --mass=", mass, "; it has ",
-                        absl::StrJoin(points, ", ", [](std::string* out, const ProfilePoint& one) {
-                          out->append(MassText(one.mass));
-                        }));
-    }
+    ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*recorded.mlp, mass, "--mass"));
     const Operation& at = profile_.lookahead == 1 ? *block.attention : *block.mlp;
     const Weight* fc1 = block.mlp->operand("fc1")->weight();
     const int64_t neurons = fc1->type.shape[0].size();
@@ -95,6 +123,36 @@ class TrainedInserter {
             AddDerivedWeight(module_, name + "_scales", packed ? "row_scales4" : "row_scales", {&matrix})->value};
   }
 
+  /// Before `at`, from its input, what lists the heads of `attention`, which is layer `layer`'s.
+  absl::Status InsertHeads(const Operation& attention, const Operation& at, int64_t layer) {
+    const auto& heads = profile_.layers[static_cast<size_t>(layer)].heads;
+    if (!heads) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*heads, *options_.head_share, "--head-share"));
+    const int64_t count = attention.operand("cache")->type().shape[1].size();
+    const int64_t width = at.operand("x")->type().shape[1].size();
+    const Type& q = attention.operand("q")->type();
+    // Rows of q and columns of the output layer are read for the chosen heads alone.
+    const double matrices = 2 * static_cast<double>(q.NumElements()) * static_cast<double>(DTypeSize(q.dtype));
+    if (static_cast<double>(count * (width + 8)) >= (1 - point->kept) * matrices) {
+      context_.Count("attentions left dense");
+      return absl::OkStatus();
+    }
+    const std::string from = PredictorPrefix(layer, "heads");
+    const std::string to = absl::StrCat("layers.", layer, ".heads.predictor.");
+    ASSIGN_OR_RETURN(const Weight* weight, Add(to + "weight.f16", from + "weight", {DType::kF16, {count, width}}));
+    ASSIGN_OR_RETURN(const Weight* bias,
+                     Add(to + "bias", absl::StrCat(from, "bias.", MassText(point->mass)), {DType::kF32, {count}}));
+    PredictorWeights weights;
+    weights.up = AddDerivedWeight(module_, to + "weight", "quantize", {weight})->value;
+    weights.up_scales = AddDerivedWeight(module_, to + "scales", "row_scales", {weight})->value;
+    weights.up_bias = bias->value;
+    RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "heads", 0));
+    context_.Count("predictors inserted");
+    return absl::OkStatus();
+  }
+
   /// Whether predictor and chosen rows are fewer bytes than all rows. Rows of fc2 are read for active neurons alone.
   [[nodiscard]] bool Saves(const ProfilePredictor& predictor, const ProfilePoint& point, double density,
                            const Weight& fc1, int64_t width) const {
@@ -106,7 +164,7 @@ class TrainedInserter {
     return predicts + (point.kept + density) * matrix < 2 * matrix;
   }
 
-  absl::StatusOr<const Weight*> Add(const std::string& name, const std::string& tensor, Type type) {
+  absl::StatusOr<const Weight*> Add(const std::string& name, const std::string& tensor, const Type& type) {
     ASSIGN_OR_RETURN(const TensorView* view, tensors_->Get(tensor));
     Weight weight;
     weight.name = name;
@@ -127,7 +185,7 @@ class TrainedInserter {
   PassContext& context_;
   Profile profile_;
   std::string file_;  // of the predictors
-  const Safetensors* tensors_ = nullptr;
+  std::optional<Safetensors> tensors_;
 };
 
 }  // namespace

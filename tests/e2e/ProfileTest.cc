@@ -50,21 +50,20 @@ class ProfiledModel : public testing::TestWithParam<int64_t> {
   }
   void TearDown() override { fs::remove_all(folder_); }
 
-  /// A session on the demo model with the profile's predictors, or dense where `mass` is nothing.
-  absl::StatusOr<std::shared_ptr<const Model>> Compile(std::optional<double> mass) {
+  /// The demo model with the profile's predictors, or dense without `budgets`.
+  absl::StatusOr<std::shared_ptr<const Model>> Compile(std::optional<Budgets> budgets) {
     WeightStore store;
     ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadModel(options_.model, &store));
-    Budgets budgets;
-    if (mass) {
-      budgets.profile = options_.output;
-      budgets.mass = mass;
+    const std::string preset = budgets ? "predicted" : "none";
+    if (budgets) {
+      budgets->profile = options_.output;
     }
-    ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", mass ? "predicted" : "none", budgets));
+    ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", preset, budgets.value_or(Budgets())));
     ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
     std::ostringstream log;
     RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
     ArtifactOptions artifact;
-    artifact.path = absl::StrCat(folder_, "/", mass.value_or(0), ".dejavu");
+    artifact.path = absl::StrCat(folder_, "/", ++artifacts_, ".dejavu");
     artifact.tokenizer = kDemo;
     ASSIGN_OR_RETURN(artifact.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
     RETURN_IF_ERROR(WriteArtifact(*module, store, artifact));
@@ -73,6 +72,7 @@ class ProfiledModel : public testing::TestWithParam<int64_t> {
 
   std::string folder_;
   ProfileOptions options_;
+  int artifacts_ = 0;
 };
 
 TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
@@ -87,7 +87,7 @@ TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
   ASSERT_TRUE(ids.ok()) << ids.status();
   double last = 1e9;
   for (const double mass : {0.9, 0.9999}) {
-    const auto sparse = Compile(mass);
+    const auto sparse = Compile(Budgets{.mass = mass});
     ASSERT_TRUE(sparse.ok()) << sparse.status();
     const auto result = Evaluate(*sparse, *dense, *ids, {.max_tokens = 1024, .threads = 1});
     ASSERT_TRUE(result.ok()) << result.status();
@@ -105,6 +105,36 @@ TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
     }
   }
   EXPECT_LT(last, 0.03);
+}
+
+TEST_P(ProfiledModel, ChoosesTheShareOfHeadsItWasAskedFor) {
+  const auto profile = MakeProfile(options_);
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  const auto dense = Compile(std::nullopt);
+  ASSERT_TRUE(dense.ok()) << dense.status();
+  const auto tokenizer = Tokenizer::Load(kDemo);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto ids = EncodeDocuments(*tokenizer, Documents());
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  double last = 0;
+  for (const double share : {0.95, 0.6, 0.3}) {
+    const auto sparse = Compile(Budgets{.mass = 1, .head_share = share});  // neurons stay dense
+    ASSERT_TRUE(sparse.ok()) << sparse.status();
+    const auto result = Evaluate(*sparse, *dense, *ids, {.max_tokens = 1024, .threads = 1});
+    ASSERT_TRUE(result.ok()) << result.status();
+    // Fewer heads are further from the dense model.
+    EXPECT_GT(result->against->kl_mean, last) << share;
+    last = result->against->kl_mean;
+    double density = 0;
+    for (size_t layer = 0; layer < result->head_density.size(); ++layer) {
+      density += result->head_density[layer] / static_cast<double>(result->head_density.size());
+      EXPECT_EQ(result->mlp_density[layer], 1) << layer;
+      ASSERT_EQ(profile->layers[layer].heads.has_value(), static_cast<int64_t>(layer) >= GetParam());
+    }
+    EXPECT_TRUE(GetParam() == 0 || result->head_density[0] == 1);
+    EXPECT_NEAR(density, share, 0.1);
+  }
+  EXPECT_LT(last, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Lookahead, ProfiledModel, testing::Values(0, 1));

@@ -45,7 +45,9 @@ absl::Status FinishEmit(OptOptions& options) {
 absl::Status CheckProfile(const OptOptions& options) {
   const Budgets& budgets = options.budgets;
   if (budgets.profile.empty()) {
-    return budgets.mass ? UsageError("--mass needs --profile=DIR, whose thresholds it chooses") : absl::OkStatus();
+    return budgets.mass || budgets.head_share ? UsageError(budgets.mass ? "--mass" : "--head-share",
+                                                           " needs --profile=DIR, whose thresholds it chooses")
+                                              : absl::OkStatus();
   }
   if (options.sparsity != "predicted") {
     return UsageError("--profile needs --sparsity=predicted");
@@ -161,9 +163,16 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
                  "with predicted: the trained predictors, a directory that dejavu-profile wrote")
       ->type_name("DIR")
       ->group(what);
-  app.add_option("--mass", options.budgets.mass,
-                 "with --profile: keep this share of each layer's activations; one that the profile has thresholds for "
-                 "(default: 0.999)")
+  app.add_option(
+         "--mass", options.budgets.mass,
+         "with --profile: keep this share of each layer's activations; one that the profile has thresholds for, "
+         "or 1: neurons stay dense (default: 0.999)")
+      ->type_name("SHARE")
+      ->group(what);
+  app.add_option(
+         "--head-share", options.budgets.head_share,
+         "with --profile: compute this share of the attention heads of all layers, those that matter most to the "
+         "output; one that the profile has thresholds for (default: all)")
       ->type_name("SHARE")
       ->group(what);
   app.add_option("--mlp-density", options.budgets.mlp_density,

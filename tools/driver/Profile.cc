@@ -6,13 +6,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "absl/strings/str_format.h"
 #include "ir/base/FileUtil.h"
 #include "ir/base/Hash.h"
 #include "ir/base/JsonText.h"
 #include "ir/base/Safetensors.h"
 #include "passes/Pipelines.h"
 #include "passes/manager/PassManager.h"
+#include "passes/sparsity/LowRankPredictors.h"
+#include "passes/sparsity/training/Sensitivity.h"
 #include "passes/sparsity/training/Thresholds.h"
 #include "runtime/cpu/CpuFeatures.h"
 #include "tools/driver/Compile.h"
@@ -21,6 +22,7 @@
 #include "tools/driver/ModelInput.h"
 #include "tools/driver/ProgressBar.h"
 #include "tools/driver/RecordRows.h"
+#include "tools/driver/TrainHeads.h"
 #include "tools/driver/TrainLayers.h"
 
 namespace dejavu {
@@ -32,10 +34,17 @@ using Json = nlohmann::json;
 constexpr char kPartialFolder[] = "partial";
 constexpr char kRecordingFile[] = "recording.json";
 constexpr int64_t kMostHeldOut = 8192;
+// What heads are weighed on: their sensitivities are means over some thousand tokens.
+constexpr size_t kWeighedWindows = 4;
+constexpr size_t kWeighedTokens = 1024;
 
 absl::Status Run(Module& module, WeightStore& store, const std::string& text) {
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   return RunPipeline(module, store, pipeline, {}, std::cerr);
+}
+
+absl::Status Interrupted() {
+  return InterruptStatus().ok() ? absl::OkStatus() : absl::CancelledError("interrupted; the same command starts again");
 }
 
 std::string HashOf(const std::string& text) { return HashText(Hash64(std::string_view(text))); }
@@ -66,6 +75,7 @@ class Profiling {
     ASSIGN_OR_RETURN(const std::string pipeline, PipelineBetween(*module_, "model", "none"));
     RETURN_IF_ERROR(WithContext(dejavu::Run(*module_, store_, pipeline), options_.model));
     ASSIGN_OR_RETURN(mlps_, FindMlps(*module_));
+    ASSIGN_OR_RETURN(blocks_, FindBlocks(*module_->FindFunction("prefill")));
     ASSIGN_OR_RETURN(profile_.model_hash, HashModel(*module_, store_));
     profile_.lookahead = options_.lookahead;
     profile_.layers.resize(mlps_.size());
@@ -98,6 +108,7 @@ class Profiling {
             {"tokenizer", profile_.tokenizer_hash},
             {"lookahead", options_.lookahead},
             {"max_tokens", options_.max_tokens},
+            {"heads", true},
             {"rank", options_.rank}};
   }
 
@@ -125,9 +136,25 @@ class Profiling {
                        ": holds an unfinished profile of another model, text or other options; remove it or choose "
                        "another directory");
     }
+    RETURN_IF_ERROR(WithContext(ReadSensitivity(*recording), path));
     profile_.rows = (*recording)["rows"];
     profile_.tokens = profile_.rows;
     has_recording_ = true;
+    return absl::OkStatus();
+  }
+
+  absl::Status ReadSensitivity(const Json& recording) {
+    const Json layers = recording.value("sensitivity", Json());
+    bool fits = layers.is_array() && layers.size() == blocks_.size();
+    for (size_t layer = 0; fits && layer < layers.size(); ++layer) {
+      const auto heads = static_cast<size_t>(blocks_[layer].attention->operand("cache")->type().shape[1].size());
+      fits = layers[layer].is_array() && layers[layer].size() == heads &&
+             std::all_of(layers[layer].begin(), layers[layer].end(), [](const Json& one) { return one.is_number(); });
+    }
+    if (!fits) {
+      return UserError("field 'sensitivity' must have a number for each head; remove the directory and profile again");
+    }
+    sensitivity_ = layers.get<std::vector<std::vector<double>>>();
     return absl::OkStatus();
   }
 
@@ -168,11 +195,28 @@ class Profiling {
     RETURN_IF_ERROR(CheckRows(model->info()));
     RETURN_IF_ERROR(CheckDisk(model->info()));
     RETURN_IF_ERROR(RecordRows(model, options_.device.threads, windows, Files()));
+    RETURN_IF_ERROR(WeighHeads(windows));
     profile_.tokens = profile_.rows;
-    const Json recording = {{"key", Key()}, {"rows", profile_.rows}};
+    const Json recording = {{"key", Key()}, {"rows", profile_.rows}, {"sensitivity", sensitivity_}};
     RETURN_IF_ERROR(WriteFileAtomically(absl::StrCat(partial_, "/", kRecordingFile), PrintJson(recording)));
     std::error_code error;
     fs::remove_all(artifact, error);
+    return absl::OkStatus();
+  }
+
+  absl::Status WeighHeads(const std::vector<std::vector<int32_t>>& windows) {
+    std::vector<std::vector<int32_t>> some;
+    const size_t count = std::min(kWeighedWindows, windows.size());
+    for (size_t i = 0; i < count; ++i) {
+      some.push_back(windows[i * windows.size() / count]);
+      some.back().resize(std::min(kWeighedTokens, some.back().size()));
+    }
+    ProgressBar bar("weighing heads");
+    ASSIGN_OR_RETURN(sensitivity_,
+                     MeasureSensitivity(*module_->FindFunction("prefill"), store_, some, Threads(), [&](double share) {
+                       bar.Update(static_cast<int64_t>(share * 1000), 1000);
+                       return Interrupted();
+                     }));
     return absl::OkStatus();
   }
 
@@ -200,7 +244,7 @@ class Profiling {
 
   [[nodiscard]] absl::Status CheckDisk(const ModelInfo& info) const {
     std::error_code error;
-    const int64_t needed = RecordingBytes(info, profile_.rows, options_.lookahead);
+    const int64_t needed = RecordingBytes(info, profile_.rows);
     const fs::space_info space = fs::space(partial_, error);
     if (!error && static_cast<int64_t>(space.available) < needed) {
       return UserError(options_.output, ": the recording needs ", needed >> 20, " MiB, but the disk has ",
@@ -214,30 +258,34 @@ class Profiling {
     return absl::StrCat(partial_, "/layer-", layer, ending);
   }
 
+  [[nodiscard]] int Threads() const { return options_.device.threads > 0 ? options_.device.threads : AvailableCores(); }
+  /// Empty names for a layer that nothing comes before from which its heads could be told.
+  [[nodiscard]] HeadFiles FilesOfHeads(size_t layer) const {
+    return static_cast<int64_t>(layer) < options_.lookahead
+               ? HeadFiles()
+               : HeadFiles{LayerPath(layer, ".heads.safetensors"), LayerPath(layer, ".scores")};
+  }
+
   absl::Status Train() {
     profile_.held_out = std::min(kMostHeldOut, profile_.rows / 8);
-    const int threads = options_.device.threads > 0 ? options_.device.threads : AvailableCores();
     const int64_t width = mlps_[0]->operand("x")->type().shape[1].size();
     ProgressBar bar("training");
     for (size_t layer = 0; layer < mlps_.size(); ++layer) {
-      RETURN_IF_ERROR(TrainOne(layer, width, threads));
+      RETURN_IF_ERROR(TrainOne(layer, width));
       bar.Update(static_cast<int64_t>(layer) + 1, static_cast<int64_t>(mlps_.size()));
     }
     return absl::OkStatus();
   }
 
   /// A layer is finished when its JSON file is there.
-  absl::Status TrainOne(size_t layer, int64_t width, int threads) {
+  absl::Status TrainOne(size_t layer, int64_t width) {
     const std::string path = LayerPath(layer, ".json");
     std::error_code error;
     if (!fs::exists(path, error)) {
       const std::string where = absl::StrCat("layer ", layer);
-      ASSIGN_OR_RETURN(const LayerRows rows, ReadRows(Files(), static_cast<int64_t>(layer), width, profile_.rows));
-      ASSIGN_OR_RETURN(const LayerMlp mlp, ReadMlp(*mlps_[layer], store_));
-      absl::StatusOr<ProfileLayer> trained =
-          TrainLayer(rows, mlp, static_cast<int64_t>(layer), {profile_.held_out, options_.rank, threads},
-                     LayerPath(layer, ".safetensors"));
+      absl::StatusOr<ProfileLayer> trained = TrainNeurons(layer, width);
       RETURN_IF_ERROR(WithContext(trained.status(), where));
+      RETURN_IF_ERROR(WithContext(TrainHeads(layer, width), where));
       RETURN_IF_ERROR(WriteFileAtomically(path, PrintProfileLayer(*trained)));
     }
     absl::StatusOr<ProfileLayer> read = ReadProfileLayer(path);
@@ -246,11 +294,33 @@ class Profiling {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<ProfileLayer> TrainNeurons(size_t layer, int64_t width) {
+    ASSIGN_OR_RETURN(const LayerRows rows, ReadRows(Files(), static_cast<int64_t>(layer), width, profile_.rows));
+    ASSIGN_OR_RETURN(const LayerMlp mlp, ReadMlp(*mlps_[layer], store_));
+    return TrainLayer(rows, mlp, static_cast<int64_t>(layer), {profile_.held_out, options_.rank, Threads()},
+                      LayerPath(layer, ".safetensors"));
+  }
+
+  absl::Status TrainHeads(size_t layer, int64_t width) {
+    const HeadFiles files = FilesOfHeads(layer);
+    if (files.tensors.empty()) {
+      return absl::OkStatus();
+    }
+    ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(Files(), static_cast<int64_t>(layer), width, profile_.rows));
+    return TrainHeadsOfLayer(rows, *blocks_[layer].attention, store_, sensitivity_[layer], profile_.held_out, Threads(),
+                             files);
+  }
+
   /// Joins the layers; profile.json comes last and makes it a profile.
   absl::Status Finish() {
+    std::vector<HeadFiles> head_files;
     std::vector<Safetensors> files;
     std::vector<TensorSpec> specs;
     for (size_t layer = 0; layer < mlps_.size(); ++layer) {
+      head_files.push_back(FilesOfHeads(layer));
+      if (!profile_.layers[layer].mlp) {
+        continue;  // nothing was active
+      }
       ASSIGN_OR_RETURN(Safetensors file, Safetensors::Open(LayerPath(layer, ".safetensors")));
       for (const TensorView& tensor : file.tensors()) {
         if (!IsPaddingTensor(tensor.name)) {
@@ -259,6 +329,11 @@ class Profiling {
       }
       files.push_back(std::move(file));
     }
+    ASSIGN_OR_RETURN(const JoinedHeads heads, JoinHeads(head_files));
+    for (size_t layer = 0; layer < mlps_.size(); ++layer) {
+      profile_.layers[layer].heads = heads.layers[layer];
+    }
+    specs.insert(specs.end(), heads.specs.begin(), heads.specs.end());
     const std::string joined = absl::StrCat(partial_, "/", kPredictorsFile);
     ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(joined, std::move(specs)));
     for (const Safetensors& file : files) {
@@ -267,6 +342,9 @@ class Profiling {
           RETURN_IF_ERROR(writer.Append({tensor.data, tensor.bytes}));
         }
       }
+    }
+    for (const std::vector<std::byte>& tensor : heads.tensors) {
+      RETURN_IF_ERROR(writer.Append(tensor));
     }
     RETURN_IF_ERROR(writer.Finish().status());
     std::error_code error;
@@ -287,6 +365,8 @@ class Profiling {
   WeightStore store_;
   std::unique_ptr<Module> module_;
   std::vector<const Operation*> mlps_;
+  std::vector<Block> blocks_;
+  std::vector<std::vector<double>> sensitivity_;  // of each layer's heads
   Profile profile_;
   bool has_recording_ = false;
 };
@@ -296,36 +376,6 @@ class Profiling {
 absl::StatusOr<Profile> MakeProfile(const ProfileOptions& options) {
   const InterruptGuard guard;
   return Profiling(options).Run();
-}
-
-std::string ProfileSummary(const Profile& profile) {
-  std::string text = absl::StrFormat(
-      "%d tokens, the last %d held out; neurons predicted from the input of %s.\n"
-      "Kept: the share of a layer's neurons that is chosen where so much of the mass of its activations is kept.\n\n"
-      "layer  active  rank",
-      profile.tokens, profile.held_out, profile.lookahead == 1 ? "their layer's attention" : "the MLP itself");
-  std::vector<double> masses;
-  for (const ProfileLayer& layer : profile.layers) {
-    if (layer.mlp && masses.empty()) {
-      for (const ProfilePoint& point : layer.mlp->points) {
-        masses.push_back(point.mass);
-        absl::StrAppendFormat(&text, "  %6s%%", MassText(point.mass * 100).substr(0, 5));
-      }
-    }
-  }
-  text += "\n";
-  for (size_t i = 0; i < profile.layers.size(); ++i) {
-    const ProfileLayer& layer = profile.layers[i];
-    absl::StrAppendFormat(&text, "%5d  %5.1f%%", i, layer.density * 100);
-    if (layer.mlp) {
-      absl::StrAppendFormat(&text, "  %4d", layer.mlp->rank);
-      for (const ProfilePoint& point : layer.mlp->points) {
-        absl::StrAppendFormat(&text, "  %6.2f%%", point.kept * 100);
-      }
-    }
-    text += "\n";
-  }
-  return text;
 }
 
 }  // namespace dejavu

@@ -47,13 +47,17 @@ absl::Status Append(Column& column, const std::vector<float>& values, int64_t wi
 absl::StatusOr<std::vector<Column>> OpenColumns(const ModelInfo& model, const RecordingFiles& files) {
   std::vector<Column> columns;
   for (int64_t layer = 0; layer < model.layers; ++layer) {
-    ASSIGN_OR_RETURN(OutputFile mlp, OutputFile::Create(files.MlpInputs(layer)));
-    columns.push_back(
-        {absl::StrCat("mlp_input.", layer), absl::StrCat("layer ", layer, ": the input of its MLP"), std::move(mlp)});
-    if (files.lookahead > 0) {
-      ASSIGN_OR_RETURN(OutputFile attention, OutputFile::Create(files.PredictorInputs(layer)));
-      columns.push_back({absl::StrCat("attention_input.", layer),
-                         absl::StrCat("layer ", layer, ": the input of its attention"), std::move(attention)});
+    struct Kind {
+      const char* tap;
+      const char* what;
+      std::string path;
+    };
+    for (const Kind& kind : {Kind{"mlp_input.", "the input of its MLP", files.MlpInputs(layer)},
+                             Kind{"attention_input.", "the input of its attention", files.AttentionInputs(layer)},
+                             Kind{"heads.", "what its heads put out", files.HeadOutputs(layer)}}) {
+      ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(kind.path));
+      columns.push_back(
+          {absl::StrCat(kind.tap, layer), absl::StrCat("layer ", layer, ": ", kind.what), std::move(file)});
     }
   }
   return columns;
@@ -72,9 +76,7 @@ absl::Status ReadHalves(const std::string& path, size_t count, std::vector<uint1
 
 }  // namespace
 
-int64_t RecordingBytes(const ModelInfo& model, int64_t rows, int64_t lookahead) {
-  return model.layers * rows * model.hidden * (lookahead > 0 ? 4 : 2);
-}
+int64_t RecordingBytes(const ModelInfo& model, int64_t rows) { return model.layers * rows * model.hidden * 6; }
 
 int64_t LayerBytes(const ModelInfo& model, int64_t rows) { return rows * model.hidden * 4; }
 
@@ -138,6 +140,15 @@ absl::StatusOr<LayerRows> ReadRows(const RecordingFiles& files, int64_t layer, i
   const auto count = static_cast<size_t>(width * rows);
   RETURN_IF_ERROR(ReadHalves(files.MlpInputs(layer), count, &result.mlp_inputs));
   RETURN_IF_ERROR(ReadHalves(files.PredictorInputs(layer), count, &result.predictor_inputs));
+  return result;
+}
+
+absl::StatusOr<HeadRows> ReadHeadRows(const RecordingFiles& files, int64_t layer, int64_t width, int64_t rows) {
+  HeadRows result;
+  result.width = width;
+  const auto count = static_cast<size_t>(width * rows);
+  RETURN_IF_ERROR(ReadHalves(files.AttentionInputs(layer - files.lookahead), count, &result.inputs));
+  RETURN_IF_ERROR(ReadHalves(files.HeadOutputs(layer), count, &result.outputs));
   return result;
 }
 

@@ -10,24 +10,33 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "passes/sparsity/training/HeadTrainer.h"
 #include "passes/sparsity/training/LayerRows.h"
 #include "runtime/engine/Model.h"
 
 namespace dejavu {
 
-/// Where the rows of each layer are: raw f16<rows, width> each, layer-N.mlp and, with a lookahead, layer-N.attention.
+/// Where the rows of each layer are: raw f16<rows, width> each, layer-N.mlp, layer-N.attention and layer-N.heads.
 struct RecordingFiles {
   std::string folder;
-  int64_t lookahead = 1;
+  int64_t lookahead = 1;  ///< Of predictors: 1: neurons from the input of their layer's attention, heads from that of
+                          ///< the layer before; 0: from that of the MLP, and of the attention.
 
   [[nodiscard]] std::string MlpInputs(int64_t layer) const { return absl::StrCat(folder, "/layer-", layer, ".mlp"); }
+  [[nodiscard]] std::string AttentionInputs(int64_t layer) const {
+    return absl::StrCat(folder, "/layer-", layer, ".attention");
+  }
+  /// What all heads put out, before the output layer.
+  [[nodiscard]] std::string HeadOutputs(int64_t layer) const {
+    return absl::StrCat(folder, "/layer-", layer, ".heads");
+  }
   [[nodiscard]] std::string PredictorInputs(int64_t layer) const {
-    return lookahead == 0 ? MlpInputs(layer) : absl::StrCat(folder, "/layer-", layer, ".attention");
+    return lookahead == 0 ? MlpInputs(layer) : AttentionInputs(layer);
   }
 };
 
 /// Bytes on disk for `rows` rows of a model, and in memory while a layer is trained.
-[[nodiscard]] int64_t RecordingBytes(const ModelInfo& model, int64_t rows, int64_t lookahead);
+[[nodiscard]] int64_t RecordingBytes(const ModelInfo& model, int64_t rows);
 [[nodiscard]] int64_t LayerBytes(const ModelInfo& model, int64_t rows);
 
 /// Takes each of `windows` through the prefill kernels of `model`, which was compiled with taps, and writes one row for
@@ -43,6 +52,9 @@ struct RecordingFiles {
 /// Reads the rows of one layer. A file of another size is a user error.
 [[nodiscard]] absl::StatusOr<LayerRows> ReadRows(const RecordingFiles& files, int64_t layer, int64_t width,
                                                  int64_t rows);
+/// The same for the heads of layer `layer`, which is not below the lookahead.
+[[nodiscard]] absl::StatusOr<HeadRows> ReadHeadRows(const RecordingFiles& files, int64_t layer, int64_t width,
+                                                    int64_t rows);
 
 }  // namespace dejavu
 

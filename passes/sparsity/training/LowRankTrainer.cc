@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "passes/sparsity/training/LinearAlgebra.h"
+#include "passes/sparsity/training/Moments.h"
 
 namespace dejavu {
 namespace {
@@ -17,32 +18,6 @@ constexpr double kRidge = 1e-3;
 constexpr double kSlope = 2.5;  // of a score, for each standard deviation
 
 size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
-
-/// sum += a^T b over blocks of rows, f32<count, width> each.
-void AddProduct(int64_t count, int64_t width, const Floats& a, const Floats& b, int threads, Floats& buffer,
-                Doubles& sum) {
-  Multiply({.m = width,
-            .n = width,
-            .k = count,
-            .a = a.data(),
-            .a_stride = width,
-            .a_transposed = true,
-            .b = b.data(),
-            .b_stride = width,
-            .c = buffer.data()},
-           threads);
-  for (size_t i = 0; i < sum.size(); ++i) {
-    sum[i] += buffer[i];
-  }
-}
-
-void AddRows(int64_t count, int64_t width, const Floats& rows, Doubles& sums) {
-  for (int64_t i = 0; i < count; ++i) {
-    for (int64_t j = 0; j < width; ++j) {
-      sums[static_cast<size_t>(j)] += rows[Size(i, width) + static_cast<size_t>(j)];
-    }
-  }
-}
 
 Floats ToFloats(const Doubles& values) { return {values.begin(), values.end()}; }
 
@@ -64,40 +39,21 @@ absl::StatusOr<LowRankTrainer> LowRankTrainer::Create(const LayerRows& rows, int
 /// Means and covariances of the inputs.
 absl::Status LowRankTrainer::Measure(const OnTick& on_tick) {
   const int64_t width = rows_.width;
-  x_mean_.assign(static_cast<size_t>(width), 0);
-  m_mean_.assign(static_cast<size_t>(width), 0);
-  covariance_.assign(Size(width, width), 0);
-  cross_.assign(Size(width, width), 0);
+  Moments moments(width, width);
   Floats x(Size(kBlock, width));
   Floats m(Size(kBlock, width));
-  Floats buffer(Size(width, width));
   for (int64_t begin = 0; begin < count_; begin += kBlock) {
     const int64_t count = std::min(kBlock, count_ - begin);
     LoadRows(rows_.predictor_inputs, width, begin, count, x.data());
     LoadRows(rows_.mlp_inputs, width, begin, count, m.data());
-    AddRows(count, width, x, x_mean_);
-    AddRows(count, width, m, m_mean_);
-    AddProduct(count, width, x, x, threads_, buffer, covariance_);
-    AddProduct(count, width, x, m, threads_, buffer, cross_);
+    moments.Add(count, x, m, threads_);
     RETURN_IF_ERROR(on_tick());
   }
-  const auto n = static_cast<double>(count_);
-  for (int64_t i = 0; i < width; ++i) {
-    x_mean_[static_cast<size_t>(i)] /= n;
-    m_mean_[static_cast<size_t>(i)] /= n;
-  }
-  double variance = 0;
-  for (int64_t i = 0; i < width; ++i) {
-    for (int64_t j = 0; j < width; ++j) {
-      const size_t at = Size(i, width) + static_cast<size_t>(j);
-      covariance_[at] = covariance_[at] / n - x_mean_[static_cast<size_t>(i)] * x_mean_[static_cast<size_t>(j)];
-      cross_[at] = cross_[at] / n - x_mean_[static_cast<size_t>(i)] * m_mean_[static_cast<size_t>(j)];
-    }
-    variance += covariance_[Size(i, width) + static_cast<size_t>(i)] / static_cast<double>(width);
-  }
-  for (int64_t i = 0; i < width; ++i) {
-    covariance_[Size(i, width) + static_cast<size_t>(i)] += kRidge * variance;
-  }
+  moments.Finish(kRidge);
+  x_mean_ = std::move(moments.x_mean);
+  m_mean_ = std::move(moments.y_mean);
+  covariance_ = std::move(moments.covariance);
+  cross_ = std::move(moments.cross);
   return absl::OkStatus();
 }
 

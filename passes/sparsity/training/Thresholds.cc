@@ -16,22 +16,6 @@ using Floats = std::vector<float>;
 
 constexpr int64_t kBatch = 512;
 
-/// The matrix as the compiler makes it of its f16 form.
-absl::StatusOr<Floats> Rounded(const Floats& matrix, int64_t rows, int64_t columns) {
-  auto halves = std::make_shared<std::vector<uint16_t>>(matrix.size());
-  std::transform(matrix.begin(), matrix.end(), halves->begin(), FloatToHalf);
-  WeightData data{
-      DType::kF16, {rows, columns}, halves, reinterpret_cast<const std::byte*>(halves->data()), halves->size() * 2};
-  ASSIGN_OR_RETURN(const WeightData q8, FindWeightTransform("quantize")->compute({data}));
-  ASSIGN_OR_RETURN(const WeightData scales, FindWeightTransform("row_scales")->compute({data}));
-  Floats rounded(matrix.size());
-  for (size_t i = 0; i < rounded.size(); ++i) {
-    const size_t row = i / static_cast<size_t>(columns);
-    rounded[i] = static_cast<float>(LoadAsDouble(q8.dtype, q8.data, i) * LoadAsDouble(scales.dtype, scales.data, row));
-  }
-  return rounded;
-}
-
 /// y (count, n) = x (count, k) w^T + bias
 void Linear(int64_t count, int64_t n, int64_t k, const Floats& x, const float* w, const float* bias, int threads,
             Floats& y) {
@@ -91,10 +75,25 @@ struct Hit {
 
 }  // namespace
 
+absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows, int64_t columns) {
+  auto halves = std::make_shared<std::vector<uint16_t>>(matrix.size());
+  std::transform(matrix.begin(), matrix.end(), halves->begin(), FloatToHalf);
+  WeightData data{
+      DType::kF16, {rows, columns}, halves, reinterpret_cast<const std::byte*>(halves->data()), halves->size() * 2};
+  ASSIGN_OR_RETURN(const WeightData q8, FindWeightTransform("quantize")->compute({data}));
+  ASSIGN_OR_RETURN(const WeightData scales, FindWeightTransform("row_scales")->compute({data}));
+  Floats rounded(matrix.size());
+  for (size_t i = 0; i < rounded.size(); ++i) {
+    const size_t row = i / static_cast<size_t>(columns);
+    rounded[i] = static_cast<float>(LoadAsDouble(q8.dtype, q8.data, i) * LoadAsDouble(scales.dtype, scales.data, row));
+  }
+  return rounded;
+}
+
 absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor) {
   LowRankPredictor deployed = predictor;
-  ASSIGN_OR_RETURN(deployed.down, Rounded(predictor.down, predictor.rank, predictor.width));
-  ASSIGN_OR_RETURN(deployed.up, Rounded(predictor.up, predictor.outputs, predictor.rank));
+  ASSIGN_OR_RETURN(deployed.down, AsDeployed(predictor.down, predictor.rank, predictor.width));
+  ASSIGN_OR_RETURN(deployed.up, AsDeployed(predictor.up, predictor.outputs, predictor.rank));
   return deployed;
 }
 

@@ -29,6 +29,9 @@ inline constexpr double kCurveShares[] = {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5
 /// The predictor as it is deployed: matrices rounded to f16, as a profile stores them, and then to int8 with one scale
 /// a row, as the compiler reads them.
 [[nodiscard]] absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor);
+/// The same of one matrix, f32<rows, columns>.
+[[nodiscard]] absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows,
+                                                            int64_t columns);
 
 /// The highest threshold for each of `masses`, shares from 0 to 1, that keeps that much of the last `held_out` rows.
 /// Fails where nothing is active in them or numbers overflow.

@@ -25,7 +25,9 @@ Profile Example() {
   layer.density = 0.04;
   layer.mass_curve = {0.25, 1};
   layer.mlp = ProfilePredictor{.rank = 64, .points = {{0.99, -1.5, 0.1, 0.9}, {0.999, -2.5, 0.2, 0.95}}};
-  profile.layers = {layer, ProfileLayer{}};
+  ProfileLayer with_heads;
+  with_heads.heads = ProfilePredictor{.rank = 12, .points = {{0.8, 1.5, 0.7, 0.9}, {0.9, 0.5, 0.85, 0.97}}};
+  profile.layers = {layer, ProfileLayer{}, with_heads};
   return profile;
 }
 
@@ -51,6 +53,9 @@ TEST_F(ProfileFile, ComesBackAsItWasWritten) {
   EXPECT_EQ(PrintProfile(*profile), PrintProfile(Example()));
   EXPECT_EQ(profile->layers[0].mlp->points[1].threshold, -2.5);
   EXPECT_FALSE(profile->layers[1].mlp.has_value());
+  EXPECT_FALSE(profile->layers[1].heads.has_value());
+  ASSERT_TRUE(profile->layers[2].heads.has_value());
+  EXPECT_EQ(profile->layers[2].heads->points[0].mass, 0.8);
 }
 
 TEST_F(ProfileFile, EveryFaultNamesTheFileAndTheField) {
@@ -66,6 +71,8 @@ TEST_F(ProfileFile, EveryFaultNamesTheFileAndTheField) {
                              Fault{"\"rank\": 64", "\"rank\": 1e99", "field 'layers[0].mlp.rank'"},
                              Fault{"\"kept\": 0.2", "\"kept\": 7", "field 'layers[0].mlp.points[1].kept'"},
                              Fault{"\"mass\": 0.999", "\"mass\": 0.5", "points[1].mass' must rise"},
+                             Fault{"\"share\": 0.8", "\"share\": 2", "field 'layers[2].heads.points[0].share'"},
+                             Fault{"\"share\": 0.9", "\"share\": 0.3", "points[1].share' must rise"},
                              Fault{"\"lookahead\": 1", "\"lookahead\": -1", "field 'lookahead'"},
                              Fault{"\"layers\"", "\"layer\"", "field 'layers' is missing"},
                              Fault{"\"density\": 0.04", "\"density\": \"much\"", "field 'layers[0].density'"},

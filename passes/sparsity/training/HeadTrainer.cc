@@ -1,0 +1,235 @@
+#include "passes/sparsity/training/HeadTrainer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "passes/sparsity/training/LinearAlgebra.h"
+#include "passes/sparsity/training/Moments.h"
+#include "passes/sparsity/training/Thresholds.h"
+
+namespace dejavu {
+namespace {
+
+using Floats = std::vector<float>;
+
+constexpr int64_t kBlock = 2048;  // rows at a time
+constexpr double kRidge = 1e-3;
+// Of a head's mean m: what its logarithm is bounded by where a head puts out nearly nothing.
+constexpr double kFloor = 1e-6;
+
+size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
+
+/// How much the heads of a row count: the quadratic forms s o^T G o with G = out^T out of their columns.
+class Amounts {
+ public:
+  Amounts(const HeadWeights& weights, int64_t width, int threads)
+      : heads_(weights.heads),
+        width_(width),
+        dim_(width / weights.heads),
+        sensitivity_(weights.sensitivity),
+        threads_(threads),
+        grams_(Size(heads_, dim_ * dim_)) {
+    Floats gram(Size(dim_, dim_));
+    for (int64_t head = 0; head < heads_; ++head) {
+      const float* columns = weights.out.data() + head * dim_;
+      Multiply({.m = dim_,
+                .n = dim_,
+                .k = width_,
+                .a = columns,
+                .a_stride = width_,
+                .a_transposed = true,
+                .b = columns,
+                .b_stride = width_,
+                .c = gram.data()},
+               threads);
+      std::copy(gram.begin(), gram.end(), grams_.begin() + head * dim_ * dim_);
+    }
+  }
+
+  /// Writes m, f32<count, heads>, of rows `begin` to `begin` + `count`.
+  void Compute(const HeadRows& rows, int64_t begin, int64_t count, Floats& masses) {
+    outputs_.resize(Size(count, width_));
+    products_.resize(Size(count, dim_));
+    masses.assign(Size(count, heads_), 0);
+    LoadRows(rows.outputs, width_, begin, count, outputs_.data());
+    for (int64_t head = 0; head < heads_; ++head) {
+      const float* columns = outputs_.data() + head * dim_;
+      Multiply({.m = count,
+                .n = dim_,
+                .k = dim_,
+                .a = columns,
+                .a_stride = width_,
+                .b = grams_.data() + head * dim_ * dim_,
+                .b_stride = dim_,
+                .c = products_.data()},
+               threads_);
+      for (int64_t i = 0; i < count; ++i) {
+        float sum = 0;
+        for (int64_t j = 0; j < dim_; ++j) {
+          sum += columns[i * width_ + j] * products_[Size(i, dim_) + static_cast<size_t>(j)];
+        }
+        // Rounding can take a sum below zero; a NaN stays one.
+        const auto mass = static_cast<float>(sum * sensitivity_[static_cast<size_t>(head)]);
+        masses[Size(i, heads_) + static_cast<size_t>(head)] = mass < 0 ? 0 : mass;
+      }
+    }
+  }
+
+ private:
+  int64_t heads_;
+  int64_t width_;
+  int64_t dim_;
+  std::span<const double> sensitivity_;
+  int threads_;
+  Floats grams_;     // (heads, dim, dim)
+  Floats outputs_;   // of rows
+  Floats products_;  // of one head's outputs and its gram
+};
+
+/// Adds up inputs and log(m) / 2 of the first `count` rows.
+absl::Status Measure(const HeadRows& rows, int64_t count, const HeadWeights& weights, int threads,
+                     const OnTick& on_tick, Moments* moments) {
+  Amounts amounts(weights, rows.width, threads);
+  std::vector<double> floors(static_cast<size_t>(weights.heads));
+  Floats masses;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t some = std::min(kBlock, count - begin);
+    amounts.Compute(rows, begin, some, masses);
+    for (size_t i = 0; i < masses.size(); ++i) {
+      floors[i % floors.size()] += masses[i] * kFloor / static_cast<double>(count);
+    }
+    RETURN_IF_ERROR(on_tick());
+  }
+  Floats x(Size(kBlock, rows.width));
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const int64_t some = std::min(kBlock, count - begin);
+    LoadRows(rows.inputs, rows.width, begin, some, x.data());
+    amounts.Compute(rows, begin, some, masses);
+    for (size_t i = 0; i < masses.size(); ++i) {
+      masses[i] = static_cast<float>(0.5 * std::log(masses[i] + floors[i % floors.size()] + 1e-30));
+    }
+    moments->Add(some, x, masses, threads);
+    RETURN_IF_ERROR(on_tick());
+  }
+  moments->Finish(kRidge);
+  return absl::OkStatus();
+}
+
+bool AllFinite(const Floats& values) {
+  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+}  // namespace
+
+absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out, const HeadWeights& weights,
+                                         int threads, const OnTick& on_tick) {
+  const int64_t count = rows.rows() - held_out;
+  if (count < 2) {
+    return UserError("there are ", rows.rows(), " rows, too few to train on and to hold out ", held_out);
+  }
+  UseSerialSgemm();
+  HeadPredictor predictor;
+  predictor.heads = weights.heads;
+  predictor.width = rows.width;
+  Moments moments(rows.width, weights.heads);
+  RETURN_IF_ERROR(Measure(rows, count, weights, threads, on_tick, &moments));
+  RETURN_IF_ERROR(Cholesky(rows.width, moments.covariance));
+  RETURN_IF_ERROR(on_tick());
+  SolveTriangular(rows.width, moments.covariance, /*transposed=*/false, weights.heads, moments.cross);
+  SolveTriangular(rows.width, moments.covariance, /*transposed=*/true, weights.heads, moments.cross);
+  for (int64_t head = 0; head < weights.heads; ++head) {
+    double bias = moments.y_mean[static_cast<size_t>(head)];
+    for (int64_t j = 0; j < rows.width; ++j) {
+      const double weight = moments.cross[Size(j, weights.heads) + static_cast<size_t>(head)];
+      predictor.weight.push_back(static_cast<float>(weight));
+      bias -= weight * moments.x_mean[static_cast<size_t>(j)];
+    }
+    predictor.bias.push_back(static_cast<float>(bias));
+  }
+  if (!AllFinite(predictor.weight) || !AllFinite(predictor.bias)) {
+    return UserError("the recorded numbers are infinite, NaN or too large");
+  }
+  return predictor;
+}
+
+absl::StatusOr<HeadPredictor> AsDeployed(const HeadPredictor& predictor) {
+  HeadPredictor deployed = predictor;
+  ASSIGN_OR_RETURN(deployed.weight, AsDeployed(predictor.weight, predictor.heads, predictor.width));
+  return deployed;
+}
+
+std::vector<ScoredHead> ScoreHeads(const HeadPredictor& predictor, const HeadRows& rows, int64_t held_out,
+                                   const HeadWeights& weights, int threads) {
+  const int64_t heads = predictor.heads;
+  Amounts amounts(weights, predictor.width, threads);
+  Floats x(Size(kBlock, predictor.width));
+  Floats scores(Size(kBlock, heads));
+  Floats masses;
+  std::vector<ScoredHead> all;
+  for (int64_t begin = rows.rows() - held_out; begin < rows.rows(); begin += kBlock) {
+    const int64_t count = std::min(kBlock, rows.rows() - begin);
+    LoadRows(rows.inputs, predictor.width, begin, count, x.data());
+    for (int64_t i = 0; i < count; ++i) {
+      std::copy(predictor.bias.begin(), predictor.bias.end(), scores.begin() + i * heads);
+    }
+    Multiply({.m = count,
+              .n = heads,
+              .k = predictor.width,
+              .a = x.data(),
+              .a_stride = predictor.width,
+              .b = predictor.weight.data(),
+              .b_stride = predictor.width,
+              .b_transposed = true,
+              .c = scores.data(),
+              .add = true},
+             threads);
+    amounts.Compute(rows, begin, count, masses);
+    for (size_t i = 0; i < masses.size(); ++i) {
+      all.push_back({scores[i], masses[i]});
+    }
+  }
+  return all;
+}
+
+absl::StatusOr<std::vector<std::vector<HeadPoint>>> FindHeadThresholds(std::span<const std::vector<ScoredHead>> layers,
+                                                                       std::span<const double> shares) {
+  std::vector<float> scores;
+  size_t dense = 0;
+  for (const std::vector<ScoredHead>& layer : layers) {
+    dense += layer.empty() ? 1 : 0;
+    for (const ScoredHead& head : layer) {
+      scores.push_back(head.score);
+      if (!std::isfinite(head.score) || !std::isfinite(head.mass)) {
+        return UserError("the recorded numbers are infinite, NaN or too large");
+      }
+    }
+  }
+  std::vector<std::vector<HeadPoint>> points(layers.size());
+  if (scores.empty()) {
+    return points;
+  }
+  std::sort(scores.begin(), scores.end());
+  const auto all = static_cast<double>(layers.size()) / static_cast<double>(layers.size() - dense);  // for each scored
+  for (const double share : shares) {
+    const double wanted = std::min(1.0, (1 - share) * all) * static_cast<double>(scores.size());
+    const auto left_out = static_cast<size_t>(std::llround(wanted));
+    for (size_t i = 0; i < layers.size(); ++i) {
+      // What is equal to the threshold is left out.
+      HeadPoint point{share, left_out > 0 ? scores[left_out - 1] : std::nextafter(scores[0], -1e30F), 1, 1};
+      double kept = 0;
+      double kept_mass = 0;
+      double mass = 0;
+      for (const ScoredHead& head : layers[i]) {
+        mass += head.mass;
+        kept += head.score > point.threshold ? 1 : 0;
+        kept_mass += head.score > point.threshold ? head.mass : 0;
+      }
+      point.kept = layers[i].empty() ? 1 : kept / static_cast<double>(layers[i].size());
+      point.recall = mass > 0 ? std::min(1.0, kept_mass / mass) : 1;
+      points[i].push_back(point);
+    }
+  }
+  return points;
+}
+
+}  // namespace dejavu
