@@ -117,7 +117,7 @@ TEST_P(ProfiledModel, ChoosesTheShareOfHeadsItWasAskedFor) {
   const auto ids = EncodeDocuments(*tokenizer, Documents());
   ASSERT_TRUE(ids.ok()) << ids.status();
   double last = 0;
-  for (const double share : {0.95, 0.6, 0.3}) {
+  for (const double share : {0.95, 0.8, 0.3}) {
     const auto sparse = Compile(Budgets{.mass = 1, .head_share = share});  // neurons stay dense
     ASSERT_TRUE(sparse.ok()) << sparse.status();
     const auto result = Evaluate(*sparse, *dense, *ids, {.max_tokens = 1024, .threads = 1});
@@ -125,6 +125,7 @@ TEST_P(ProfiledModel, ChoosesTheShareOfHeadsItWasAskedFor) {
     // Fewer heads are further from the dense model.
     EXPECT_GT(result->against->kl_mean, last) << share;
     last = result->against->kl_mean;
+    EXPECT_TRUE(share < 0.9 || last < 0.1) << last;
     double density = 0;
     for (size_t layer = 0; layer < result->head_density.size(); ++layer) {
       density += result->head_density[layer] / static_cast<double>(result->head_density.size());
@@ -134,7 +135,6 @@ TEST_P(ProfiledModel, ChoosesTheShareOfHeadsItWasAskedFor) {
     EXPECT_TRUE(GetParam() == 0 || result->head_density[0] == 1);
     EXPECT_NEAR(density, share, 0.1);
   }
-  EXPECT_LT(last, 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Lookahead, ProfiledModel, testing::Values(0, 1));
