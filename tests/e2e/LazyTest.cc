@@ -113,6 +113,7 @@ class Lazy : public testing::Test {
       auto session = Load(**module, *store_, kv);
       ASSERT_TRUE(session.ok()) << session.status();
       (kv == std::string("lazy") ? lazy_ : dense_) = session->release();
+      delete module_;
       module_ = module->release();  // the lazy one, in the end
     }
   }

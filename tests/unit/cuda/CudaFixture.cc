@@ -2,13 +2,6 @@
 
 #include <dlfcn.h>
 
-// After the fake library a toolkit's is tried, where there is one; it keeps some bytes when it finds no GPU.
-extern "C" const char*
-__lsan_default_suppressions();  // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:libcublasLt";
-}  // NOLINT(*-reserved-identifier,cert-*)
-
 namespace dejavu::cuda {
 namespace {
 
