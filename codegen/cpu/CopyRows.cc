@@ -121,7 +121,7 @@ Value* CopyRows::PairProducts(Value* fields, Value* n) {
   }
   llvm::SmallVector<int, 64> even;
   llvm::SmallVector<int, 64> odd;
-  for (int lane = 0; lane < int64_t{2} * lanes(); ++lane) {
+  for (int lane = 0; lane < 2 * lanes(); ++lane) {
     even.push_back(2 * lane);
     odd.push_back(2 * lane + 1);
   }
@@ -162,7 +162,7 @@ Value* CopyRows::ScalesOf(const CopyPlane& plane, Value* scales, Value* vector, 
   const int64_t all = columns / group_;
   Value* few = LoadBytes(b_.At(scales, vector, all), loaded, loaded);
   llvm::SmallVector<int, 32> mask;
-  for (int64_t lane = 0; lane < 2 * lanes(); ++lane) {
+  for (int64_t lane = 0; lane < int64_t{2} * lanes(); ++lane) {
     const int64_t column = lane / 8 * plane.block_columns() + 16 * field;
     mask.push_back(static_cast<int>(std::min(column / group_, loaded)));
   }

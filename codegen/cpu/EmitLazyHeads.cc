@@ -4,7 +4,7 @@
 #include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
-#include "codegen/cpu/VectorOps.h"
+#include "codegen/cpu/RowBlock.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
 
@@ -13,10 +13,7 @@ namespace {
 
 using llvm::Value;
 
-// Rows of one block: as many as are added up across lanes together.
-constexpr int64_t kRows = 4;
-// How far ahead of the row in work lines are asked for, in bytes.
-constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kRows = RowBlock::kRows;
 static_assert(kWidthMultiple % kRows == 0, "a block would reach into the next head");
 
 void CopyRow(KernelBuilder& b, Value* from, Value* to, int64_t width) {
@@ -32,7 +29,6 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
   Value* w = b.Arg(1);
-  Value* bias = b.Arg(2);
   Value* heads = b.Arg(3);
   Value* cache = b.Arg(4);
   Value* inputs = b.Arg(5);
@@ -40,7 +36,6 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
   Value* x = NormedRow(b, {b.Arg(0), b.Arg(7), b.Arg(8)}, shape.width, shape.norm);
   Value* y = b.Arg(9);
   Value* past = b.Past();
-  const RowLayout layout{shape.width, shape.dtype};
   const int64_t dim = shape.head_dim();
   const auto input_at = [&](Value* position) { return b.At(inputs, position, 4 * shape.width); };
   b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] { CopyRow(b, x, input_at(past), shape.width); });
@@ -54,21 +49,8 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
     Value* column = ir.CreateMul(ir.CreateURem(in_entry, blocks_of_head), b.I64(kRows));
     Value* first =
         ir.CreateAdd(ir.CreateMul(part, b.I64(shape.width)), ir.CreateAdd(ir.CreateMul(head, b.I64(dim)), column));
-    Values rows;
-    for (int64_t r = 0; r < kRows; ++r) {
-      rows.push_back(b.At(w, ir.CreateAdd(first, b.I64(r)), layout.bytes()));
-    }
-    const auto prefetch = [&](int r, Value* offset) {
-      return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
-    };
-    const auto multiply = [&](Value* vector, Value* to) {
-      Value* sums = DotFourRows(b, rows, vector, layout, prefetch);
-      if (shape.bias) {
-        sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
-      }
-      StoreFloats(b, sums, to, kRows);
-    };
-    multiply(x, b.At(y, first, 4));
+    const RowBlock rows(b, w, shape.bias ? b.Arg(2) : nullptr, first, {shape.width, shape.dtype});
+    rows.Multiply(x, b.At(y, first, 4));
     Value* is_q = ir.CreateICmpEQ(part, b.I64(0));
     Value* known = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, LoadI32(b, filled, head), past);
     // Keys and values of a head lie position by position; of q there are none.
@@ -76,7 +58,7 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
     Value* kept_head = ir.CreateAdd(ir.CreateMul(of_part, b.I64(shape.heads)), head);
     Value* kept = b.At(b.At(cache, kept_head, 4 * shape.positions * dim), column, 4);
     b.For(ir.CreateSelect(is_q, past, known), past, 1,
-          [&](Value* position) { multiply(input_at(position), b.At(kept, position, 4 * dim)); });
+          [&](Value* position) { rows.Multiply(input_at(position), b.At(kept, position, 4 * dim)); });
   });
   b.Finish();
 }

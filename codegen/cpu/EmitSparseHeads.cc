@@ -4,7 +4,7 @@
 #include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
-#include "codegen/cpu/VectorOps.h"
+#include "codegen/cpu/RowBlock.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
 
@@ -13,10 +13,7 @@ namespace {
 
 using llvm::Value;
 
-// Rows of one block: as many as are added up across lanes together.
-constexpr int64_t kRows = 4;
-// How far ahead of the row in work lines are asked for, in bytes.
-constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kRows = RowBlock::kRows;
 static_assert(kWidthMultiple % kRows == 0, "a block would reach into the next head");
 
 }  // namespace
@@ -26,11 +23,9 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
   Value* w = b.Arg(1);
-  Value* bias = b.Arg(2);
   Value* heads = b.Arg(3);
   Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.width, shape.norm);
   Value* y = b.Arg(6);
-  const RowLayout layout{shape.width, shape.dtype};
   const auto blocks_of_head = b.I64(shape.head_dim() / kRows);
   Value* blocks_of_q = ir.CreateMul(LoadI32(b, heads, b.I64(0)), blocks_of_head);
   // First those of q, then those of k and v.
@@ -44,19 +39,9 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
     Value* of_q = ir.CreateAdd(ir.CreateMul(head, blocks_of_head), in_head);
     Value* of_others = ir.CreateAdd(ir.CreateSub(block, blocks_of_q), b.I64(shape.width / kRows));
     Value* first = ir.CreateMul(ir.CreateSelect(is_q, of_q, of_others), b.I64(kRows));
-    Values rows;
-    for (int64_t r = 0; r < kRows; ++r) {
-      rows.push_back(b.At(w, ir.CreateAdd(first, b.I64(r)), layout.bytes()));
-    }
-    const auto prefetch = [&](int r, Value* offset) {
-      return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
-    };
+    const RowBlock rows(b, w, shape.bias ? b.Arg(2) : nullptr, first, {shape.width, shape.dtype});
     b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
-      Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.width), layout, prefetch);
-      if (shape.bias) {
-        sums = ir.CreateFAdd(sums, LoadFloats(b, b.At(bias, first, 4), DType::kF32, kRows));
-      }
-      StoreFloats(b, sums, b.At(b.At(y, token, 12 * shape.width), first, 4), kRows);
+      rows.Multiply(b.At(x, token, 4 * shape.width), b.At(b.At(y, token, 12 * shape.width), first, 4));
     });
   });
   b.Finish();

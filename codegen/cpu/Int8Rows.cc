@@ -156,7 +156,7 @@ Value* Int8Rows::DotRow(Value* row) {
     }
     Values next;
     for (int64_t part = 0; part < kUnroll; ++part) {
-      Value* at = ir_.CreateAdd(column, b_.I64(int64_t{part} * wide_lanes()));
+      Value* at = ir_.CreateAdd(column, b_.I64(part * wide_lanes()));
       next.push_back(add(at, wide_lanes(), carried[static_cast<size_t>(part)]));
     }
     return next;
@@ -187,7 +187,7 @@ Value* Int8Rows::DotPackedRow(Value* row) {
       llvm::SmallVector<int, kPackedColumns> of_part(static_cast<size_t>(wide_lanes()));
       std::iota(of_part.begin(), of_part.end(), part * wide_lanes());
       Value* q = ir_.CreateSExt(ir_.CreateShuffleVector(columns, of_part), IntVector(16, wide_lanes()));
-      Value* n_at = b_.At(n_, ir_.CreateAdd(column, b_.I64(part * wide_lanes())), 2);
+      Value* n_at = b_.At(n_, ir_.CreateAdd(column, b_.I64(int64_t{part} * wide_lanes())), 2);
       Value* n = ir_.CreateAlignedLoad(IntVector(16, wide_lanes()), n_at, llvm::Align(2));
       Value*& sum = next[static_cast<size_t>(part % 2)];
       sum = AddProducts(q, n, sum);
