@@ -137,13 +137,23 @@ absl::StatusOr<Type> InferQuantizedRows(const std::vector<Type>& sources) {
   return Type{DType::kF32, {sources[0].shape[0], Dim(int64_t{4})}};
 }
 
-/// The scale of row `row`: its largest magnitude becomes 127. A row of zeros, of subnormals too small for a scale, or
-/// with infinities or NaNs has scale 0, and so a residual that says nothing is known.
-float RowScale(const WeightData& w, size_t row, size_t columns) {
+using Row = std::vector<double>;
+
+Row ReadRow(const WeightData& w, size_t number) {
+  Row row(static_cast<size_t>(w.dims[1]));
+  for (size_t j = 0; j < row.size(); ++j) {
+    row[j] = LoadAsDouble(w.dtype, w.data, number * row.size() + j);
+  }
+  return row;
+}
+
+/// The scale of a row: its largest magnitude becomes 127. A row of zeros, of subnormals too small for a scale, or with
+/// infinities or NaNs has scale 0, and so a residual that says nothing is known.
+float RowScale(const Row& row) {
   double top = 0;
-  for (size_t j = 0; j < columns; ++j) {
-    const double value = std::abs(LoadAsDouble(w.dtype, w.data, row * columns + j));
-    top = value > top || std::isnan(value) ? value : top;
+  for (const double value : row) {
+    const double magnitude = std::abs(value);
+    top = magnitude > top || std::isnan(magnitude) ? magnitude : top;
     if (!std::isfinite(top)) {
       return 0;
     }
@@ -162,22 +172,23 @@ int QuantizeOne(double value, float scale) {
 absl::StatusOr<WeightData> Quantize(const std::vector<WeightData>& sources) {
   const WeightData& w = sources[0];
   WeightData to = Allocate(DType::kI8, w.dims);
-  const auto columns = static_cast<size_t>(w.dims[1]);
+  std::byte* out = Bytes(to);
   for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
-    const float scale = RowScale(w, i, columns);
-    for (size_t j = 0; j < columns; ++j) {
-      Bytes(to)[i * columns + j] =
-          static_cast<std::byte>(QuantizeOne(LoadAsDouble(w.dtype, w.data, i * columns + j), scale));
+    const Row row = ReadRow(w, i);
+    const float scale = RowScale(row);
+    for (const double value : row) {
+      *out++ = static_cast<std::byte>(QuantizeOne(value, scale));
     }
   }
   return to;
 }
 
+template <float (*kScale)(const Row& row)>
 absl::StatusOr<WeightData> RowScales(const std::vector<WeightData>& sources) {
   const WeightData& w = sources[0];
   WeightData to = Allocate(DType::kF32, {w.dims[0]});
   for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
-    const float scale = RowScale(w, i, static_cast<size_t>(w.dims[1]));
+    const float scale = kScale(ReadRow(w, i));
     std::memcpy(Bytes(to) + i * sizeof(float), &scale, sizeof(float));
   }
   return to;
@@ -202,16 +213,15 @@ int PackOne(double value, float scale) {
 
 /// The scale of a packed row, that of the int8 that its halves stand for: of those that cut off nothing or some of the
 /// largest magnitudes, the one that leaves the smallest sum of squared errors.
-float PackedScale(const WeightData& w, size_t row, size_t columns) {
+float PackedScale(const Row& row) {
   constexpr int kCandidates = 12;
-  const float whole = RowScale(w, row, columns) * (127.0F / 112.0F);  // so that the largest becomes 7 times 16
+  const float whole = RowScale(row) * (127.0F / 112.0F);  // so that the largest becomes 7 times 16
   float best = whole;
   double least = std::numeric_limits<double>::infinity();
   for (int i = 0; i < kCandidates && whole > 0; ++i) {
     const float scale = whole * (1 - 0.05F * static_cast<float>(i));
     double error = 0;
-    for (size_t j = 0; j < columns; ++j) {
-      const double value = LoadAsDouble(w.dtype, w.data, row * columns + j);
+    for (const double value : row) {
       const double rest = value - 16 * static_cast<double>(scale) * PackOne(value, scale);
       error += rest * rest;
     }
@@ -229,23 +239,14 @@ absl::StatusOr<WeightData> Pack(const std::vector<WeightData>& sources) {
   WeightData to = Allocate(DType::kI8, {w.dims[0], w.dims[1] / 2});
   std::fill_n(Bytes(to), to.bytes, std::byte{0});
   for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
-    const float scale = PackedScale(w, i, columns);
+    const Row row = ReadRow(w, i);
+    const float scale = PackedScale(row);
     for (size_t j = 0; j < columns; ++j) {
       const PackedPlace place = PackedPlaceOf(static_cast<int64_t>(j));
-      const auto half = static_cast<unsigned>(PackOne(LoadAsDouble(w.dtype, w.data, i * columns + j), scale)) & 0xFU;
+      const auto half = static_cast<unsigned>(PackOne(row[j], scale)) & 0xFU;
       Bytes(to)[i * columns / 2 + static_cast<size_t>(place.byte)] |=
           static_cast<std::byte>(half << (place.upper ? 4U : 0U));
     }
-  }
-  return to;
-}
-
-absl::StatusOr<WeightData> PackedScales(const std::vector<WeightData>& sources) {
-  const WeightData& w = sources[0];
-  WeightData to = Allocate(DType::kF32, {w.dims[0]});
-  for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
-    const float scale = PackedScale(w, i, static_cast<size_t>(w.dims[1]));
-    std::memcpy(Bytes(to) + i * sizeof(float), &scale, sizeof(float));
   }
   return to;
 }
@@ -264,20 +265,19 @@ absl::StatusOr<WeightData> QuantizedRows(const std::vector<WeightData>& sources)
   const WeightData& w = sources[0];
   const WeightData& bias = sources[1];
   WeightData to = Allocate(DType::kF32, {w.dims[0], 4});
-  const auto columns = static_cast<size_t>(w.dims[1]);
   for (size_t i = 0; i < static_cast<size_t>(w.dims[0]); ++i) {
-    const float scale = RowScale(w, i, columns);
+    const Row row = ReadRow(w, i);
+    const float scale = RowScale(row);
     double residual = 0;
     double norm = 0;
-    for (size_t j = 0; j < columns; ++j) {
-      const double value = LoadAsDouble(w.dtype, w.data, i * columns + j);
+    for (const double value : row) {
       const double rest = value - static_cast<double>(scale) * QuantizeOne(value, scale);
       residual += rest * rest;
       norm += value * value;
     }
-    const std::array<float, 4> row = {scale, RoundUp(std::sqrt(residual)), RoundUp(std::sqrt(norm)),
-                                      static_cast<float>(LoadAsDouble(bias.dtype, bias.data, i))};
-    std::memcpy(Bytes(to) + i * sizeof(row), row.data(), sizeof(row));
+    const std::array<float, 4> known = {scale, RoundUp(std::sqrt(residual)), RoundUp(std::sqrt(norm)),
+                                        static_cast<float>(LoadAsDouble(bias.dtype, bias.data, i))};
+    std::memcpy(Bytes(to) + i * sizeof(known), known.data(), sizeof(known));
   }
   return to;
 }
@@ -288,9 +288,9 @@ constexpr std::array kTransforms = std::to_array<WeightTransform>({
     {"quantize4", "The same in 4 bits, two columns in a byte as PredictorRows.h has them.", 1, 1, InferPack, Pack},
     {"quantized_rows", "Of each row of a matrix and its bias: scale, residual's norm, norm, bias; norms rounded up.", 2,
      2, InferQuantizedRows, QuantizedRows},
-    {"row_scales", "What quantize divides each row of a matrix by, f32.", 1, 1, InferRowScales, RowScales},
+    {"row_scales", "What quantize divides each row of a matrix by, f32.", 1, 1, InferRowScales, RowScales<RowScale>},
     {"row_scales4", "Those of quantize4: of the int8 that its halves of bytes stand for.", 1, 1, InferRowScales,
-     PackedScales},
+     RowScales<PackedScale>},
     {"transpose", "Rows become columns.", 1, 1, InferTranspose, Transpose},
     {"widen", "The same numbers as f32.", 1, 1, InferWiden, Widen},
     {"zeros", "One f32 zero for each row of a matrix.", 1, 1, InferZeros, Zeros},
@@ -307,6 +307,14 @@ const WeightTransform* FindWeightTransform(std::string_view name) {
     }
   }
   return nullptr;
+}
+
+absl::StatusOr<std::vector<float>> ReadFloats(const Weight& weight, WeightStore& store) {
+  ASSIGN_OR_RETURN(const WeightData data, store.Read(weight));
+  ASSIGN_OR_RETURN(const WeightData wide, Widen({data}));
+  std::vector<float> floats(wide.bytes / sizeof(float));
+  std::memcpy(floats.data(), wide.data, wide.bytes);
+  return floats;
 }
 
 absl::Status VerifyDerivedWeights(const Module& module) {

@@ -21,9 +21,12 @@ struct WeightTransform {
   absl::StatusOr<WeightData> (*compute)(const std::vector<WeightData>& sources);
 };
 
-/// transpose, concat, widen, zeros, quantize, quantized_rows, row_scales, and those of CopyTransforms.h; null for
-/// another name.
+/// transpose, concat, widen, zeros, quantize, quantize4, quantized_rows, row_scales, row_scales4, and those of
+/// CopyTransforms.h; null for another name.
 [[nodiscard]] const WeightTransform* FindWeightTransform(std::string_view name);
+
+/// The elements of a float weight as f32, row by row: what "widen" makes of it.
+[[nodiscard]] absl::StatusOr<std::vector<float>> ReadFloats(const Weight& weight, WeightStore& store);
 
 /// Checks every derived weight of a module that was read from text: its transform exists and gives its type.
 [[nodiscard]] absl::Status VerifyDerivedWeights(const Module& module);

@@ -31,14 +31,6 @@ std::vector<std::byte> BytesOf(const std::vector<T>& values) {
   return {bytes.begin(), bytes.end()};
 }
 
-absl::StatusOr<std::vector<float>> ReadFloats(const Value& value, WeightStore& store) {
-  ASSIGN_OR_RETURN(const WeightData data, store.Read(*value.weight()));
-  ASSIGN_OR_RETURN(const WeightData wide, FindWeightTransform("widen")->compute({data}));
-  std::vector<float> floats(wide.bytes / sizeof(float));
-  std::memcpy(floats.data(), wide.data, wide.bytes);
-  return floats;
-}
-
 absl::Status WriteScores(const std::vector<ScoredHead>& scores, const std::string& path) {
   ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));
   RETURN_IF_ERROR(file.Write(std::as_bytes(std::span(scores))));
@@ -81,7 +73,7 @@ absl::Status AddTensors(const std::string& path, int64_t layer, const std::vecto
 absl::Status TrainHeadsOfLayer(const HeadRows& rows, const Operation& attention, WeightStore& store,
                                const std::vector<double>& sensitivity, int64_t held_out, int threads,
                                const HeadFiles& files) {
-  ASSIGN_OR_RETURN(const std::vector<float> out, ReadFloats(*attention.operand("out"), store));
+  ASSIGN_OR_RETURN(const std::vector<float> out, ReadFloats(*attention.operand("out")->weight(), store));
   const HeadWeights weights = {static_cast<int64_t>(sensitivity.size()), out, sensitivity};
   ASSIGN_OR_RETURN(const HeadPredictor predictor, TrainHeads(rows, held_out, weights, threads, Interrupted));
   ASSIGN_OR_RETURN(const HeadPredictor deployed, AsDeployed(predictor));

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -15,14 +14,6 @@ namespace dejavu {
 namespace {
 
 constexpr double kReferenceMass = 0.999;  // for which ranks are chosen
-
-absl::StatusOr<std::vector<float>> ReadFloats(const Value& value, WeightStore& store) {
-  ASSIGN_OR_RETURN(const WeightData data, store.Read(*value.weight()));
-  ASSIGN_OR_RETURN(const WeightData wide, FindWeightTransform("widen")->compute({data}));
-  std::vector<float> floats(wide.bytes / sizeof(float));
-  std::memcpy(floats.data(), wide.data, wide.bytes);
-  return floats;
-}
 
 /// From a 24th of the width to half of it, in multiples of 16, which kernels read fastest.
 std::set<int64_t> Ranks(int64_t width) {
@@ -126,12 +117,13 @@ absl::StatusOr<LayerMlp> ReadMlp(const Operation& mlp, WeightStore& store) {
   const Type& fc1 = mlp.operand("fc1")->type();
   result.neurons = fc1.shape[0].size();
   result.stored_bytes = 2 * fc1.NumElements() * static_cast<int64_t>(DTypeSize(fc1.dtype));
-  ASSIGN_OR_RETURN(result.fc1, ReadFloats(*mlp.operand("fc1"), store));
+  ASSIGN_OR_RETURN(result.fc1, ReadFloats(*mlp.operand("fc1")->weight(), store));
   result.bias.resize(static_cast<size_t>(result.neurons));
   if (mlp.operand("fc1_bias") != nullptr) {
-    ASSIGN_OR_RETURN(result.bias, ReadFloats(*mlp.operand("fc1_bias"), store));
+    ASSIGN_OR_RETURN(result.bias, ReadFloats(*mlp.operand("fc1_bias")->weight(), store));
   }
-  ASSIGN_OR_RETURN(const std::vector<float> fc2, ReadFloats(*mlp.operand("fc2"), store));  // (hidden, neurons)
+  ASSIGN_OR_RETURN(const std::vector<float> fc2,
+                   ReadFloats(*mlp.operand("fc2")->weight(), store));  // (hidden, neurons)
   std::vector<double> squares(static_cast<size_t>(result.neurons));
   for (size_t i = 0; i < fc2.size(); ++i) {
     squares[i % squares.size()] += static_cast<double>(fc2[i]) * fc2[i];

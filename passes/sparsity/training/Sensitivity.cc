@@ -31,13 +31,9 @@ struct Matrix {
 };
 
 absl::StatusOr<Matrix> ReadMatrix(const Value& value, WeightStore& store) {
-  ASSIGN_OR_RETURN(const WeightData data, store.Read(*value.weight()));
-  Matrix matrix{data.dims.size() == 1 ? 1 : data.dims[0], data.dims.back(), {}};
-  matrix.values.resize(data.bytes / DTypeSize(data.dtype));
-  for (size_t i = 0; i < matrix.values.size(); ++i) {
-    matrix.values[i] = static_cast<float>(LoadAsDouble(data.dtype, data.data, i));
-  }
-  return matrix;
+  ASSIGN_OR_RETURN(Floats values, ReadFloats(*value.weight(), store));
+  const int64_t columns = value.type().shape.back().size();
+  return Matrix{static_cast<int64_t>(values.size()) / columns, columns, std::move(values)};
 }
 
 /// One window's way through a function and back.
