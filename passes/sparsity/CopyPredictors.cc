@@ -1,8 +1,6 @@
 #include "passes/sparsity/CopyPredictors.h"
 
-#include <cmath>
-#include <cstdlib>
-
+#include "absl/strings/numbers.h"
 #include "ir/core/Builder.h"
 #include "ir/import/CopyTransforms.h"
 #include "ir/ops/SparseOps.h"
@@ -29,9 +27,7 @@ absl::StatusOr<CopyOptions> ReadCopyOptions(const PassContext& context) {
   ASSIGN_OR_RETURN(options.bits, context.IntOption("bits"));
   ASSIGN_OR_RETURN(options.group, context.IntOption("group"));
   const std::string& text = context.Option("margin");
-  char* end = nullptr;
-  options.margin = std::strtod(text.c_str(), &end);
-  if (text.empty() || *end != '\0' || !(std::abs(options.margin) <= 1e6)) {
+  if (!absl::SimpleAtod(text, &options.margin)) {
     return UsageError("insert-predictors: option 'margin' must be a number from -1e6 to 1e6, but is '", text, "'");
   }
   RETURN_IF_ERROR(CheckCopyOptions(options));

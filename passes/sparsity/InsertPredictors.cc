@@ -34,8 +34,11 @@ std::vector<const Operation*> FindMlps(const Function& decode) {
   return mlps;
 }
 
-/// What a module with such predictors is: as sparse as the least exact of them.
-std::string SparsityOf(const std::vector<LayerPredictor>& plan) {
+/// What a module with such predictors, and those of heads if it has them, is: as sparse as the least exact of them.
+std::string SparsityOf(const std::vector<LayerPredictor>& plan, bool has_heads) {
+  if (has_heads) {
+    return "predicted";
+  }
   bool certified = false;
   for (const LayerPredictor& layer : plan) {
     if (layer.family == PredictorFamily::kCopy || layer.family == PredictorFamily::kLowRank) {
@@ -54,7 +57,8 @@ absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<L
     return UsageError("insert-predictors: option 'plan' must have a word for each of ", mlps.size(),
                       " layers, but has ", plan.size());
   }
-  module.SetAttribute("sparsity", SparsityOf(plan));
+  const bool has_heads = low_rank.trained && low_rank.trained->head_share;
+  module.SetAttribute("sparsity", SparsityOf(plan, has_heads));
   LowRankOptions trained = low_rank;
   std::vector<std::optional<double>> masses(plan.size());
   for (size_t layer = 0; layer < plan.size(); ++layer) {
@@ -67,7 +71,6 @@ absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<L
     }
   }
   const bool has_masses = std::any_of(masses.begin(), masses.end(), [](const auto& mass) { return mass.has_value(); });
-  const bool has_heads = trained.trained && trained.trained->head_share;
   if (!has_masses && !has_heads) {
     return absl::OkStatus();
   }
