@@ -108,6 +108,29 @@ CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
           grid};
 }
 
+/// Kernels count in int, and addresses in 64 bits.
+absl::Status SizeLimits(const KernelSpec& spec) {
+  constexpr int64_t kMaxSize = 1 << 30;
+  const auto check = [&](const Type& type) {
+    for (const Dim& dim : type.shape) {
+      if (dim.is_static() && dim.size() > kMaxSize) {
+        return absl::UnimplementedError(
+            absl::StrCat("kernel '", spec.kernel, "': dimensions must be at most 2^30 on cuda, not ", dim.size()));
+      }
+    }
+    return absl::OkStatus();
+  };
+  for (const std::optional<Type>& operand : spec.operands) {
+    if (operand.has_value()) {
+      RETURN_IF_ERROR(check(*operand));
+    }
+  }
+  for (const Type& result : spec.results) {
+    RETURN_IF_ERROR(check(result));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status AttentionLimits(const KernelSpec& spec) {
   const AttentionShape s = MatchAttention(spec).value();
   if (s.head_dim > kMaxHeadDim) {
@@ -139,6 +162,14 @@ absl::Status SharedVectorLimits(const KernelSpec& spec, int64_t k) {
   return absl::OkStatus();
 }
 
+absl::Status SparseOutLimits(const KernelSpec& spec) {
+  return SharedVectorLimits(spec, MatchSparseOut(spec).value().k);
+}
+
+absl::Status LazyQkvLimits(const KernelSpec& spec) {
+  return SharedVectorLimits(spec, MatchLazyQkv(spec).value().width);
+}
+
 absl::Status SelectLimits(const KernelSpec& spec) {
   const SelectShape s = MatchSelect(spec).value();
   return s.k > 0 && s.tokens > 1
@@ -155,35 +186,6 @@ absl::Status QuantizedLinearLimits(const KernelSpec& spec) {
                    "kernel 'quantized_linear': matrices of 4 bits are for one sequence on cuda; use "
                    "insert-predictors{matrix-bits=8} for a batch")
              : absl::OkStatus();
-}
-
-/// Kernels count in int, and addresses in 64 bits.
-absl::Status SizeLimits(const KernelSpec& spec) {
-  constexpr int64_t kMaxSize = 1 << 30;
-  const auto check = [&](const Type& type) {
-    for (const Dim& dim : type.shape) {
-      if (dim.is_static() && dim.size() > kMaxSize) {
-        return absl::UnimplementedError(
-            absl::StrCat("kernel '", spec.kernel, "': dimensions must be at most 2^30 on cuda, not ", dim.size()));
-      }
-    }
-    return absl::OkStatus();
-  };
-  for (const std::optional<Type>& operand : spec.operands) {
-    if (operand.has_value()) {
-      RETURN_IF_ERROR(check(*operand));
-    }
-  }
-  for (const Type& result : spec.results) {
-    RETURN_IF_ERROR(check(result));
-  }
-  const bool attends = spec.kernel == "attention" || spec.kernel == "lazy_attention";
-  return attends                             ? AttentionLimits(spec)
-         : spec.kernel == "sparse_out"       ? SharedVectorLimits(spec, MatchSparseOut(spec).value().k)
-         : spec.kernel == "lazy_qkv"         ? SharedVectorLimits(spec, MatchLazyQkv(spec).value().width)
-         : spec.kernel == "select"           ? SelectLimits(spec)
-         : spec.kernel == "quantized_linear" ? QuantizedLinearLimits(spec)
-                                             : absl::OkStatus();
 }
 
 void EmitSyntheticFill(EmitContext& context, const KernelSpec& /*spec*/) {
@@ -220,7 +222,10 @@ void EmitAdvance(EmitContext& context, const KernelSpec& /*spec*/) {
       "  Advance(choice, control, choices);\n}\n");
 }
 
-template <auto kDescribe, bool kLetsNextStartFirst = false>
+absl::Status NoLimits(const KernelSpec& /*spec*/) { return absl::OkStatus(); }
+
+/// `kLimits` are beside those of size.
+template <auto kDescribe, auto kLimits = NoLimits, bool kLetsNextStartFirst = false>
 constexpr KernelEmitter Emitter(std::string_view kernel) {
   return {kernel,
           [](EmitContext& context, const KernelSpec& spec) {
@@ -230,13 +235,17 @@ constexpr KernelEmitter Emitter(std::string_view kernel) {
             source.Add(CudaKernels().Symbol(spec).value(), described);
           },
           [](const KernelSpec& spec, std::string_view isa) { return std::optional(kDescribe(spec, isa).grid); },
-          &SizeLimits, kLetsNextStartFirst};
+          [](const KernelSpec& spec) {
+            RETURN_IF_ERROR(SizeLimits(spec));
+            return kLimits(spec);
+          },
+          kLetsNextStartFirst};
 }
 
 /// For a small kernel, beside which there is room for the next.
-template <auto kDescribe>
+template <auto kDescribe, auto kLimits = NoLimits>
 constexpr KernelEmitter SmallEmitter(std::string_view kernel) {
-  return Emitter<kDescribe, true>(kernel);
+  return Emitter<kDescribe, kLimits, true>(kernel);
 }
 
 }  // namespace
@@ -278,17 +287,17 @@ const KernelTable& CudaKernels() {
                                   {"gemm", &EmitGemm, nullptr, &GemmLimits},
                                   SmallEmitter<Add>("add"),
                                   SmallEmitter<LastRow>("last_row"),
-                                  SmallEmitter<describe::Attention>("attention"),
+                                  SmallEmitter<describe::Attention, AttentionLimits>("attention"),
                                   Emitter<describe::CertifiedTest>("certified_test"),
                                   SmallEmitter<Compact>("compact"),
                                   Emitter<describe::SparseQkv>("sparse_qkv"),
-                                  Emitter<describe::LazyQkv>("lazy_qkv"),
-                                  SmallEmitter<describe::Attention>("lazy_attention"),
+                                  Emitter<describe::LazyQkv, LazyQkvLimits>("lazy_qkv"),
+                                  SmallEmitter<describe::Attention, AttentionLimits>("lazy_attention"),
                                   SmallEmitter<describe::KeepInputs>("keep_inputs"),
-                                  Emitter<describe::SparseOut>("sparse_out"),
-                                  Emitter<describe::QuantizedLinear>("quantized_linear"),
+                                  Emitter<describe::SparseOut, SparseOutLimits>("sparse_out"),
+                                  Emitter<describe::QuantizedLinear, QuantizedLinearLimits>("quantized_linear"),
                                   Emitter<describe::QuantizedTest>("quantized_test"),
-                                  SmallEmitter<describe::Select>("select"),
+                                  SmallEmitter<describe::Select, SelectLimits>("select"),
                                   Emitter<describe::SparseFc1>("sparse_fc1"),
                                   Emitter<describe::SparseFc2>("sparse_fc2"),
                                   {kJointKernel, &describe::EmitJoint, &describe::JointGrid, &describe::JointLimits},
