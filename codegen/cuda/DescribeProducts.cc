@@ -41,18 +41,18 @@ GemvTiling TileFloatsFor(std::string_view isa, int64_t tokens, int64_t n, int64_
   return (ring ? TileRing(k, per_load, norm.on) : std::nullopt).value_or(TileFloats(n, k, per_load));
 }
 
-/// Vectors that a row is multiplied with at a time. A ring has 32 sums of a slot at most, and its threads have their
-/// columns of all vectors in registers.
+/// Vectors that a row is multiplied with at a time. The threads of a ring have their columns of all of them in
+/// registers, and the sums of a slot's rows with each, 32 at most.
 int64_t LazyVectors(const GemvTiling& tiling, DType dtype) {
   constexpr int64_t kRegisters = 65536;
-  constexpr int64_t kOtherRegisters = 28;  // in the inner loop
-  constexpr int64_t kMost = 4;
+  constexpr int64_t kOtherRegisters = 18;  // in the inner loop
   if (tiling.slots == 0) {
-    return kMost;
+    return 4;
   }
   const int64_t warps = CeilDiv(tiling.threads / 32 + 1, 4) * 4;  // those of a quarter of a multiprocessor, four times
-  const bool fits = kMost * tiling.unroll * PerLoad(dtype) + kOtherRegisters <= kRegisters / (32 * warps);
-  return std::min<int64_t>(fits ? kMost : 2, 32 / tiling.rows);
+  const int64_t registers = kRegisters / (32 * warps) / 8 * 8;
+  const int64_t fit = (registers - kOtherRegisters) / (tiling.unroll * PerLoad(dtype) + tiling.rows);
+  return std::clamp<int64_t>(fit, 2, std::min<int64_t>(8, 32 / tiling.rows));
 }
 
 /// A ring where registers have room for whole vectors.

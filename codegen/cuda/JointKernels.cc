@@ -134,7 +134,7 @@ CudaKernel ProductOf(const KernelSpec& spec, std::string_view isa) {
 
 void EmitThroughOneRing(CudaSource& source, std::string_view symbol, const KernelSpec& spec) {
   std::vector<CudaKernel> kernels = {ProductOf(spec.parts.front(), source.isa())};
-  std::string type = absl::StrCat("QuantizedFirst<", spec.parts.front().operands[1]->shape[1].size(), ", ",
+  std::string type = absl::StrCat("QuantizedOthers<", spec.parts.front().operands[1]->shape[1].size(), ", ",
                                   MatchQuantizedLinear(spec.parts[1]).value().bits);
   std::string rows;
   for (size_t i = 1; i < spec.parts.size(); ++i) {

@@ -170,8 +170,25 @@ class RingVector {
   float beta_[kKept][kLoad];
 };
 
-/// Nothing goes through the ring before the rows.
-struct NothingFirst {
+/// The columns of the vector where a thread has them in registers already.
+template <typename Ring>
+struct KnownColumns {
+  const typename Ring::Operand (&columns)[Ring::kLoads];
+
+  __device__ void Load(int, float (&values)[Ring::kLoads][Ring::kLoad]) const {
+#pragma unroll
+    for (int i = 0; i < Ring::kLoads; ++i) {
+#pragma unroll
+      for (int j = 0; j < Ring::kLoad; ++j) {
+        values[i][j] = columns[i].values[j];
+      }
+    }
+  }
+};
+
+/// Nothing but the rows goes through the ring.
+struct NoOthers {
+  static constexpr bool kAny = false;
   template <typename Ring>
   __device__ void Copy(Ring&) const {}
   template <typename Ring, typename Columns>
@@ -179,17 +196,17 @@ struct NothingFirst {
 };
 
 /// All that a kernel does to multiply rows with a vector, waiting for the launches ahead included. For each row i, one
-/// thread calls early = prepare(i) and then finish(i, row(i) . x, early). `first` are products with the same vector
-/// that a ring takes before the rows.
+/// thread calls early = prepare(i) and then finish(i, row(i) . x, early). `others` are products with the same vector
+/// that a ring takes behind the rows, which leave it in registers, or before them if they are not known early.
 template <typename Math, int kWidth, Norm kNorm, GemvTiling kTiling, typename Rows, typename Prepare, typename Finish,
-          typename First = NothingFirst>
+          typename Others = NoOthers>
 __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vector, Prepare prepare, Finish finish,
-                                      const First& first = First()) {
+                                      const Others& others = Others()) {
   if constexpr (kTiling.slots > 0) {
     using Ring = RingGemv<Math, kWidth, kTiling>;
     Ring ring;
     if (!Ring::Start()) {
-      first.Copy(ring);
+      others.Copy(ring);
       if constexpr (!Rows::kEarly) {
         WaitForEarlier();
       }
@@ -198,7 +215,6 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
     }
     const RingVector<Ring, kWidth, kNorm> columns(vector);
     WaitForEarlier();
-    first.Run(ring, columns);
     const auto read = [&](int chunk, typename Math::Operand(&operands)[Ring::kLoads]) {
       float values[Ring::kLoads][Ring::kLoad];
       columns.Load(chunk, values);
@@ -208,6 +224,9 @@ __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vecto
       }
     };
     typename Ring::template Product<decltype(read)> product(read);
+    if constexpr (Others::kAny) {
+      others.Run(ring, KnownColumns<Ring>{product.vector()});
+    }
     rows.Run(ring, product, prepare, finish);
   } else {
     if constexpr (!Rows::kEarly) {

@@ -41,8 +41,8 @@ struct LazyHeads {
   }
 
   /// Some rows of a head, of q, k and v below each other, and the positions that they are multiplied for beside this
-  /// token's: `missed` from `position` on. Only in the first pass over the rows this token counts, and are there rows
-  /// of q.
+  /// token's: `missed` from `position` on, none for q. Only in the first pass over the rows this token counts, and are
+  /// there rows of q.
   struct Piece {
     int head;
     int pass;
@@ -53,7 +53,8 @@ struct LazyHeads {
   };
   __device__ Piece PieceOf(int head, int known, int pass, int row, int rows) const {
     const int position = known + pass * (kVectors - 1);
-    return {head, pass, row, rows, position, max(min(past - position, kVectors - 1), 0)};
+    const int missed = row < kHeadDim ? 0 : max(min(past - position, kVectors - 1), 0);
+    return {head, pass, row, rows, position, missed};
   }
   __device__ static int Passes(int missed) { return max(CeilDiv(missed, kVectors - 1), 1); }
 
@@ -74,7 +75,7 @@ struct LazyHeads {
     Early early = {nullptr, kShape.bias ? bias[number] : 0};
     if (vector == 0) {
       early.to = piece.pass == 0 ? y + number : nullptr;
-    } else if (row >= kHeadDim && vector <= piece.missed) {
+    } else if (vector <= piece.missed) {
       const long long head = (row / kHeadDim - 1) * kShape.heads + piece.head;
       early.to = cache + (head * kShape.positions + piece.position + vector - 1) * kHeadDim + row % kHeadDim;
     }
@@ -87,132 +88,204 @@ struct LazyHeads {
   }
 };
 
-/// The rows of all listed heads one after the other, as each warp sees them. A lane has some of the heads.
+/// Where a row of a listed head is: entry number `entry` of the list, and the row's number among the head's, pass after
+/// pass.
+struct LazyPlace {
+  int entry;
+  int row;
+};
+
+/// The rows of all listed heads one after the other; in shared memory, as registers are full of vectors. Rows that are
+/// multiplied with more vectors take longer, so blocks share the cost of the rows rather than their number.
 template <LazyQkvShape kShape>
-class LazyRows {
- public:
+struct LazyRows {
   using Heads = LazyHeads<kShape>;
   using Piece = typename Heads::Piece;
   static constexpr int kHeadDim = Heads::kHeadDim;
 
-  /// By whole warps.
-  __device__ void Load(const Heads& heads) {
-    const int count = LoadCoherent(heads.list);
+  int filled[kShape.heads];  ///< By head: the positions that are known.
+  int heads[kShape.heads];   ///< By entry of the list, like `begins`.
+  int begins[kShape.heads];  ///< What the rows before cost.
+  int entries;
+  int total;
+  LazyPlace share[2];  ///< Where the block's rows begin and end.
+
+  /// By one whole warp. It asks for all that it may need at once.
+  __device__ void Load(const Heads& all) {
+    constexpr int kParts = CeilDiv(kShape.heads, 32);
+    int listed[kParts];
+    const int count = LoadCoherent(all.list);
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      const int number = 32 * part + Lane();
+      if (number < kShape.heads) {
+        listed[part] = LoadCoherent(all.list + kIndexEntries + number);
+        filled[number] = all.FilledOf(number);
+      }
+    }
+    __syncwarp();
+    int before = 0;
 #pragma unroll
     for (int part = 0; part < kParts; ++part) {
       const int entry = 32 * part + Lane();
-      heads_[part] = entry < count ? LoadCoherent(heads.list + kIndexEntries + entry) : -1;
-      known_[part] = entry < count ? heads.FilledOf(heads_[part]) : heads.past;
-      const int rows = heads_[part] < 0 ? 0 : RowsOf(heads.past - known_[part]);
-      int end = rows;
+      const int cost = entry < count ? CostOf(all.past - filled[listed[part]]) : 0;
+      int end = cost;
 #pragma unroll
       for (int offset = 1; offset < 32; offset *= 2) {
-        const int before = __shfl_up_sync(kAllLanes, end, offset);
-        end += Lane() >= offset ? before : 0;
+        const int others = __shfl_up_sync(kAllLanes, end, offset);
+        end += Lane() >= offset ? others : 0;
       }
-      begins_[part] = total_ + end - rows;
-      total_ += __shfl_sync(kAllLanes, end, 31);
+      if (entry < count) {
+        heads[entry] = listed[part];
+        begins[entry] = before + end - cost;
+      }
+      before += __shfl_sync(kAllLanes, end, 31);
+    }
+    if (Lane() == 0) {
+      entries = count;
+      total = before;
+    }
+    __syncwarp();
+    for (int i = 0; i < 2; ++i) {
+      const LazyPlace place = PlaceOf(all, static_cast<int>(static_cast<long long>(total) * (Block() + i) / Blocks()));
+      if (Lane() == 0) {
+        share[i] = place;
+      }
     }
   }
 
-  __device__ int total() const { return total_; }
-
-  /// body(piece) for the rows [begin, end) in their order; by whole warps.
-  template <typename Body>
-  __device__ void ForPieces(const Heads& heads, int begin, int end, Body body) const {
-    while (begin < end) {
-      // The last entry that begins at `begin` or before has that row, as each has some.
-      int before = 0;
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) {
-        before += __popc(__ballot_sync(kAllLanes, heads_[part] >= 0 && begins_[part] <= begin));
-      }
-      const int head = Of(heads_, before - 1);
-      const int known = Of(known_, before - 1);
-      const int first = Of(begins_, before - 1);
-      const int at = begin - first;
-      const int last = min(end - first, RowsOf(heads.past - known));
-      // The first pass has rows of q, k and v; others those of k and v.
-      const int pass = at < 3 * kHeadDim ? 0 : (at - kHeadDim) / (2 * kHeadDim);
-      const int row = at - 2 * kHeadDim * pass;
-      const int count = min(last - at, 3 * kHeadDim - row);
-      body(heads.PieceOf(head, known, pass, row, count));
-      begin += count;
+  /// The block's rows from `place` on that are a piece; none behind the last. Moves `place` behind them.
+  __device__ Piece Next(const Heads& all, LazyPlace& place) const {
+    const LazyPlace& end = share[1];
+    if (place.entry > end.entry || (place.entry == end.entry && place.row >= end.row)) {
+      return {};
     }
+    const int head = heads[place.entry];
+    const int known = filled[head];
+    const int all_rows = RowsOf(all.past - known);
+    // The first pass has rows of q, k and v; others those of k and v. Those of q are alone where k and v need more.
+    const int pass = place.row < 3 * kHeadDim ? 0 : (place.row - kHeadDim) / (2 * kHeadDim);
+    const int row = place.row - 2 * kHeadDim * pass;
+    const int rest = (row < kHeadDim && known < all.past ? kHeadDim : 3 * kHeadDim) - row;
+    const int count = min((place.entry == end.entry ? end.row : all_rows) - place.row, rest);
+    place.row += count;
+    if (place.row == all_rows) {
+      place = {place.entry + 1, 0};
+    }
+    return all.PieceOf(head, known, pass, row, count);
   }
 
  private:
-  static constexpr int kParts = CeilDiv(kShape.heads, 32);
+  /// What a row costs that is multiplied with `missed` vectors and this token's, chosen by measuring: the vectors have
+  /// to come, too.
+  static constexpr int kOneVector = 8;
+  __device__ static int CostOfRow(int missed) { return kOneVector + 5 * missed; }
+  static constexpr int kOthers = kShape.vectors - 1;
 
   __device__ static int RowsOf(int missed) { return kHeadDim * (1 + 2 * Heads::Passes(missed)); }
-
-  /// What a lane has of entry number `entry`.
-  __device__ static int Of(const int (&values)[kParts], int entry) {
-    int value = __shfl_sync(kAllLanes, values[0], entry % 32);
-#pragma unroll
-    for (int part = 1; part < kParts; ++part) {
-      const int other = __shfl_sync(kAllLanes, values[part], entry % 32);
-      value = entry / 32 == part ? other : value;
-    }
-    return value;
+  /// Of the rows of k and v in a pass.
+  __device__ static int CostOfPass(int missed) { return 2 * kHeadDim * CostOfRow(missed); }
+  /// Of all rows of a head.
+  __device__ static int CostOf(int missed) {
+    const int full = Heads::Passes(missed) - 1;
+    return kHeadDim * kOneVector + full * CostOfPass(kOthers) + CostOfPass(missed - full * kOthers);
   }
 
-  int heads_[kParts];  ///< -1 where a lane has none.
-  int known_[kParts];
-  int begins_[kParts];
-  int total_ = 0;
+  /// The first row before which the rows cost no less than `cost`. By one whole warp.
+  __device__ LazyPlace PlaceOf(const Heads& all, int cost) const {
+    if (cost >= total) {
+      return {entries, 0};
+    }
+    int entry = -1;  // the last that begins no later
+    for (int first = 0; first < entries; first += 32) {
+      const int mine = first + Lane();
+      entry += __popc(__ballot_sync(kAllLanes, mine < entries && begins[mine] <= cost));
+    }
+    const int missed = all.past - filled[heads[entry]];
+    int rest = cost - begins[entry];
+    if (rest <= kHeadDim * kOneVector) {
+      return {entry, CeilDiv(rest, kOneVector)};
+    }
+    rest -= kHeadDim * kOneVector;
+    const int full = Heads::Passes(missed) - 1;
+    const int pass = min(rest / CostOfPass(kOthers), full);
+    rest -= pass * CostOfPass(kOthers);
+    const int of_row = CostOfRow(pass < full ? kOthers : missed - full * kOthers);
+    const int row = kHeadDim * (1 + 2 * pass) + CeilDiv(rest, of_row);
+    return row < RowsOf(missed) ? LazyPlace{entry, row} : LazyPlace{entry + 1, 0};
+  }
 };
 
-/// A product of a ring's rows with several vectors, of which a thread has its columns in registers.
+/// This token's vector and those that a head missed, of each of which a thread of a ring has its columns in registers.
 template <LazyQkvShape kShape, typename Ring>
-class LazyProduct {
+class LazyVectors {
  public:
-  using SumOfRow = float;
-  static constexpr int kSumsOfRow = kShape.vectors;
   using Heads = LazyHeads<kShape>;
 
   template <typename Columns>
-  __device__ explicit LazyProduct(const Columns& columns) {
-    columns.Load(0, vectors_[0]);
+  __device__ void LoadOwn(const Columns& columns) {
+    float values[Ring::kLoads][Ring::kLoad];
+    columns.Load(0, values);
+#pragma unroll
+    for (int i = 0; i < Ring::kLoads; ++i) {
+      vectors_[0][i] = FloatMath<kShape.dtype>::OperandOf(values[i]);
+    }
   }
+  [[nodiscard]] __device__ KnownColumns<Ring> own() const { return {vectors_[0]}; }
 
   /// This token's input becomes one of those that are kept.
   __device__ void Keep(const Heads& heads) const {
     ForQuads([&](int i, int j) {
-      const float* values = vectors_[0][i] + j;
+      const float* values = vectors_[0][i].values + j;
       StoreQuad(heads.inputs, static_cast<long long>(heads.past) * kShape.width + Ring::Column(i) + j,
                 {values[0], values[1], values[2], values[3]});
     });
   }
 
   __device__ void LoadMissed(const Heads& heads, const typename Heads::Piece& piece) {
-    missed_ = piece.missed;
 #pragma unroll
     for (int v = 1; v < kShape.vectors; ++v) {
       const long long row = static_cast<long long>(piece.position + v - 1) * kShape.width;
       ForQuads([&](int i, int j) {
-        const float4 quad = v <= missed_ ? LoadQuad(heads.inputs, row + Ring::Column(i) + j) : float4{0, 0, 0, 0};
-        vectors_[v][i][j] = quad.x;
-        vectors_[v][i][j + 1] = quad.y;
-        vectors_[v][i][j + 2] = quad.z;
-        vectors_[v][i][j + 3] = quad.w;
+        const float4 quad = v <= piece.missed ? LoadQuad(heads.inputs, row + Ring::Column(i) + j) : float4{0, 0, 0, 0};
+        vectors_[v][i].values[j] = quad.x;
+        vectors_[v][i].values[j + 1] = quad.y;
+        vectors_[v][i].values[j + 2] = quad.z;
+        vectors_[v][i].values[j + 3] = quad.w;
       });
     }
   }
-
-  __device__ void Begin(int) {}
-  __device__ void End() {}
-  __device__ void Add(const uint4& load, int i, const char*, float* sums) const {
-    float weights[Ring::kLoad];
-    Widen<kShape.dtype>(load, weights);
-    AddVector(weights, i, 0, sums);
-    if (missed_ > 0) {
-#pragma unroll
-      for (int v = 1; v < kShape.vectors; ++v) {
-        AddVector(weights, i, v, sums);
-      }
+  /// Brings what LoadMissed() reads to the second-level cache.
+  __device__ static void PrefetchMissed(const Heads& heads, const typename Heads::Piece& piece) {
+    constexpr int kLine = 32;
+    const float* begin = heads.inputs + static_cast<long long>(piece.position) * kShape.width;
+    for (int line = Thread(); line * kLine < piece.missed * kShape.width; line += Ring::kThreads) {
+      PrefetchLine(begin + line * kLine);
     }
   }
+
+  /// The product of a ring's rows with the first kVectors of them.
+  template <int kVectors>
+  struct Product {
+    using SumOfRow = float;
+    static constexpr int kSumsOfRow = kVectors <= 2 ? kVectors : kVectors <= 4 ? 4 : 8;  ///< Lanes share them.
+
+    const LazyVectors& all;
+
+    __device__ void Begin(int) {}
+    __device__ void End() {}
+    __device__ void Add(const uint4& load, int i, const char*, float* sums) const {
+      float weights[Ring::kLoad];
+      Widen<kShape.dtype>(load, weights);
+#pragma unroll
+      for (int v = 0; v < kVectors; ++v) {
+#pragma unroll
+        for (int j = 0; j < Ring::kLoad; ++j) {
+          sums[v] = fmaf(weights[j], all.vectors_[v][i].values[j], sums[v]);
+        }
+      }
+    }
+  };
 
  private:
   template <typename Body>
@@ -228,60 +301,129 @@ class LazyProduct {
     }
   }
 
-  __device__ void AddVector(const float (&weights)[Ring::kLoad], int i, int v, float* sums) const {
-#pragma unroll
-    for (int j = 0; j < Ring::kLoad; ++j) {
-      sums[v] = fmaf(weights[j], vectors_[v][i][j], sums[v]);
-    }
-  }
-
-  int missed_ = 0;
-  float vectors_[kShape.vectors][Ring::kLoads][Ring::kLoad];
+  typename Ring::Operand vectors_[kShape.vectors][Ring::kLoads];
 };
 
-/// Through a ring: each block has a share of the rows, whose vectors it brings to registers piece by piece.
-template <LazyQkvShape kShape, typename First>
-__device__ inline void LazyQkvByRing(const LazyHeads<kShape>& heads, const FloatVector& vector, const First& first) {
+/// What a block that has a ring does with its share of the rows, whose vectors its threads bring to registers piece by
+/// piece. `others` as in MultiplyFloats().
+template <LazyQkvShape kShape, typename Others>
+class LazyRing {
+ public:
   using Ring = RingGemv<FloatMath<kShape.dtype>, kShape.width, kShape.tiling>;
-  using Piece = typename LazyHeads<kShape>::Piece;
+  using Heads = LazyHeads<kShape>;
+  using Piece = typename Heads::Piece;
   static_assert(Ring::kChunks == 1, "the vectors are in registers");
-  Ring ring;
-  LazyRows<kShape> rows;
-  if (!Ring::Start()) {
-    first.Copy(ring);
+
+  __device__ LazyRing(const Heads& heads, const Others& others) : heads_(heads), others_(others) {}
+
+  /// By the warp that copies.
+  __device__ void Copy(LazyRows<kShape>& rows) {
+    others_.Copy(ring_);
     if constexpr (!kShape.early_list) {
       WaitForEarlier();
     }
-    rows.Load(heads);
-    const typename Ring::Share share = Ring::template ShareOf<false>(rows.total());
-    rows.ForPieces(heads, share.begin, share.begin + share.rows, [&](const Piece& piece) {
-      ring.CopyShare({0, piece.rows, 1}, [&](int i) { return heads.Row(piece.head, piece.row + i); });
+    rows.Load(heads_);
+    __syncwarp();
+    ForShare(rows, [&](const Piece& piece) {
+      ring_.CopyShare({0, piece.rows, 1}, [&](int i) { return heads_.Row(piece.head, piece.row + i); });
     });
-    return;
   }
-  const RingVector<Ring, kShape.width, kShape.norm> columns(vector);
-  if constexpr (kShape.early_list) {
-    rows.Load(heads);
+
+  /// By the others. Where the list is early, so are the inputs that its heads missed.
+  __device__ void Multiply(const FloatVector& vector, LazyRows<kShape>& rows) {
+    const RingVector<Ring, kShape.width, kShape.norm> columns(vector);
+    if constexpr (kShape.early_list) {
+      LoadByFirstWarp(rows);
+      ForShare(rows, [&](const Piece& piece) { Vectors::PrefetchMissed(heads_, piece); });
+      WaitForEarlier();
+    } else {
+      WaitForEarlier();
+      LoadByFirstWarp(rows);
+    }
+    Vectors vectors;
+    vectors.LoadOwn(columns);
+    others_.Run(ring_, vectors.own());
+    if (Block() == Blocks() - 1) {
+      vectors.Keep(heads_);
+    }
+    MultiplyShare(rows, vectors);
   }
-  WaitForEarlier();
-  if constexpr (!kShape.early_list) {
-    rows.Load(heads);
+
+ private:
+  using Vectors = LazyVectors<kShape, Ring>;
+  static constexpr int kSome = kShape.vectors < 4 ? kShape.vectors : 4;
+
+  __device__ void LoadByFirstWarp(LazyRows<kShape>& rows) const {
+    if (Warp() == 0) {
+      rows.Load(heads_);
+    }
+    SyncFirst(kShape.tiling.threads);
   }
-  first.Run(ring, columns);
-  LazyProduct<kShape, Ring> product(columns);
-  if (Block() == Blocks() - 1) {
-    product.Keep(heads);
+
+  /// body(piece) for all of the block's rows.
+  template <typename Body>
+  __device__ void ForShare(const LazyRows<kShape>& rows, Body body) const {
+    LazyPlace place = rows.share[0];
+    for (Piece piece = rows.Next(heads_, place); piece.rows > 0; piece = rows.Next(heads_, place)) {
+      body(piece);
+    }
   }
-  const typename Ring::Share share = Ring::template ShareOf<false>(rows.total());
-  rows.ForPieces(heads, share.begin, share.begin + share.rows, [&](const Piece& piece) {
-    using Early = typename LazyHeads<kShape>::Early;
-    product.LoadMissed(heads, piece);
-    const auto prepare = [&](int i) {
-      return heads.Prepare(piece, piece.row + i / kShape.vectors, i % kShape.vectors);
-    };
-    const auto finish = [&](int, float sum, const Early& early) { heads.Finish(sum, early); };
-    ring.RunShare({0, piece.rows, 1}, product, prepare, finish);
-  });
+
+  /// While rows are multiplied with this token's vector alone, those of the next piece come.
+  __device__ void MultiplyShare(const LazyRows<kShape>& rows, Vectors& vectors) {
+    LazyPlace place = rows.share[0];
+    Piece piece = rows.Next(heads_, place);
+    if (piece.missed > 0) {
+      vectors.LoadMissed(heads_, piece);
+    }
+    while (piece.rows > 0) {
+      const Piece next = rows.Next(heads_, place);
+      const bool alone = piece.missed == 0;
+      if (alone && next.missed > 0) {
+        vectors.LoadMissed(heads_, next);
+      }
+      if (alone) {
+        MultiplyPiece<1>(piece, vectors);
+      } else if (piece.missed == 1) {
+        MultiplyPiece<2>(piece, vectors);
+      } else if (kSome == kShape.vectors || piece.missed < kSome) {
+        MultiplyPiece<kSome>(piece, vectors);
+      } else {
+        MultiplyPiece<kShape.vectors>(piece, vectors);
+      }
+      if (!alone && next.missed > 0) {
+        vectors.LoadMissed(heads_, next);
+      }
+      piece = next;
+    }
+  }
+
+  template <int kVectors>
+  __device__ void MultiplyPiece(const Piece& piece, const Vectors& vectors) {
+    using Product = typename Vectors::template Product<kVectors>;
+    constexpr int kSums = Product::kSumsOfRow;
+    Product product = {vectors};
+    const auto prepare = [&](int i) { return heads_.Prepare(piece, piece.row + i / kSums, i % kSums); };
+    const auto finish = [&](int, float sum, const typename Heads::Early& early) { heads_.Finish(sum, early); };
+    ring_.RunShare({0, piece.rows, 1}, product, prepare, finish);
+  }
+
+  Ring ring_;
+  const Heads& heads_;
+  const Others& others_;
+};
+
+template <LazyQkvShape kShape, typename Others>
+__device__ inline void LazyQkvByRing(const LazyHeads<kShape>& heads, const FloatVector& vector, const Others& others) {
+  // Those who copy rows and those who multiply have one each: nothing but the ring makes them wait for each other.
+  __shared__ LazyRows<kShape> of_copies;
+  __shared__ LazyRows<kShape> of_products;
+  LazyRing<kShape, Others> ring(heads, others);
+  if (LazyRing<kShape, Others>::Ring::Start()) {
+    ring.Multiply(vector, of_products);
+  } else {
+    ring.Copy(of_copies);
+  }
 }
 
 /// One row with all its vectors, by a warp, with this token's vector in shared memory.
@@ -353,11 +495,11 @@ __device__ inline void LazyQkvByWarps(const LazyHeads<kShape>& heads, const Floa
 
 /// y f32<1, 3 * width> = w<3 * width, width> x + bias, x normalised first where the shape says so, for rows whose head
 /// is listed; the keys and values that these heads missed go to cache f32<2, heads, positions, head_dim>, and x to the
-/// end of inputs f32<1, 1, positions, width>. `first` as in MultiplyFloats().
-template <LazyQkvShape kShape, typename First = NothingFirst>
+/// end of inputs f32<1, 1, positions, width>. `others` as in MultiplyFloats().
+template <LazyQkvShape kShape, typename Others = NoOthers>
 __device__ inline void LazyQkv(const void* x, const void* w, const void* bias, const void* heads, void* cache,
                                void* inputs, const void* filled, const void* gamma, const void* beta, void* y,
-                               void* new_cache, void* new_inputs, const Dims* dims, const First& first = First()) {
+                               void* new_cache, void* new_inputs, const Dims* dims, const Others& others = Others()) {
   static_cast<void>(new_cache);
   static_cast<void>(new_inputs);
   const LazyHeads<kShape> all = {static_cast<const char*>(w),    static_cast<const float*>(bias),
@@ -365,7 +507,7 @@ __device__ inline void LazyQkv(const void* x, const void* w, const void* bias, c
                                  static_cast<float*>(inputs),    static_cast<const int*>(filled),
                                  static_cast<float*>(y),         static_cast<int>(dims->past)};
   if constexpr (kShape.tiling.slots > 0) {
-    LazyQkvByRing<kShape>(all, {x, gamma, beta}, first);
+    LazyQkvByRing<kShape>(all, {x, gamma, beta}, others);
   } else {
     LazyQkvByWarps<kShape>(all, {x, gamma, beta});
   }

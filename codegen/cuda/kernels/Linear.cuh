@@ -18,11 +18,11 @@ struct LinearShape {
   GemvTiling tiling;
 };
 
-/// y f32<tokens, n> = act(w<n, k> x + bias) + residual, x normalised first where the shape says so. `first` as in
+/// y f32<tokens, n> = act(w<n, k> x + bias) + residual, x normalised first where the shape says so. `others` as in
 /// MultiplyFloats().
-template <LinearShape kShape, typename First = NothingFirst>
+template <LinearShape kShape, typename Others = NoOthers>
 __device__ inline void Linear(const void* x, const void* w, const void* bias, const void* residual, const void* gamma,
-                              const void* beta, void* y, const Dims* dims, const First& first = First()) {
+                              const void* beta, void* y, const Dims* dims, const Others& others = Others()) {
   static_assert(kShape.tiling.slots == 0 || kShape.tokens == 1, "a ring is made once");
   const MatrixRows<kShape.k * Bytes(kShape.dtype)> rows = {w, kShape.n};
   const int tokens = Tokens<kShape.tokens>(dims);
@@ -42,7 +42,8 @@ __device__ inline void Linear(const void* x, const void* w, const void* bias, co
       sum = kShape.relu ? Relu(sum + early.inside) : sum;
       static_cast<float*>(y)[y_row + row] = sum + early.outside;
     };
-    MultiplyFloats<FloatMath<kShape.dtype>, kShape.k, kShape.norm, kShape.tiling>(rows, vector, prepare, finish, first);
+    MultiplyFloats<FloatMath<kShape.dtype>, kShape.k, kShape.norm, kShape.tiling>(rows, vector, prepare, finish,
+                                                                                  others);
   }
 }
 

@@ -127,10 +127,11 @@ __device__ inline void QuantizedLinear(const void* x, const void* q8, const void
   gemv.Run(kShape.n, row_at, stage, prepare, finish);
 }
 
-/// The rows of several quantized_linear, in numbers kRows, that read the vector of another product: they go through its
-/// ring first, two or four of them in the place of one of its rows.
+/// The rows of several quantized_linear, in numbers kRows, that read the vector of another product and go through its
+/// ring, two or four of them in the place of one of its rows.
 template <int kWidth, int kBits, int... kRows>
-struct QuantizedFirst {
+struct QuantizedOthers {
+  static constexpr bool kAny = true;
   using Math = PredictorMath<kWidth, kBits>;
   static constexpr int kOfRow = 16 / kBits;  ///< Rows in the place of one of halves.
   static_assert(((kRows % kOfRow == 0) && ...), "the last rows would be alone");

@@ -127,7 +127,7 @@ class RingGemv {
     return reinterpret_cast<T*>(State().of_warps[which]);
   }
 
-  /// Shared memory that is free until the first Run().
+  /// Shared memory that is free until the first Run(), and between two of them once all threads have met.
   __device__ static unsigned* FreeWords() { return reinterpret_cast<unsigned*>(State().sums); }
   static constexpr int kFreeBytes = 2 * kWarps * kRowsOfPass * 4;
 
@@ -154,6 +154,8 @@ class RingGemv {
         }
       }
     }
+    /// The columns of the part that comes next.
+    __device__ const Operand (&vector() const)[kLoads] { return vector_; }
     /// `side` is what is beside the row.
     __device__ void Add(const Load& load, int i, const char* side, Sum* sum) const {
       if constexpr (kSideBytes > 0) {

@@ -51,10 +51,10 @@ struct QkvRows {
 };
 
 /// y f32<1, 3 * width> = w<3 * width, width> x + bias, x normalised first where the shape says so; rows of q whose head
-/// is not listed are neither read nor written. `first` as in MultiplyFloats().
-template <SparseQkvShape kShape, typename First = NothingFirst>
+/// is not listed are neither read nor written. `others` as in MultiplyFloats().
+template <SparseQkvShape kShape, typename Others = NoOthers>
 __device__ inline void SparseQkv(const void* x, const void* w, const void* bias, const void* heads, const void* gamma,
-                                 const void* beta, void* y, const Dims*, const First& first = First()) {
+                                 const void* beta, void* y, const Dims*, const Others& others = Others()) {
   const QkvRows<kShape.width, kShape.head_dim, kShape.width * Bytes(kShape.dtype), kShape.early_list> rows = {
       w, static_cast<const int*>(heads)};
   struct Early {
@@ -67,7 +67,7 @@ __device__ inline void SparseQkv(const void* x, const void* w, const void* bias,
   };
   const auto finish = [&](int, float sum, const Early& early) { static_cast<float*>(y)[early.row] = sum + early.bias; };
   MultiplyFloats<FloatMath<kShape.dtype>, kShape.width, kShape.norm, kShape.tiling>(rows, {x, gamma, beta}, prepare,
-                                                                                    finish, first);
+                                                                                    finish, others);
 }
 
 }  // namespace dejavu
