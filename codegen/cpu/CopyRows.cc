@@ -197,12 +197,13 @@ Value* CopyRows::AddVector(const Plane& plane, Value* row, Value* scales, Value*
   return sum;
 }
 
-/// <lanes x i32>: the sum of m field n over a plane of a row, to be added up across the lanes.
-Value* CopyRows::DotPlane(const Plane& plane, Value* row, Value* scales) {
+/// <lanes x i32>: the sum of m field n over a plane of a row, to be added up across the lanes. As many bytes from
+/// `ahead` on are asked for.
+Value* CopyRows::DotPlane(const Plane& plane, Value* row, Value* scales, Value* ahead) {
   const int64_t whole = k_ / VectorColumns(plane.plane);
   const Values zero = {llvm::Constant::getNullValue(IntVector(32, lanes()))};
   const Values sums = b_.For(b_.I64(0), b_.I64(whole), 1, zero, [&](Value* vector, const Values& carried) {
-    Prefetch(b_, b_.At(b_.At(row, vector, vector_bytes()), kPrefetchBytes));
+    Prefetch(b_, b_.At(ahead, vector, vector_bytes()));
     return Values{AddVector(plane, row, scales, vector, -1, carried[0])};
   });
   return whole == Vectors(plane.plane) ? sums[0] : AddVector(plane, row, scales, b_.I64(whole), whole, sums[0]);
@@ -223,17 +224,18 @@ Value* CopyRows::DotGroupSums(Value* scales) {
   return main == groups() ? sums[0] : add(b_.I64(main), groups() - main, sums[0]);
 }
 
-Value* CopyRows::DotFour(Value* copy, Value* scales, const Values& rows) {
+Value* CopyRows::DotFour(Value* copy, Value* scales, const Values& rows, const Values& next) {
   Values sums;
-  for (Value* number : rows) {
-    Value* row = b_.At(copy, number, CopyRowBytes(bits_, k_));
-    Value* of_row = b_.At(scales, number, groups());
+  for (size_t r = 0; r < rows.size(); ++r) {
+    Value* row = b_.At(copy, rows[r], CopyRowBytes(bits_, k_));
+    Value* ahead = next.empty() ? b_.At(row, kPrefetchBytes) : b_.At(copy, next[r], CopyRowBytes(bits_, k_));
+    Value* of_row = b_.At(scales, rows[r], groups());
     const auto centre = static_cast<uint32_t>(CopyCentre(bits_));
     Value* sum = ir_.CreateMul(DotGroupSums(of_row),
                                ir_.CreateVectorSplat(static_cast<unsigned>(lanes()), ir_.getInt32(0U - centre)));
     int64_t offset = 0;
     for (const Plane& plane : planes_) {
-      Value* of_plane = DotPlane(plane, b_.At(row, offset), of_row);
+      Value* of_plane = DotPlane(plane, b_.At(row, offset), of_row, b_.At(ahead, offset));
       sum = ir_.CreateAdd(sum, ir_.CreateShl(of_plane, static_cast<uint64_t>(1 + plane.plane.shift)));
       offset += plane.plane.bytes(k_);
     }

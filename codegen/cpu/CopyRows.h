@@ -24,8 +24,8 @@ class CopyRows {
   /// Fills scratch memory with n, as the planes' fields want it, and its sum over each group. Only for a finite x;
   /// `largest` has the bits of the largest |x[i]|.
   [[nodiscard]] Rounding Round(llvm::Value* x, llvm::Value* largest);
-  /// <4 x i32>: D of each of four rows, exactly.
-  [[nodiscard]] llvm::Value* DotFour(llvm::Value* copy, llvm::Value* scales, const Values& rows);
+  /// <4 x i32>: D of each of four rows, exactly. `next` are those that will be read then; empty: the rows that follow.
+  [[nodiscard]] llvm::Value* DotFour(llvm::Value* copy, llvm::Value* scales, const Values& rows, const Values& next);
 
  private:
   /// A plane and the vector as it wants it.
@@ -55,7 +55,7 @@ class CopyRows {
                                       int64_t loaded);
   [[nodiscard]] llvm::Value* AddVector(const Plane& plane, llvm::Value* row, llvm::Value* scales, llvm::Value* vector,
                                        int64_t last, llvm::Value* sum);
-  [[nodiscard]] llvm::Value* DotPlane(const Plane& plane, llvm::Value* row, llvm::Value* scales);
+  [[nodiscard]] llvm::Value* DotPlane(const Plane& plane, llvm::Value* row, llvm::Value* scales, llvm::Value* ahead);
   [[nodiscard]] llvm::Value* DotGroupSums(llvm::Value* scales);
 
   KernelBuilder& b_;

@@ -113,12 +113,35 @@ class LargestEmitter {
 
 }  // namespace
 
+namespace {
+
+// There are some flags for each that is set: one at a time is fast enough.
+void EmitListAmong(KernelBuilder& b, Value* flags, Value* among, Value* active) {
+  llvm::IRBuilder<>& ir = b.ir();
+  Value* entries = LoadI32(b, among, b.I64(0));
+  const Values count = b.For(b.I64(0), entries, 1, {b.I64(0)}, [&](Value* i, const Values& carried) {
+    // The count never passes i, so the store that is only kept for a set flag stays inside the list.
+    StoreI32(b, LoadI32(b, b.At(among, kNumbersOffset), i), b.At(active, kNumbersOffset), carried[0]);
+    Value* flag = ir.CreateAlignedLoad(ir.getInt8Ty(), b.At(flags, i, 1), llvm::Align(1));
+    Value* set = ir.CreateICmpNE(flag, ir.getInt8(0));
+    return Values{ir.CreateAdd(carried[0], ir.CreateZExt(set, ir.getInt64Ty()))};
+  });
+  StoreI32(b, count[0], active, b.I64(0));
+}
+
+}  // namespace
+
 void EmitCompact(EmitContext& context, const KernelSpec& spec) {
   const CompactShape shape = MatchCompact(spec).value();
   KernelBuilder b(context, CpuSymbol(spec));
   llvm::IRBuilder<>& ir = b.ir();
   Value* flags = b.Arg(0);
-  Value* active = b.Arg(1);
+  Value* among = b.Arg(1);
+  Value* active = b.Arg(2);
+  if (shape.among) {
+    OnFirstThread(b, [&] { EmitListAmong(b, flags, among, active); });
+    return;
+  }
   OnFirstThread(b, [&] {
     EmitList(b, shape.n, active, [&](Value* start, int size) {
       auto* type = llvm::FixedVectorType::get(ir.getInt8Ty(), static_cast<unsigned>(size));

@@ -37,11 +37,16 @@ FixedVectorType* Int8Rows::IntVector(unsigned bits, int count) {
 }
 
 Values Int8Rows::RowsOf(Value* block, int64_t rows) {
+  return RowsOf(block, rows % kRows == 0 ? nullptr : b_.I64(rows));
+}
+
+/// Without `rows`, blocks are whole.
+Values Int8Rows::RowsOf(Value* block, Value* rows) {
   Values numbers;
   for (int64_t r = 0; r < kRows; ++r) {
     Value* number = ir_.CreateAdd(ir_.CreateMul(block, b_.I64(kRows)), b_.I64(r));
-    if (rows % kRows != 0) {
-      number = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, number, b_.I64(rows - 1));
+    if (rows != nullptr) {
+      number = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, number, ir_.CreateSub(rows, b_.I64(1)));
     }
     numbers.push_back(number);
   }

@@ -35,6 +35,7 @@ class Int8Rows {
 
   /// The numbers of the rows in block `block` of `rows` rows; past the end the last one again.
   [[nodiscard]] Values RowsOf(llvm::Value* block, int64_t rows);
+  [[nodiscard]] Values RowsOf(llvm::Value* block, llvm::Value* rows);
   /// Calls `body` with parts of `blocks` and each of `tokens` rows of x. Parts are small enough that their rows of q8
   /// come from memory once for all tokens; for one token there is one part.
   void ForTokens(const Range& blocks, int64_t tokens,

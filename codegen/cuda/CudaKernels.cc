@@ -99,12 +99,12 @@ CudaKernel LayerNorm(const KernelSpec& spec, std::string_view /*isa*/) {
 }
 
 CudaKernel Compact(const KernelSpec& spec, std::string_view /*isa*/) {
-  const int64_t n = MatchCompact(spec).value().n;
-  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(n, 16)), .early = true};
+  const CompactShape s = MatchCompact(spec).value();
+  const LaunchGrid grid{.blocks = 1, .threads = WholeWarps(CeilDiv(s.n, 16)), .early = true};
   return {"Compact.cuh",
-          "Compact",
-          {"flags", "active"},
-          ShapeText("CompactShape").Int("n", n).Int("threads", grid.threads),
+          s.among ? "CompactAmong" : "Compact",
+          {"flags", "among", "active"},
+          ShapeText("CompactShape").Int("n", s.n).Int("threads", grid.threads),
           grid};
 }
 

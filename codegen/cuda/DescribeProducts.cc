@@ -68,13 +68,14 @@ GemvTiling TileInt8For(std::string_view isa, int64_t n, int64_t k) {
   return ring.value_or(TileInt8(n, k));
 }
 
-/// A ring for copies of one plane whose groups are whole and as many as a bulk copy wants; all others by plain loads,
+/// A ring for copies of one plane whose groups are whole and as many as a bulk copy wants, which come for neighbours
+/// alone: rows of a list do not. All others by plain loads,
 /// with x in shared memory once for each kind of plane, and a sum for each group.
 GemvTiling TileCopyFor(std::string_view isa, const QuantizedTestShape& s) {
   const CopyPlane first = CopyPlaneOf(s.bits, 0);
   const CopyPlane second = CopyPlaneOf(s.bits, 1);
   const int64_t groups = CopyGroups(s.k, s.group);
-  const bool rings = second.bits == 0 && s.k % s.group == 0 && groups % 16 == 0 && HasBulkCopies(isa);
+  const bool rings = !s.among && second.bits == 0 && s.k % s.group == 0 && groups % 16 == 0 && HasBulkCopies(isa);
   if (rings) {
     const std::optional<GemvTiling> ring = TileRing(s.k, first.block_columns(), /*whole=*/true, groups);
     // More columns in a thread would not leave registers.
@@ -346,7 +347,7 @@ CudaKernel QuantizedTest(const KernelSpec& spec, std::string_view isa) {
   const GemvTiling tiling = TileCopyFor(isa, s);
   return {"QuantizedTest.cuh",
           "QuantizedTest",
-          {"x", "copy", "scales", "rows", "gamma", "beta", "flags"},
+          {"x", "copy", "scales", "rows", "among", "gamma", "beta", "flags"},
           ShapeText("QuantizedTestShape")
               .Int("n", s.n)
               .Int("k", s.k)
@@ -354,6 +355,7 @@ CudaKernel QuantizedTest(const KernelSpec& spec, std::string_view isa) {
               .Int("group", s.group)
               .Int("levels", CopyLevels(s.bits, s.k))
               .Float("margin", s.margin)
+              .Bool("among", s.among)
               .Nested("norm", NormText(s.norm))
               .Nested("tiling", TilingText(tiling)),
           GridOfGemv(tiling, s.n)};

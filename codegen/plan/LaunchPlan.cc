@@ -174,6 +174,17 @@ class Planner {
     return op.result()->type().dtype == DType::kIndex ? op.result()->type().shape[0].symbol() : "";
   }
 
+  /// Whether the list that the launch makes or reads is of candidates, of which an MLP reads fewer.
+  static bool ListsCandidates(const Operation& op) {
+    const auto is_among = [](const Use& use) {
+      const int64_t among = use.user->schema().OperandIndex("among");
+      return among >= 0 && use.index == static_cast<size_t>(among);
+    };
+    const auto& uses = op.result()->uses();
+    return (op.schema().OperandIndex("among") >= 0 && op.operand("among") != nullptr) ||
+           (op.result()->type().dtype == DType::kIndex && std::any_of(uses.begin(), uses.end(), is_among));
+  }
+
   /// The launch with its places and attributes; its kernel's spec without what depends on other launches.
   absl::StatusOr<Launch> MakeLaunch(const Operation& op, KernelSpec* spec) {
     const auto at = op.GetAttribute<std::vector<int64_t>>("at");
@@ -225,7 +236,7 @@ class Planner {
     launch->stream = op.GetAttribute<int64_t>("stream").value_or(0);
     launch->layer = op.GetAttribute<int64_t>("layer").value_or(-1);
     const std::string list = launch->layer >= 0 ? ListSymbol(op) : "";
-    launch->neurons = list == "active" ? ListCapacity(op) : 0;
+    launch->neurons = list == "active" && !ListsCandidates(op) ? ListCapacity(op) : 0;
     launch->heads = list == "heads" ? ListCapacity(op) : 0;
     launch->predictor = IsPredictorLaunch(op);
     spec->kernel = launch->kernel;
@@ -304,7 +315,11 @@ class Planner {
       const std::optional<Type> type =
           operand ? spec.operands[i] : std::optional<Type>(spec.results[i - spec.operands.size()]);
       if (type && type->dtype == DType::kIndex) {
+        // Of two lists the first: what it costs to choose among candidates depends on how many there are.
         const auto arg = static_cast<int64_t>(i);
+        if (launch->per_active) {
+          break;
+        }
         launch->per_active = PerActive{arg, cost.per_active_bytes, cost.per_active_context_bytes};
         if (cost.per_positive_bytes > 0) {
           launch->per_positive = PerPositive{0, arg, cost.per_positive_bytes};  // h is the first operand

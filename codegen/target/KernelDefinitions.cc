@@ -137,10 +137,17 @@ KernelCost CertifiedTestCost(const KernelSpec& spec) {
   return {.bytes = s.n * (s.k + 16 + 1) + 4 * s.k * s.tokens, .flops = 2 * s.n * s.k * s.tokens};
 }
 
-std::string CompactSymbol(const KernelSpec& spec) { return absl::StrCat("compact_u8_n", MatchCompact(spec).value().n); }
+std::string AmongSuffix(bool among) { return among ? "_among" : ""; }
 
+std::string CompactSymbol(const KernelSpec& spec) {
+  const CompactShape s = MatchCompact(spec).value();
+  return absl::StrCat("compact_u8_n", s.n, AmongSuffix(s.among));
+}
+
+// A candidate costs its flag and its number, and as much again as if it were listed.
 KernelCost CompactCost(const KernelSpec& spec) {
-  return {.bytes = MatchCompact(spec).value().n + 4, .per_active_bytes = 4};
+  const CompactShape s = MatchCompact(spec).value();
+  return s.among ? KernelCost{.bytes = 8, .per_active_bytes = 9} : KernelCost{.bytes = s.n + 4, .per_active_bytes = 4};
 }
 
 std::string SparseQkvSymbol(const KernelSpec& spec) {
@@ -215,12 +222,15 @@ KernelCost QuantizedLinearCost(const KernelSpec& spec) {
 std::string QuantizedTestSymbol(const KernelSpec& spec) {
   const QuantizedTestShape s = MatchQuantizedTest(spec).value();
   return absl::StrCat("quantized_test_b", s.bits, "_n", s.n, "_k", s.k, "_g", s.group, "_m", FloatBits(s.margin),
-                      NormSuffix(s.norm));
+                      NormSuffix(s.norm), AmongSuffix(s.among));
 }
 
 KernelCost QuantizedTestCost(const KernelSpec& spec) {
   const QuantizedTestShape s = MatchQuantizedTest(spec).value();
   const int64_t row = CopyRowBytes(s.bits, s.k) + CopyGroups(s.k, s.group) + 12 + 1;
+  if (s.among) {
+    return {.bytes = 4 * s.k + NormBytes(s.norm, s.k) + 4, .flops = 2 * s.k, .per_active_bytes = row + 4};
+  }
   return {.bytes = s.n * row + 4 * s.k + NormBytes(s.norm, s.k), .flops = 2 * s.n * s.k};
 }
 

@@ -182,8 +182,9 @@ absl::StatusOr<CertifiedTestShape> MatchCertifiedTest(const KernelSpec& spec) {
 }
 
 absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec) {
-  SpecMatcher match(spec, 1, 1);
-  CompactShape shape{match.Size(match.Operand(0, "flags", {DType::kU8}, 1), 0, "the number of flags")};
+  SpecMatcher match(spec, 2, 1);
+  CompactShape shape{match.Size(match.Operand(0, "flags", {DType::kU8}, 1), 0, "the number of flags"),
+                     match.Optional(1, "among", kIndexList, 1).has_value()};
   match.Result(0, "active", kIndexList, 1);
   RETURN_IF_ERROR(match.status());
   return shape;
@@ -314,7 +315,7 @@ absl::StatusOr<QuantizedLinearShape> MatchQuantizedLinear(const KernelSpec& spec
 }
 
 absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec) {
-  SpecMatcher match(spec, 6, 1);
+  SpecMatcher match(spec, 7, 1);
   const Type x = match.Operand(0, "x", kF32, 2);
   const Type copy = match.Operand(1, "copy", {DType::kI8}, 2);
   QuantizedTestShape shape{match.Size(copy, 0, "the number of neurons"),
@@ -322,6 +323,7 @@ absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec) {
                            match.Attribute<int64_t>("bits", 4),
                            match.Attribute<int64_t>("group", 64),
                            static_cast<float>(match.Attribute<double>("margin", 0)),
+                           match.Optional(4, "among", kIndexList, 1).has_value(),
                            Norm{}};
   match.Require(IsCopyBits(shape.bits), "attribute bits must be 2, 3, 4 or 8, not ", shape.bits);
   match.Require(IsCopyGroup(shape.group), "attribute group must be 32, 64 or 128, not ", shape.group);
@@ -332,7 +334,7 @@ absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec) {
     match.ExpectShape(match.Operand(2, "group_scales", {DType::kI8}, 2), {shape.n, CopyGroups(shape.k, shape.group)},
                       "group_scales");
     match.ExpectShape(match.Operand(3, "rows", kF32, 2), {shape.n, 3}, "rows");
-    shape.norm = MatchNorm(match, 4, Dim(1), shape.k);
+    shape.norm = MatchNorm(match, 5, Dim(1), shape.k);
     match.ExpectShape(match.Result(0, "flags", {DType::kU8}, 1), {shape.n}, "flags");
   }
   RETURN_IF_ERROR(match.status());

@@ -106,9 +106,11 @@ struct CertifiedTestShape {
 };
 [[nodiscard]] absl::StatusOr<CertifiedTestShape> MatchCertifiedTest(const KernelSpec& spec);
 
-/// active index<active> lists the non-zero flags among n.
+/// active index<active> lists the non-zero flags among n; with `among`, flags are those of another list's entries, and
+/// active lists these.
 struct CompactShape {
   int64_t n;
+  bool among;
 };
 [[nodiscard]] absl::StatusOr<CompactShape> MatchCompact(const KernelSpec& spec);
 
@@ -168,13 +170,14 @@ struct SparseOutShape {
 [[nodiscard]] absl::StatusOr<SparseOutShape> MatchSparseOut(const KernelSpec& spec);
 
 /// flags u8<n> from x f32<1, k>, a copy of `bits` bits an element, a scale for each `group` columns, and rows f32<n,
-/// 3>, as sparse.quantized_active defines them.
+/// 3>, as sparse.quantized_active defines them. With `among`, of the neurons in a list alone: flag i is its entry i's.
 struct QuantizedTestShape {
   int64_t n;
   int64_t k;
   int64_t bits;
   int64_t group;
   float margin;
+  bool among;
   Norm norm;
 };
 [[nodiscard]] absl::StatusOr<QuantizedTestShape> MatchQuantizedTest(const KernelSpec& spec);

@@ -236,7 +236,7 @@ Results EvalCertifiedTest(const Operation& /*op*/, Inputs in, const EvalOptions&
 }
 
 Results EvalCompact(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
-  return std::vector<Tensor>{Compact(*in[0])};
+  return std::vector<Tensor>{in[1] == nullptr ? Compact(*in[0]) : Compact(*in[0], *in[1])};
 }
 
 Results EvalQuantizedLinear(const Operation& /*op*/, Inputs in, const EvalOptions& /*options*/) {
@@ -251,17 +251,19 @@ Tensor QuantizedTest(const Operation& op, Inputs in, const Tensor& x) {
   return QuantizedFlags(x, {.copy = in[1],
                             .group_scales = in[2],
                             .rows = in[3],
+                            .among = in[4],
                             .bits = *op.GetAttribute<int64_t>("bits"),
                             .group = *op.GetAttribute<int64_t>("group"),
                             .margin = static_cast<float>(*op.GetAttribute<double>("margin"))});
 }
 
 Results EvalQuantizedActive(const Operation& op, Inputs in, const EvalOptions& /*options*/) {
-  return std::vector<Tensor>{Compact(QuantizedTest(op, in, *in[0]))};
+  const Tensor flags = QuantizedTest(op, in, *in[0]);
+  return std::vector<Tensor>{in[4] == nullptr ? Compact(flags) : Compact(flags, *in[4])};
 }
 
 Results EvalQuantizedTest(const Operation& op, Inputs in, const EvalOptions& options) {
-  return std::vector<Tensor>{QuantizedTest(op, in, NormedInput(op, in, 4, options))};
+  return std::vector<Tensor>{QuantizedTest(op, in, NormedInput(op, in, 5, options))};
 }
 
 Results EvalSelect(const Operation& op, Inputs in, const EvalOptions& /*options*/) {

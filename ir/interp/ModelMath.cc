@@ -212,6 +212,18 @@ Tensor Compact(const Tensor& flags) {
   return active;
 }
 
+Tensor Compact(const Tensor& flags, const Tensor& among) {
+  Tensor active;
+  active.dtype = DType::kIndex;
+  for (size_t i = 0; i < among.ints.size(); ++i) {
+    if (flags.ints[i] != 0) {
+      active.ints.push_back(among.ints[i]);
+    }
+  }
+  active.dims = {static_cast<int64_t>(active.ints.size())};
+  return active;
+}
+
 Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const Tensor& active,
                  const EvalOptions& options) {
   const int64_t k = fc1.dims[1];

@@ -43,6 +43,8 @@ struct AttendArgs {
 [[nodiscard]] Tensor CertifiedFlags(const Tensor& x, const Tensor& q8, const Tensor& rows);
 /// The numbers of the flags that are not zero.
 [[nodiscard]] Tensor Compact(const Tensor& flags);
+/// The entries of the list `among` whose flag is not zero.
+[[nodiscard]] Tensor Compact(const Tensor& flags, const Tensor& among);
 /// (active, T): relu(fc1[i] x + bias[i]) for i in `active`; bias may be null.
 [[nodiscard]] Tensor SparseFc1(const Tensor& x, const Tensor& fc1, const Tensor* bias, const Tensor& active,
                                const EvalOptions& options);

@@ -139,7 +139,9 @@ Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args) {
   flags.dims = {n};
   flags.ints.assign(static_cast<size_t>(n), 1);
   const std::optional<Rounded> rounded = RoundToIntegers(x.floats, CopyLevels(args.bits, k));
-  for (int64_t i = 0; rounded && i < n; ++i) {
+  const int64_t tested = args.among == nullptr ? n : static_cast<int64_t>(args.among->ints.size());
+  for (int64_t at = 0; rounded && at < tested; ++at) {
+    const int64_t i = args.among == nullptr ? at : args.among->ints[at];
     int64_t dot = 0;
     for (int64_t j = 0; j < k; ++j) {
       const int64_t scale = args.group_scales->ints[i * args.group_scales->dims[1] + j / args.group];
@@ -147,7 +149,7 @@ Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args) {
     }
     const auto of_row = [&](int64_t column) { return static_cast<float>(args.rows->floats[3 * i + column]); };
     const float sum = Multiply(Multiply(Multiply(of_row(0), rounded->step), static_cast<float>(dot)), rounded->up);
-    flags.ints[i] = Add(sum, Add(of_row(1), Multiply(args.margin, of_row(2)))) <= 0 ? 0 : 1;
+    flags.ints[at] = Add(sum, Add(of_row(1), Multiply(args.margin, of_row(2)))) <= 0 ? 0 : 1;
   }
   return flags;
 }

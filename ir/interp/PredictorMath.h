@@ -14,16 +14,18 @@ namespace dejavu {
 /// x (T, K), q8 (N, K), scales (N); bias (N) may be null.
 [[nodiscard]] Tensor QuantizedLinear(const Tensor& x, const Tensor& q8, const Tensor& scales, const Tensor* bias);
 
-/// What sparse.quantized_active reads besides x: copy (N, C), group_scales (N, G), rows (N, 3).
+/// What sparse.quantized_active reads besides x: copy (N, C), group_scales (N, G), rows (N, 3), and the neurons
+/// that it tests, or null.
 struct CopyArgs {
   const Tensor* copy = nullptr;
   const Tensor* group_scales = nullptr;
   const Tensor* rows = nullptr;
+  const Tensor* among = nullptr;
   int64_t bits = 4;
   int64_t group = 64;
   float margin = 0;
 };
-/// One flag a neuron.
+/// One flag a neuron, or one for each of `among`, behind which all flags are set: nobody may read those.
 [[nodiscard]] Tensor QuantizedFlags(const Tensor& x, const CopyArgs& args);
 
 /// The numbers that any row of the scores (T, N) chooses: those that are positive or NaN, or of the `k` largest.

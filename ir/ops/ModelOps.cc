@@ -115,6 +115,41 @@ absl::Status VerifyLazyQkv(const Operation& op) {
                          cache.ToString(), " [c5]");
 }
 
+namespace {
+
+/// What a list of neurons is made of: as many flags or scores, or rows of a copy; null for one that is given.
+const Dim* NumberedBy(const Operation& list) {
+  for (const auto& [port, axis] :
+       {std::pair("scores", 1), std::pair("flags", 0), std::pair("q8", 0), std::pair("copy", 0)}) {
+    if (list.schema().OperandIndex(port) >= 0) {
+      return &list.operand(port)->type().shape[axis];
+    }
+  }
+  return nullptr;
+}
+
+/// Of a cascade: its list and its copy are of the same neurons.
+absl::Status VerifyCandidates(const Operation& op) {
+  const Operation* list = op.operand("among") == nullptr ? nullptr : op.operand("among")->producer();
+  if (list == nullptr) {
+    return absl::OkStatus();
+  }
+  const Dim& rows = op.operand("copy")->type().shape[0];
+  const Dim* numbered = NumberedBy(*list);
+  if (numbered != nullptr && *numbered != rows) {
+    return UserError("'", std::string(op.name()), "' op operand 'among' must choose among ", rows.ToString(),
+                     " neurons, as many as 'copy' has rows, but chooses among ", numbered->ToString(), " [c6]");
+  }
+  const auto layer = op.GetAttribute<int64_t>("layer");
+  const auto of_list = list->GetAttribute<int64_t>("layer");
+  return layer && of_list && *layer != *of_list
+             ? UserError("'", std::string(op.name()), "' op operand 'among' must list neurons of layer ", *layer,
+                         ", but those are of layer ", *of_list, " [c6]")
+             : absl::OkStatus();
+}
+
+}  // namespace
+
 absl::Status VerifyQuantizedActive(const Operation& op) {
   const std::string name = absl::StrCat("'", std::string(op.name()), "' op ");
   const int64_t bits = *op.GetAttribute<int64_t>("bits");
@@ -142,7 +177,7 @@ absl::Status VerifyQuantizedActive(const Operation& op) {
                      scales.ToString(), " [c4]");
   }
   return std::isfinite(*op.GetAttribute<double>("margin"))
-             ? absl::OkStatus()
+             ? VerifyCandidates(op)
              : UserError(name, "attribute 'margin' must be a finite number [c5]");
 }
 

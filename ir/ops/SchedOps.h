@@ -106,9 +106,11 @@ inline constexpr OpSchema kLaunchCertifiedTest =
         .operand("rows", "f32<N, 4>")
         .result("flags", "u8<N>");
 
+/// With `among`, flag i is that of its entry i, and there are no more flags than entries.
 inline constexpr OpSchema kLaunchCompact =
     DefineLaunch("sched.launch @compact", "The ascending numbers of the flags that are not zero.")
         .operand("flags", "u8<N>")
+        .optionalOperand("among", "index<active>", "what is flagged; absent: all")
         .result("active", "index<active>");
 
 /// The norm's checks, and those of sparse.quantized_linear.
@@ -132,10 +134,11 @@ inline constexpr OpSchema kLaunchQuantizedTest =
                  .operand("copy", "i8<N, C>")
                  .operand("group_scales", "i8<N, G>")
                  .operand("rows", "f32<N, 3>")
+                 .optionalOperand("among", "index<active>", "the candidates, of the same layer [c6]")
                  .attr("bits", AttrKind::kInt)
                  .attr("group", AttrKind::kInt)
                  .attr("margin", AttrKind::kFloat)
-                 .result("flags", "u8<N>"))
+                 .result("flags", "u8<N>", "with `among` one for each of its entries; those behind hold anything"))
         .verifiedBy(&VerifyQuantizedTest);
 
 inline constexpr OpSchema kLaunchSelect = DefineLaunch("sched.launch @select", "sparse.select")

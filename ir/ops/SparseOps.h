@@ -31,7 +31,8 @@ inline constexpr OpSchema kCertifiedActive =
         .result("active", "index<active>");
 
 /// [c1] bits is 2, 3, 4 or 8; [c2] group is 32, 64 or 128; [c3] the copy has its format's bytes a row, and [c4] a scale
-/// for each group of columns; [c5] the margin is finite. Operands are `x`, `copy`, `group_scales` and `rows`.
+/// for each group of columns; [c5] the margin is finite; [c6] candidates are chosen among as many neurons as the copy
+/// has rows. Operands are `x`, `copy`, `group_scales`, `rows` and `among`.
 absl::Status VerifyQuantizedActive(const Operation& op);
 
 /// A guess from a copy of fc1 of few bits an element, whose format ir/base/QuantizedCopy.h states: element j of row i
@@ -51,6 +52,9 @@ absl::Status VerifyQuantizedActive(const Operation& op);
 /// the root of the sum of (w - copy)^2 (gamma^2 + beta^2). So the margin is in units of what the guess is usually off
 /// by. A negative margin leaves out neurons that are barely active.
 ///
+/// With `among`, a list of the same layer's neurons, it is the second step of a cascade: other neurons are not listed,
+/// and their rows of the copy are not read.
+///
 /// L = min(127, (2^31 - 1) / (M c K)), M the largest scale of a group; u is the power of two at the largest |x|, but
 /// from 2^-126 to 2^126, a = max |x| / u (1 where x is zero), t = a / L, and n = round(x / u (L / a)), to the nearest,
 /// ties to even.
@@ -60,6 +64,7 @@ inline constexpr OpSchema kQuantizedActive =
         .operand("copy", "i8<F, C>", "fc1 in `bits` bits an element, in bytes")
         .operand("group_scales", "i8<F, G>", "of each group of columns of a row")
         .operand("rows", "f32<F, 3>", "scale, bias and deviation of each row")
+        .optionalOperand("among", "index<active>", "the candidates: these alone are tested [c6]")
         .attr("bits", AttrKind::kInt, "2, 3, 4 or 8 [c1]")
         .attr("group", AttrKind::kInt, "columns that share a scale: 32, 64 or 128 [c2]")
         .attr("margin", AttrKind::kFloat, "in deviations; a larger one lists more")

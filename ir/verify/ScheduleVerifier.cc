@@ -80,6 +80,7 @@ class FunctionVerifier {
       RETURN_IF_ERROR(CheckTables(*op));
       RETURN_IF_ERROR(CheckCache(*op));
       RETURN_IF_ERROR(CheckNeurons(*op));
+      RETURN_IF_ERROR(CheckCandidates(*op));
       RETURN_IF_ERROR(CheckHeads(*op));
       RETURN_IF_ERROR(AddPlaces(*op));
     }
@@ -191,6 +192,35 @@ class FunctionVerifier {
       return UserError(Where(op), " must read what a sparse_fc1 makes of the same list of neurons");
     }
     return absl::OkStatus();
+  }
+
+  /// Candidates are a list of as many neurons as there are flags, and only what knows them knows how many flags there
+  /// are.
+  static absl::Status CheckCandidates(const Operation& op) {
+    const bool tests = op.Is("sched.launch @quantized_test");
+    const Value* among = op.schema().OperandIndex("among") < 0 ? nullptr : op.operand("among");
+    if (among != nullptr) {
+      const Operation* list = among->producer();
+      if (list == nullptr || !(list->Is("sched.launch @compact") || list->Is("sched.launch @select")) ||
+          ListCapacity(*list) != ListCapacity(op)) {
+        return UserError(Where(op), " must take its candidates from a compact or a select of ", ListCapacity(op),
+                         " neurons");
+      }
+    }
+    for (const Use& use : tests ? op.result()->uses() : std::vector<Use>()) {
+      const bool knows = use.user->Is("sched.launch @compact") && use.user->operand("among") == among;
+      if (among != nullptr && !knows) {
+        return UserError(Where(op), " may only be read by a compact of the same candidates, but is read by ",
+                         use.user->Describe());
+      }
+    }
+    if (among == nullptr || tests) {
+      return absl::OkStatus();
+    }
+    const Operation* test = op.operand("flags")->producer();
+    return test != nullptr && test->Is("sched.launch @quantized_test") && test->operand("among") == among
+               ? absl::OkStatus()
+               : UserError(Where(op), " must read what a quantized_test makes of the same candidates");
   }
 
   /// Lists of heads come from as many scores as there are heads, and of what a launch leaves out nobody reads.
@@ -378,7 +408,7 @@ int64_t ListCapacity(const Operation& op) {
     std::string_view name;
     size_t axis;
   };
-  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"fc1", 0}, {"fc2", 0}};
+  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"copy", 0}, {"fc1", 0}, {"fc2", 0}};
   for (const Port& port : kPorts) {
     if (op.schema().OperandIndex(port.name) >= 0) {
       return op.operand(port.name)->type().shape[port.axis].size();

@@ -229,14 +229,14 @@ class Lowering {
 
   void CertifiedActive(const Operation& op) {
     Operation* flags = Launch(op, kLaunchCertifiedTest, op.operands(), {{"layer", layer_}});
-    Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
+    Replace(op, Launch(op, kLaunchCompact, {flags->result(), nullptr}, {{"layer", layer_}}));
   }
 
   void QuantizedActive(const Operation& op) {
     AttributeMap attributes = op.attributes();
     attributes["layer"] = layer_;
     Operation* flags = Launch(op, kLaunchQuantizedTest, op.operands(), std::move(attributes));
-    Replace(op, Launch(op, kLaunchCompact, {flags->result()}, {{"layer", layer_}}));
+    Replace(op, Launch(op, kLaunchCompact, {flags->result(), op.operand("among")}, {{"layer", layer_}}));
   }
 
   void QuantizedLinear(const Operation& op) { Replace(op, Launch(op, kLaunchQuantizedLinear, op.operands())); }

@@ -53,19 +53,27 @@ class Overlapping {
     return type.dtype == DType::kIndex && type.shape[0] == Dim("heads");
   }
 
+  /// Of a cascade, the second step is another chain than that which lists its candidates: it reads more than they do.
+  static bool IsCandidates(const Operation& user, size_t operand) {
+    const int64_t among = user.schema().OperandIndex("among");
+    return among >= 0 && operand == static_cast<size_t>(among);
+  }
+
   /// Adds `op` and the predictors that are linked to it by their results.
   void Collect(Operation* op, std::set<Operation*>& chain) {  // NOLINT(misc-no-recursion): chains are short
     if (op == nullptr || !IsPredictorLaunch(*op) || !chain.insert(op).second) {
       return;
     }
-    for (const Value* operand : op->operands()) {
-      if (operand != nullptr) {
-        Collect(operand->producer(), chain);
+    for (size_t i = 0; i < op->num_operands(); ++i) {
+      if (op->operand(i) != nullptr && !IsCandidates(*op, i)) {
+        Collect(op->operand(i)->producer(), chain);
       }
     }
     for (size_t i = 0; i < op->num_results(); ++i) {
       for (const Use& use : op->result(i)->uses()) {
-        Collect(use.user, chain);
+        if (!IsCandidates(*use.user, use.index)) {
+          Collect(use.user, chain);
+        }
       }
     }
   }

@@ -41,7 +41,7 @@ const Weight* BiasOfFc1(Module& module, const Operation& mlp) {
 }
 
 absl::Status InsertCopyPredictor(Module& module, Function& decode, const Operation& mlp, const CopyOptions& options,
-                                 PassContext& context) {
+                                 Value* among, PassContext& context) {
   ASSIGN_OR_RETURN(const Operation* norm, NormBefore(mlp));
   const Weight* fc1 = mlp.operand("fc1")->weight();
   const auto add = [&](CopyPart part, const char* suffix, std::vector<const Weight*> sources) {
@@ -57,10 +57,13 @@ absl::Status InsertCopyPredictor(Module& module, Function& decode, const Operati
   Builder builder(&decode, &mlp);
   ASSIGN_OR_RETURN(
       Operation * predictor,
-      builder.TryCreate(kQuantizedActive, {mlp.operand("x"), copy, scales, rows},
+      builder.TryCreate(kQuantizedActive, {mlp.operand("x"), copy, scales, rows, among},
                         {{"bits", options.bits}, {"group", options.group}, {"margin", options.margin}}, mlp));
   predictor->result()->set_name("active");
-  context.Count("predictors inserted");
+  if (among != nullptr) {
+    among->set_name("candidates");
+  }
+  context.Count(among == nullptr ? "predictors inserted" : "cascades inserted");
   return absl::OkStatus();
 }
 

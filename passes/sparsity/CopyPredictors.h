@@ -10,10 +10,11 @@ namespace dejavu {
 /// The options of insert-predictors; a usage error for values without sense.
 [[nodiscard]] absl::StatusOr<CopyOptions> ReadCopyOptions(const PassContext& context);
 
-/// Puts a sparse.quantized_active before `mlp` in `decode`. An MLP whose input is no layer norm's is a user error: the
+/// Puts a sparse.quantized_active before `mlp` in `decode`, which tests the neurons of the list `among`, or all if that
+/// is null. An MLP whose input is no layer norm's is a user error: the
 /// copy's deviation is that for what a layer norm makes.
 [[nodiscard]] absl::Status InsertCopyPredictor(Module& module, Function& decode, const Operation& mlp,
-                                               const CopyOptions& options, PassContext& context);
+                                               const CopyOptions& options, Value* among, PassContext& context);
 
 /// The bias of an MLP's fc1, or zeros where it has none.
 [[nodiscard]] const Weight* BiasOfFc1(Module& module, const Operation& mlp);

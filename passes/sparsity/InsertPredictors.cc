@@ -1,5 +1,6 @@
 // InsertPredictors.cc: puts before each MLP of @decode what will say which of its neurons a token needs.
 #include <algorithm>
+#include <initializer_list>
 
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
@@ -34,24 +35,35 @@ std::vector<const Operation*> FindMlps(const Function& decode) {
   return mlps;
 }
 
+bool IsFrom(PredictorFamily family, std::initializer_list<PredictorFamily> families) {
+  return std::find(families.begin(), families.end(), family) != families.end();
+}
+
 /// What a module with such predictors, and those of heads if it has them, is: as sparse as the least exact of them.
 std::string SparsityOf(const std::vector<LayerPredictor>& plan, bool has_heads) {
-  if (has_heads) {
-    return "predicted";
-  }
-  bool certified = false;
-  for (const LayerPredictor& layer : plan) {
-    if (layer.family == PredictorFamily::kCopy || layer.family == PredictorFamily::kLowRank) {
-      return "predicted";
+  using enum PredictorFamily;
+  const auto any = [&](std::initializer_list<PredictorFamily> families) {
+    return std::any_of(plan.begin(), plan.end(),
+                       [&](const LayerPredictor& layer) { return IsFrom(layer.family, families); });
+  };
+  return has_heads || any({kCopy, kLowRank, kCascade}) ? "predicted" : any({kCertified}) ? "exact" : "none";
+}
+
+/// The neurons that are listed for layer `layer` so far; null if none are.
+Value* CandidatesOf(const Function& decode, int64_t layer) {
+  for (const auto& op : decode.ops()) {
+    if (op->Is("sparse.select") && op->result()->type().shape[0] == Dim("active") &&
+        op->GetAttribute<int64_t>("layer") == layer) {
+      return op->result();
     }
-    certified = certified || layer.family == PredictorFamily::kCertified;
   }
-  return certified ? "exact" : "none";
+  return nullptr;
 }
 
 /// Each layer has what the plan says.
 absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<LayerPredictor>& plan,
                            const LowRankOptions& low_rank, PassContext& context) {
+  using enum PredictorFamily;
   const std::vector<const Operation*> mlps = FindMlps(decode);
   if (plan.size() != mlps.size()) {
     return UsageError("insert-predictors: option 'plan' must have a word for each of ", mlps.size(),
@@ -62,30 +74,55 @@ absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<L
   LowRankOptions trained = low_rank;
   std::vector<std::optional<double>> masses(plan.size());
   for (size_t layer = 0; layer < plan.size(); ++layer) {
-    if (plan[layer].family == PredictorFamily::kCertified) {
-      RETURN_IF_ERROR(InsertCertifiedTest(module, decode, *mlps[layer], context));
-    } else if (plan[layer].family == PredictorFamily::kCopy) {
-      RETURN_IF_ERROR(InsertCopyPredictor(module, decode, *mlps[layer], plan[layer].copy, context));
-    } else if (plan[layer].family == PredictorFamily::kLowRank) {
+    if (IsFrom(plan[layer].family, {kLowRank, kCascade})) {
       masses[layer] = plan[layer].mass;
     }
   }
   const bool has_masses = std::any_of(masses.begin(), masses.end(), [](const auto& mass) { return mass.has_value(); });
-  if (!has_masses && !has_heads) {
+  if (has_masses && !trained.trained) {
+    return UsageError(
+        "insert-predictors: option 'plan' has low-rank/MASS or cascade/MASS, which needs the option 'profile'");
+  }
+  if (has_masses || has_heads) {
+    trained.trained->masses = std::move(masses);
+    RETURN_IF_ERROR(InsertTrainedPredictors(module, decode, trained, context));
+  }
+  for (size_t layer = 0; layer < plan.size(); ++layer) {
+    if (plan[layer].family == kCertified) {
+      RETURN_IF_ERROR(InsertCertifiedTest(module, decode, *mlps[layer], context));
+    } else if (IsFrom(plan[layer].family, {kCopy, kCascade})) {
+      Value* among = plan[layer].family == kCopy ? nullptr : CandidatesOf(decode, static_cast<int64_t>(layer));
+      RETURN_IF_ERROR(InsertCopyPredictor(module, decode, *mlps[layer], plan[layer].copy, among, context));
+    }
+  }
+  return absl::OkStatus();
+}
+
+/// Low-rank predictors in all layers, and with `copy` the copies that test what they list.
+absl::Status InsertLowRank(Module& module, Function& decode, LowRankOptions options,
+                           const std::optional<CopyOptions>& copy, PassContext& context) {
+  module.SetAttribute("sparsity", std::string("predicted"));
+  if (options.trained) {
+    options.trained->copy = copy;
+    RETURN_IF_ERROR(InsertTrainedPredictors(module, decode, options, context));
+  } else {
+    RETURN_IF_ERROR(InsertLowRankPredictors(module, decode, options, context));
+  }
+  if (!copy) {
     return absl::OkStatus();
   }
-  if (!trained.trained) {
-    return UsageError("insert-predictors: option 'plan' has low-rank/MASS, which needs the option 'profile'");
+  int64_t layer = 0;
+  for (const Operation* mlp : FindMlps(decode)) {
+    RETURN_IF_ERROR(InsertCopyPredictor(module, decode, *mlp, *copy, CandidatesOf(decode, layer++), context));
   }
-  trained.trained->masses = std::move(masses);
-  return InsertTrainedPredictors(module, decode, trained, context);
+  return absl::OkStatus();
 }
 
 absl::Status InsertPredictors(Module& module, PassContext& context) {
   const std::string& kind = context.Option("kind");
-  if (kind != "certified" && kind != "copy" && kind != "low-rank" && kind != "none") {
-    return UsageError("insert-predictors: option 'kind' must be certified, copy, low-rank or none, but is '", kind,
-                      "'");
+  if (kind != "certified" && kind != "copy" && kind != "low-rank" && kind != "cascade" && kind != "none") {
+    return UsageError("insert-predictors: option 'kind' must be certified, copy, low-rank, cascade or none, but is '",
+                      kind, "'");
   }
   ASSIGN_OR_RETURN(const LowRankOptions low_rank, ReadLowRankOptions(context));
   ASSIGN_OR_RETURN(const CopyOptions copy, ReadCopyOptions(context));
@@ -99,10 +136,8 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   }
   RETURN_IF_ERROR(RequireWeights(*decode));
   module.set_stage("sparse");
-  if (plan.empty() && kind == "low-rank") {
-    module.SetAttribute("sparsity", std::string("predicted"));
-    return low_rank.trained ? InsertTrainedPredictors(module, *decode, low_rank, context)
-                            : InsertLowRankPredictors(module, *decode, low_rank, context);
+  if (plan.empty() && (kind == "low-rank" || kind == "cascade")) {
+    return InsertLowRank(module, *decode, low_rank, kind == "cascade" ? std::optional(copy) : std::nullopt, context);
   }
   if (plan.empty()) {
     const PredictorFamily family = kind == "copy"        ? PredictorFamily::kCopy
@@ -116,18 +151,21 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
 constexpr PassOption kOptions[] = {
     {"kind", "certified",
      "certified: a quantised copy of fc1 with a bound, which loses nothing; copy: one of few bits with a margin, which "
-     "needs no training; low-rank: the paper's two small matrices; none: no predictors"},
+     "needs no training; low-rank: the paper's two small matrices; cascade: a copy tests what these list; none: no "
+     "predictors"},
     {"plan", "",
-     "instead of kind: none, certified, copy/BITS/GROUP/MARGIN or low-rank/MASS for each layer, with plus signs "
-     "between them; low-rank needs profile"},
-    {"bits", "4", "copy: of each element of the copy: 2, 3, 4 or 8"},
-    {"group", "64", "copy: columns that share a scale: 32, 64 or 128"},
-    {"margin", "1", "copy: in deviations of what the copy is off by; a larger one computes more neurons"},
+     "instead of kind: none, certified, copy/BITS/GROUP/MARGIN, low-rank/MASS or cascade/MASS/BITS/GROUP/MARGIN for "
+     "each layer, with plus signs between them; the last two need profile"},
+    {"bits", "4", "copy, cascade: of each element of the copy: 2, 3, 4 or 8"},
+    {"group", "64", "copy, cascade: columns that share a scale: 32, 64 or 128"},
+    {"margin", "1", "copy, cascade: in deviations of what the copy is off by; a larger one computes more neurons"},
     {"profile", "",
-     "low-rank: the directory of trained predictors that dejavu-profile wrote; without it they are made up, for "
+     "low-rank, cascade: the directory of trained predictors that dejavu-profile wrote; without it they are made up, "
+     "for "
      "synthetic shapes"},
     {"mass", "0.999",
-     "low-rank: with a profile, the share of each layer's activations that thresholds keep; 1: neurons stay dense"},
+     "low-rank, cascade: with a profile, the share of each layer's activations that thresholds keep; 1: neurons stay "
+     "dense"},
     {"head-share", "",
      "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads stay "
      "dense"},

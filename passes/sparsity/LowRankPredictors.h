@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "passes/manager/Pass.h"
+#include "passes/sparsity/PredictorPlan.h"
 
 namespace dejavu {
 
@@ -17,6 +18,9 @@ struct TrainedOptions {
   std::optional<double> head_share;  ///< Of the heads of all layers, how many theirs choose; nothing: all are computed.
   /// By layer, instead of `mass`: nothing for layers without such a predictor. Empty: every layer for which it saves.
   std::vector<std::optional<double>> masses = {};
+  /// Of cascades with one mass for all layers: the copy that tests what the predictor lists. It tests all neurons of
+  /// layers where the list would save no bytes of it.
+  std::optional<CopyOptions> copy = {};
 };
 
 struct LowRankOptions {

@@ -40,35 +40,44 @@ absl::StatusOr<LayerPredictor> ParseLayerPredictor(std::string_view word) {
     predictor.family = parts[0] == "none" ? PredictorFamily::kNone : PredictorFamily::kCertified;
     return predictor;
   }
-  CopyOptions& copy = predictor.copy;
-  if (parts.size() == 4 && parts[0] == "copy" && absl::SimpleAtoi(parts[1], &copy.bits) &&
-      absl::SimpleAtoi(parts[2], &copy.group) && ReadNumber(parts[3], &copy.margin)) {
-    predictor.family = PredictorFamily::kCopy;
-    RETURN_IF_ERROR(CheckCopyOptions(copy));
-    return predictor;
-  }
-  if (parts.size() == 2 && parts[0] == "low-rank" && ReadNumber(parts[1], &predictor.mass) && predictor.mass > 0 &&
-      predictor.mass <= 1) {
+  const auto read_mass = [&](const std::string& text) {
+    return ReadNumber(text, &predictor.mass) && predictor.mass > 0 && predictor.mass <= 1;
+  };
+  const auto read_copy = [&](size_t bits) {
+    CopyOptions& copy = predictor.copy;
+    return absl::SimpleAtoi(parts[bits], &copy.bits) && absl::SimpleAtoi(parts[bits + 1], &copy.group) &&
+           ReadNumber(parts[bits + 2], &copy.margin);
+  };
+  if (parts.size() == 2 && parts[0] == "low-rank" && read_mass(parts[1])) {
     predictor.family = PredictorFamily::kLowRank;
     return predictor;
   }
+  const bool is_copy = parts.size() == 4 && parts[0] == "copy" && read_copy(1);
+  if (is_copy || (parts.size() == 5 && parts[0] == "cascade" && read_mass(parts[1]) && read_copy(2))) {
+    predictor.family = is_copy ? PredictorFamily::kCopy : PredictorFamily::kCascade;
+    RETURN_IF_ERROR(CheckCopyOptions(predictor.copy));
+    return predictor;
+  }
   return UsageError(
-      "insert-predictors: option 'plan' must have none, certified, copy/BITS/GROUP/MARGIN or "
-      "low-rank/MASS for each layer, with plus signs between them, but has '",
+      "insert-predictors: option 'plan' must have none, certified, copy/BITS/GROUP/MARGIN, low-rank/MASS or "
+      "cascade/MASS/BITS/GROUP/MARGIN for each layer, with plus signs between them, but has '",
       std::string(word), "'");
 }
 
 std::string PrintLayerPredictor(const LayerPredictor& predictor) {
+  const std::string copy =
+      absl::StrCat("/", predictor.copy.bits, "/", predictor.copy.group, "/", MassText(predictor.copy.margin));
   switch (predictor.family) {
     case PredictorFamily::kNone:
       return "none";
     case PredictorFamily::kCertified:
       return "certified";
     case PredictorFamily::kCopy:
-      return absl::StrCat("copy/", predictor.copy.bits, "/", predictor.copy.group, "/",
-                          MassText(predictor.copy.margin));
+      return "copy" + copy;
     case PredictorFamily::kLowRank:
       return absl::StrCat("low-rank/", MassText(predictor.mass));
+    case PredictorFamily::kCascade:
+      return absl::StrCat("cascade/", MassText(predictor.mass), copy);
   }
   return "none";
 }

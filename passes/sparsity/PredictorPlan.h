@@ -11,7 +11,8 @@
 
 namespace dejavu {
 
-enum class PredictorFamily : uint8_t { kNone, kCertified, kCopy, kLowRank };
+/// kCascade: what kLowRank lists, a copy tests.
+enum class PredictorFamily : uint8_t { kNone, kCertified, kCopy, kLowRank, kCascade };
 
 struct CopyOptions {
   int64_t bits = 0;   ///< Of an element of the copy: 2, 3, 4 or 8.
@@ -22,12 +23,13 @@ struct CopyOptions {
 /// What predicts the neurons of one layer.
 struct LayerPredictor {
   PredictorFamily family = PredictorFamily::kNone;
-  CopyOptions copy;  ///< Of kCopy.
-  double mass = 0;   ///< Of kLowRank, the share of the layer's activations whose thresholds the profile has.
+  CopyOptions copy;  ///< Of kCopy and kCascade.
+  double mass =
+      0;  ///< Of kLowRank and kCascade, the share of the layer's activations whose thresholds the profile has.
 };
 
-/// Parses one word: "none", "certified", "copy/3/128/1.5" (bits, group, margin) or "low-rank/0.99" (mass). Anything
-/// else is a usage error that quotes it.
+/// Parses one word: "none", "certified", "copy/3/128/1.5" (bits, group, margin), "low-rank/0.99" (mass) or
+/// "cascade/0.99/3/128/1.5". Anything else is a usage error that quotes it.
 [[nodiscard]] absl::StatusOr<LayerPredictor> ParseLayerPredictor(std::string_view word);
 /// The word that ParseLayerPredictor reads.
 [[nodiscard]] std::string PrintLayerPredictor(const LayerPredictor& predictor);

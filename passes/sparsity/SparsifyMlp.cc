@@ -1,4 +1,6 @@
 // SparsifyMlp.cc: makes each MLP that has a predictor read only the neurons that it lists.
+#include <algorithm>
+
 #include "ir/core/Builder.h"
 #include "ir/import/WeightTransforms.h"
 #include "ir/ops/SparseOps.h"
@@ -25,13 +27,30 @@ bool ChoosesNeurons(const Operation& op, const Operation& mlp, int64_t layer) {
          op.operand("scores")->type().shape[1] == mlp.operand("fc1")->type().shape[0];
 }
 
-/// What lists the neurons of the MLP of layer `layer`, and stands before it.
-Operation* PredictorOf(const Function& function, const Operation& mlp, int64_t layer) {
+/// Whether another predictor tests what `op` lists.
+bool ListsCandidates(const Operation& op) {
+  const auto& uses = op.result()->uses();
+  return std::any_of(uses.begin(), uses.end(), [](const Use& use) {
+    return use.user->Is("sparse.quantized_active") && use.user->operand("among") == use.user->operand(use.index);
+  });
+}
+
+/// What lists the neurons of the MLP of layer `layer`, and stands before it; null if nothing does. A user error where
+/// it tests candidates of another layer.
+absl::StatusOr<const Operation*> PredictorOf(const Function& function, const Operation& mlp, int64_t layer) {
   for (const auto& op : function.ops()) {
     if (op.get() == &mlp) {
       break;
     }
-    if (TestsNeurons(*op, mlp) || ChoosesNeurons(*op, mlp, layer)) {
+    if (ChoosesNeurons(*op, mlp, layer) && !ListsCandidates(*op)) {
+      return op.get();
+    }
+    if (TestsNeurons(*op, mlp)) {
+      const Value* among = op->Is("sparse.quantized_active") ? op->operand("among") : nullptr;
+      if (among != nullptr && (among->producer() == nullptr || !ChoosesNeurons(*among->producer(), mlp, layer))) {
+        return UserError(op->Describe(), " tests neurons of layer ", layer,
+                         ", so its operand 'among' must be what a sparse.select lists of that layer");
+      }
       return op.get();
     }
   }
@@ -52,8 +71,10 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
   }
   for (size_t layer = 0; layer < mlps.size(); ++layer) {
     Operation* mlp = mlps[layer];
-    const Operation* predictor =
-        mlp->Is("model.mlp") ? PredictorOf(*decode, *mlp, static_cast<int64_t>(layer)) : nullptr;
+    if (!mlp->Is("model.mlp")) {
+      continue;
+    }
+    ASSIGN_OR_RETURN(const Operation* predictor, PredictorOf(*decode, *mlp, static_cast<int64_t>(layer)));
     if (predictor == nullptr) {
       continue;
     }

@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "ir/base/Hash.h"
 #include "ir/base/PredictorRows.h"
+#include "ir/base/QuantizedCopy.h"
 #include "ir/base/Safetensors.h"
 #include "ir/import/WeightTransforms.h"
 #include "passes/sparsity/LowRankPredictors.h"
@@ -96,7 +97,7 @@ class TrainedInserter {
     const int64_t rank = recorded.mlp->rank;
     // A plan has its reasons.
     if (options_.masses.empty() && !Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
-      context_.Count("layers left dense");
+      context_.Count(options_.copy ? "layers left to copies" : "layers left dense");
       return absl::OkStatus();
     }
     const std::string from = PredictorPrefix(layer, "mlp");
@@ -153,7 +154,8 @@ class TrainedInserter {
     return absl::OkStatus();
   }
 
-  /// Whether predictor and chosen rows are fewer bytes than all rows. Rows of fc2 are read for active neurons alone.
+  /// Whether predictor and chosen rows are fewer bytes than all rows, of a cascade's copy or of fc1 and fc2. Rows of
+  /// fc2 are read for active neurons alone.
   [[nodiscard]] bool Saves(const ProfilePredictor& predictor, const ProfilePoint& point, double density,
                            const Weight& fc1, int64_t width) const {
     const auto neurons = static_cast<double>(fc1.type.shape[0].size());
@@ -161,6 +163,11 @@ class TrainedInserter {
     const auto rank = static_cast<double>(predictor.rank);
     const double predicts =
         rank * (static_cast<double>(width) + neurons) * static_cast<double>(bits_) / 8 + 8 * (rank + neurons);
+    if (options_.copy) {
+      const int64_t columns = fc1.type.shape[1].size();
+      const int64_t row = CopyRowBytes(options_.copy->bits, columns) + CopyGroups(columns, options_.copy->group);
+      return predicts < (1 - point.kept) * neurons * static_cast<double>(row);
+    }
     return predicts + (point.kept + density) * matrix < 2 * matrix;
   }
 

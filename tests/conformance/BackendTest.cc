@@ -160,17 +160,18 @@ struct Refusal {
 
 std::vector<Refusal> Refusals() {
   const KernelSpec linear = LinearSpec(1, 16, 64, DType::kF16, true, false, false);
-  std::vector<Refusal> refusals = {{"target 'cpu' has no kernel 'softmax'", {"softmax", {}, {}, {}}},
-                                   {"kernel 'linear': the width must be a multiple of 8 up to 65536, not 12",
-                                    LinearSpec(1, 16, 12, DType::kF32, false, false, false)},
-                                   {"kernel 'linear': w must be f32 or f16 or bf16 of rank 2, not i8<16, 64>",
-                                    LinearSpec(1, 16, 64, DType::kI8, false, false, false)},
-                                   {"kernel 'linear': the number of tokens must be a number or 'tokens', not past",
-                                    LinearSpec("past", 16, 64, DType::kF32, false, false, false)},
-                                   {"kernel 'compact': the number of flags must have a known size, not active",
-                                    {"compact", {Type{DType::kU8, {"active"}}}, {Type{DType::kIndex, {"active"}}}, {}}},
-                                   {"kernel 'certified_test': the width must be a multiple of 8 up to 65536, not 65544",
-                                    CertifiedTestSpec(4, 65544)}};
+  std::vector<Refusal> refusals = {
+      {"target 'cpu' has no kernel 'softmax'", {"softmax", {}, {}, {}}},
+      {"kernel 'linear': the width must be a multiple of 8 up to 65536, not 12",
+       LinearSpec(1, 16, 12, DType::kF32, false, false, false)},
+      {"kernel 'linear': w must be f32 or f16 or bf16 of rank 2, not i8<16, 64>",
+       LinearSpec(1, 16, 64, DType::kI8, false, false, false)},
+      {"kernel 'linear': the number of tokens must be a number or 'tokens', not past",
+       LinearSpec("past", 16, 64, DType::kF32, false, false, false)},
+      {"kernel 'compact': the number of flags must have a known size, not active",
+       {"compact", {Type{DType::kU8, {"active"}}, std::nullopt}, {Type{DType::kIndex, {"active"}}}, {}}},
+      {"kernel 'certified_test': the width must be a multiple of 8 up to 65536, not 65544",
+       CertifiedTestSpec(4, 65544)}};
   KernelSpec spec = linear;
   spec.operands.pop_back();
   refusals.push_back({"kernel 'linear': takes 6 operands, not 5", spec});

@@ -137,6 +137,9 @@ void AddQuantizedTests(std::vector<Case>& cases) {
       cases.push_back({QuantizedTestSpec(301, 2048, bits, group, 1)});
     }
     cases.push_back({Normed(QuantizedTestSpec(130, 768, bits, 64, 1), 1e-5)});
+    cases.push_back({Among(QuantizedTestSpec(5, 40, bits, 32, 0.5))});
+    cases.push_back({Among(QuantizedTestSpec(301, 768, bits, 64, 1))});
+    cases.push_back({Among(Normed(QuantizedTestSpec(131, 1000, bits, 128, -0.5), 1e-5))});
     cases.push_back({QuantizedTestSpec(40, 12288, bits, 64, 2)});
   }
   // Rings: groups of a part of a load, of one load and of several; more rows than all multiprocessors have at once.
@@ -149,6 +152,9 @@ void AddQuantizedTests(std::vector<Case>& cases) {
   cases.push_back({QuantizedTestSpec(300, 9216, 4, 64, 0)});
   cases.push_back({Normed(QuantizedTestSpec(1030, 4096, 4, 64, 1), 1e-5)});
   cases.push_back({Normed(QuantizedTestSpec(130, 9216, 4, 64, 1), 1e-5)});
+  // No ring for a list, where all rows would have one.
+  cases.push_back({Among(QuantizedTestSpec(2500, 4096, 4, 64, 1))});
+  cases.push_back({Among(Normed(QuantizedTestSpec(130, 9216, 4, 64, 1), 1e-5))});
 }
 
 void AddPredictors(std::vector<Case>& cases) {
@@ -244,6 +250,7 @@ void AddSparse(std::vector<Case>& cases) {
   cases.push_back({CertifiedTestSpec(131, 1552)});
   for (const int64_t n : {1, 3, 63, 64, 130, 3072}) {
     cases.push_back({CompactSpec(n)});
+    cases.push_back({Among(CompactSpec(n))});
   }
   // `past` chooses what is odd about the logits.
   for (int64_t odd = 0; odd < kArgmaxOddities; ++odd) {

@@ -50,6 +50,8 @@ inline constexpr int64_t kExponentials = 4096;
 [[nodiscard]] KernelSpec SparseOutSpec(int64_t n, int64_t k, int64_t heads, DType dtype, bool bias, bool residual);
 [[nodiscard]] KernelSpec CertifiedTestSpec(int64_t n, int64_t k);
 [[nodiscard]] KernelSpec CompactSpec(int64_t n);
+/// The same compact or quantized_test, among the entries of a list.
+[[nodiscard]] KernelSpec Among(KernelSpec spec);
 /// The builtin's: linear without a norm.
 [[nodiscard]] KernelSpec GemmSpec(int64_t n, int64_t k, DType dtype);
 /// Cases of argmax: ordinary logits; many equal ones; some NaN; infinity; minus infinity for most; for all.

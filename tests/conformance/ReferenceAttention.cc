@@ -101,7 +101,7 @@ void MakeAttention(Problem& problem, Random& random) {
   const AttentionShape s = MatchAttention(problem.spec).value();
   const int64_t tokens = Count(problem, s.tokens);
   const int64_t width = s.heads * s.head_dim;
-  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<int32_t> list = RandomList(s.heads, random);
   problem.args = {F32(tokens * 3 * width, 1.5, random), RandomCache(s, problem, random),
                   s.listed ? IndexArgument(list, static_cast<size_t>(s.heads)) : Absent(),
                   PoisonedArgument(DType::kF32, static_cast<size_t>(tokens * width)), Argument{}};
@@ -133,7 +133,7 @@ void MakeAttention(Problem& problem, Random& random) {
 void MakeLazyAttention(Problem& problem, Random& random) {
   const AttentionShape s = MatchAttention(problem.spec).value();
   const int64_t width = s.heads * s.head_dim;
-  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<int32_t> list = RandomList(s.heads, random);
   const std::vector<double> filled = RandomFilled(s.heads, problem.past, random);
   problem.args = {F32(3 * width, 1.5, random),
                   RandomCache(s, problem, random),

@@ -100,6 +100,20 @@ std::vector<double> Scores(const QuantizedTestShape& s, const Problem& problem, 
   return scores;
 }
 
+// What a test of these neurons must not use; a NaN makes every score one that is listed.
+void PoisonOthers(const QuantizedTestShape& s, const std::vector<int32_t>& neurons, Problem& problem) {
+  for (const size_t arg : {1, 2, 3}) {
+    std::vector<std::byte>& bytes = problem.args[arg].bytes;
+    const size_t row = bytes.size() / static_cast<size_t>(s.n);
+    std::vector<std::byte> kept(bytes.size(), std::byte{0xFF});
+    for (const int32_t neuron : neurons) {
+      const size_t at = row * static_cast<size_t>(neuron);
+      std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), row, kept.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    bytes = std::move(kept);
+  }
+}
+
 }  // namespace
 
 void MakeQuantizedTest(Problem& problem, Random& random) {
@@ -108,15 +122,33 @@ void MakeQuantizedTest(Problem& problem, Random& random) {
                   RandomCopy(s, random),
                   RandomScales(s, random),
                   RandomRows(s, random),
+                  Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   s.norm.on ? F32(s.k, 1, random) : Absent(),
                   PoisonedArgument(DType::kU8, static_cast<size_t>(s.n))};
-  const std::vector<double> scores = Scores(s, problem, NormedInput(problem, s.norm, 4));
+  std::vector<double> scores = Scores(s, problem, NormedInput(problem, s.norm, 5));
+  if (s.among) {
+    const std::vector<int32_t> candidates = RandomList(s.n, random);
+    problem.args[4] = IndexArgument(candidates, static_cast<size_t>(s.n));
+    PoisonOthers(s, candidates, problem);
+    std::vector<double> of_list;
+    for (const int32_t neuron : candidates) {
+      of_list.push_back(scores[static_cast<size_t>(neuron)]);
+    }
+    scores = std::move(of_list);
+  }
   // The bits of a normalised x are the norm's, which rounds; some n then round the other way.
   const double slack = s.norm.on ? 0.05 : 0;
-  problem.check = [scores, slack](const std::vector<Argument>& args) -> std::string {
+  const auto all = static_cast<size_t>(s.n);
+  problem.check = [scores, slack, all](const std::vector<Argument>& args) -> std::string {
+    // Nothing is written past the flags.
+    for (size_t i = scores.size(); i < all; ++i) {
+      if (args[7].At(i) != 255) {
+        return absl::StrCat("flag ", i, " is ", args[7].At(i), ", but there are ", scores.size());
+      }
+    }
     for (size_t i = 0; i < scores.size(); ++i) {
-      const double flag = args[6].At(i);
+      const double flag = args[7].At(i);
       const bool listed = !(scores[i] <= 0);
       if ((flag != 0 && flag != 1) || ((flag == 1) != listed && !(std::abs(scores[i]) < slack))) {
         return absl::StrCat("flag ", i, " is ", flag, " for a score of ", scores[i]);

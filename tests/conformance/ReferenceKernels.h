@@ -38,8 +38,8 @@ void MakeJoint(Problem& problem, Random& random);
 [[nodiscard]] int64_t Count(const Problem& problem, const Dim& tokens);
 /// Checks argument `arg` against `expected`, within kTolerance.
 void ExpectFloats(Problem& problem, size_t arg, std::vector<double> expected);
-/// None of `heads` heads, all, one, or some of them.
-[[nodiscard]] std::vector<int32_t> RandomHeads(int64_t heads, Random& random);
+/// None of `all` heads or neurons, all, one, or some of them.
+[[nodiscard]] std::vector<int32_t> RandomList(int64_t all, Random& random);
 /// How many keys and values each of `heads` heads has before a token with `past` before it: none, all, more (those of a
 /// sequence that was cut), or a random number.
 [[nodiscard]] std::vector<double> RandomFilled(int64_t heads, int64_t past, Random& random);

@@ -69,7 +69,7 @@ void MakeLazyQkv(Problem& problem, Random& random) {
   const LazyQkvShape s = MatchLazyQkv(problem.spec).value();
   const int64_t past = problem.past;
   const int64_t dim = s.head_dim();
-  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<int32_t> list = RandomList(s.heads, random);
   const std::vector<double> filled = RandomFilled(s.heads, past, random);
   int64_t first = past;
   for (const int32_t head : list) {

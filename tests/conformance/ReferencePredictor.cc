@@ -179,14 +179,14 @@ void MakeSelect(Problem& problem, Random& random) {
   ExpectList(problem, 1, {chosen.begin(), chosen.end()});
 }
 
-std::vector<int32_t> RandomHeads(int64_t heads, Random& random) {
+std::vector<int32_t> RandomList(int64_t all, Random& random) {
   const uint64_t kind = random() % 5;
-  const auto one = static_cast<int64_t>(random() % static_cast<uint64_t>(heads));
+  const auto one = static_cast<int64_t>(random() % static_cast<uint64_t>(all));
   std::vector<int32_t> list;
-  for (int64_t head = 0; head < heads; ++head) {
-    const bool listed = kind == 0 ? false : kind == 1 ? true : kind == 2 ? head == one : random() % 2 == 0;
+  for (int64_t i = 0; i < all; ++i) {
+    const bool listed = kind == 0 ? false : kind == 1 ? true : kind == 2 ? i == one : random() % 2 == 0;
     if (listed) {
-      list.push_back(static_cast<int32_t>(head));
+      list.push_back(static_cast<int32_t>(i));
     }
   }
   return list;
@@ -194,7 +194,7 @@ std::vector<int32_t> RandomHeads(int64_t heads, Random& random) {
 
 void MakeSparseQkv(Problem& problem, Random& random) {
   const SparseQkvShape s = MatchSparseQkv(problem.spec).value();
-  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<int32_t> list = RandomList(s.heads, random);
   // Rows that must not be read are poisoned.
   std::normal_distribution<double> normal(0, 0.05);
   std::vector<double> weights;
@@ -224,7 +224,7 @@ void MakeSparseQkv(Problem& problem, Random& random) {
 
 void MakeSparseOut(Problem& problem, Random& random) {
   const SparseOutShape s = MatchSparseOut(problem.spec).value();
-  const std::vector<int32_t> list = RandomHeads(s.heads, random);
+  const std::vector<int32_t> list = RandomList(s.heads, random);
   const auto listed = [&](int64_t column) {
     return std::binary_search(list.begin(), list.end(), column / s.head_dim());
   };

@@ -103,9 +103,25 @@ void MakeCompact(Problem& problem, Random& random) {
   for (const int32_t number : numbers) {
     flags[static_cast<size_t>(number)] = static_cast<double>(1 + random() % 255);
   }
-  problem.args = {ValuesArgument(DType::kU8, flags), IndexArgument({}, static_cast<size_t>(s.n))};
-  problem.args[1] = PoisonedArgument(DType::kIndex, 16 + static_cast<size_t>(s.n));
-  ExpectList(problem, 1, numbers);
+  const auto capacity = static_cast<size_t>(s.n);
+  problem.args = {ValuesArgument(DType::kU8, flags), Absent(), PoisonedArgument(DType::kIndex, 16 + capacity)};
+  if (!s.among) {
+    ExpectList(problem, 2, numbers);
+    return;
+  }
+  // Flags behind those of the list's entries are set: nothing may come of them.
+  const std::vector<int32_t> candidates = RandomList(s.n, random);
+  std::vector<int32_t> listed;
+  for (size_t i = 0; i < capacity; ++i) {
+    if (i >= candidates.size()) {
+      flags[i] = 255;
+    } else if (flags[i] != 0) {
+      listed.push_back(candidates[i]);
+    }
+  }
+  problem.args[0] = ValuesArgument(DType::kU8, flags);
+  problem.args[1] = IndexArgument(candidates, capacity);
+  ExpectList(problem, 2, listed);
 }
 
 void MakeSparseFc1(Problem& problem, Random& random) {

@@ -104,7 +104,13 @@ KernelSpec CertifiedTestSpec(int64_t n, int64_t k) {
 }
 
 KernelSpec CompactSpec(int64_t n) {
-  return {"compact", {Type{DType::kU8, {n}}}, {Type{DType::kIndex, {"active"}}}, {}};
+  return {"compact", {Type{DType::kU8, {n}}, std::nullopt}, {Type{DType::kIndex, {"active"}}}, {}};
+}
+
+KernelSpec Among(KernelSpec spec) {
+  const std::optional<Type> list = Type{DType::kIndex, {"active"}};
+  spec.operands[spec.kernel == "compact" ? 1 : 4] = list;
+  return spec;
 }
 
 KernelSpec ArgmaxSpec(int64_t n) { return {"argmax", {F32({1, n})}, {Type{DType::kI32, {1}}}, {}}; }
@@ -129,7 +135,7 @@ KernelSpec Packed(KernelSpec spec) {
 KernelSpec QuantizedTestSpec(int64_t n, int64_t k, int64_t bits, int64_t group, double margin) {
   return {"quantized_test",
           {F32({1, k}), Type{DType::kI8, {n, CopyRowBytes(bits, k)}}, Type{DType::kI8, {n, CopyGroups(k, group)}},
-           F32({n, 3}), std::nullopt, std::nullopt},
+           F32({n, 3}), std::nullopt, std::nullopt, std::nullopt},
           {Type{DType::kU8, {n}}},
           {{"bits", bits}, {"group", group}, {"margin", margin}}};
 }

@@ -177,7 +177,7 @@ TEST_F(Lazy, AgreesWithTheInterpreter) {
   EXPECT_GT(interpreter.lists().size(), 8U);
 }
 
-TEST_F(Lazy, RandomHeadsToTheLastPosition) { Steps(RandomTokens(kPositions, kSome, kAll, 2)); }
+TEST_F(Lazy, RandomListToTheLastPosition) { Steps(RandomTokens(kPositions, kSome, kAll, 2)); }
 
 TEST_F(Lazy, EveryPatternMixed) { Steps(RandomTokens(300, kSome, kVocab, 3)); }
 

@@ -13,7 +13,7 @@ struct CompactShape {
 
 /// active index<active> lists the non-zero flags among n, ascending.
 template <CompactShape kShape>
-__device__ inline void Compact(const void* flags, void* active, const Dims*) {
+__device__ inline void Compact(const void* flags, const void*, void* active, const Dims*) {
   constexpr int kPerThread = 16;
   WaitForEarlier();
   const auto* bytes = static_cast<const unsigned char*>(flags);
@@ -34,6 +34,24 @@ __device__ inline void Compact(const void* flags, void* active, const Dims*) {
       }
     }
     writer.Append(first, set);
+  }
+  writer.Finish();
+}
+
+/// active index<active> lists the entries of `among`, a list of some of n, whose flags are not zero.
+template <CompactShape kShape>
+__device__ inline void CompactAmong(const void* flags, const void* among, void* active, const Dims*) {
+  WaitForEarlier();
+  const auto* bytes = static_cast<const unsigned char*>(flags);
+  const auto* list = static_cast<const int*>(among);
+  const int count = LoadCoherent(list);
+  ListWriter<kShape.threads> writer(active);
+  for (int first = 0; first < count; first += kShape.threads) {
+    const int entry = first + Thread();
+    const bool has = entry < count;
+    const int number = has ? LoadCoherent(list + kIndexEntries + entry) : 0;
+    const bool set = has && LoadCoherent(bytes + entry) != 0;
+    writer.Append(number, set ? 1U : 0U);
   }
   writer.Finish();
 }

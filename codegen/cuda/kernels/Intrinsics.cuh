@@ -52,6 +52,12 @@ __device__ inline int LoadCoherent(const int* address) {
   return value;
 }
 
+__device__ inline unsigned LoadCoherent(const unsigned char* address) {
+  unsigned value;
+  asm volatile("ld.global.cg.u8 %0, [%1];" : "=r"(value) : "l"(address) : "memory");
+  return value;
+}
+
 __device__ inline float4 LoadCoherent(const float4* address) {
   float4 value;
   asm volatile("ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4];"

@@ -18,6 +18,7 @@ struct QuantizedTestShape {
   int group;   ///< Columns that share a scale.
   int levels;  ///< x is rounded to integers from -levels to levels.
   float margin;
+  bool among;  ///< Only the entries of a list are tested; flags are in their order.
   Norm norm;
   GemvTiling tiling;
 };
@@ -182,6 +183,7 @@ template <QuantizedTestShape kShape>
 __device__ inline void QuantizedTestByRing(const void* x, const void* copy, const void* scales, const void* rows,
                                            const void* gamma, const void* beta, unsigned char* flags) {
   static_assert(kShape.bits == 4 || kShape.bits == 2, "other copies have two planes");
+  static_assert(!kShape.among, "what is beside rows comes for neighbours");
   using Math = CopyMath<kShape.k, kShape.bits, kShape.group>;
   using Ring = RingGemv<Math, kShape.k, kShape.tiling>;
   static_assert(Ring::kChunks == 1, "registers hold all of x");
@@ -341,10 +343,28 @@ class QuantizedTestByLoads {
   }
 };
 
+/// What a warp tests: all neurons, or those of a list, whose numbers are read one entry ahead.
+template <bool kAmong>
+struct Tested {
+  int count;
+  const int* numbers;
+
+  __device__ explicit Tested(const void* list, int all)
+      : count(kAmong ? LoadCoherent(static_cast<const int*>(list)) : all),
+        numbers(static_cast<const int*>(list) + kIndexEntries) {}
+  /// Of entry `entry`; anything behind the last one.
+  __device__ int Number(int entry) const {
+    if constexpr (kAmong) {
+      return entry < count ? LoadCoherent(numbers + entry) : 0;
+    }
+    return entry;
+  }
+};
+
 /// flags u8<n> from x f32<1, k>, copy i8<n, ...>, scales i8<n, k / group> and rows f32<n, 3>.
 template <QuantizedTestShape kShape>
 __device__ inline void QuantizedTest(const void* x, const void* copy, const void* scales, const void* rows,
-                                     const void* gamma, const void* beta, void* flags, const Dims*) {
+                                     const void* among, const void* gamma, const void* beta, void* flags, const Dims*) {
   auto* out = static_cast<unsigned char*>(flags);
   if constexpr (kShape.tiling.slots > 0) {
     QuantizedTestByRing<kShape>(x, copy, scales, rows, gamma, beta, out);
@@ -354,14 +374,21 @@ __device__ inline void QuantizedTest(const void* x, const void* copy, const void
     const Input<kShape.k, kShape.norm, kShape.tiling.threads> input(x, gamma, beta);
     const ByteRounding<kShape.levels> rounding = Test::Stage(input);
     constexpr int kWarps = kShape.tiling.threads / 32;
-    for (int row = Warp() * Blocks() + Block(); row < kShape.n; row += kWarps * Blocks()) {
+    const Tested<kShape.among> tested(among, kShape.n);
+    int entry = Warp() * Blocks() + Block();
+    int row = tested.Number(entry);
+    while (entry < tested.count) {
+      const int step = kWarps * Blocks();
+      const int next = tested.Number(entry + step);
       const CopyRow early = CopyRow::Of(rows, row);
       const int dot =
           Test::Product(static_cast<const char*>(copy) + static_cast<long long>(row) * Test::kRowBytes,
                         static_cast<const signed char*>(scales) + static_cast<long long>(row) * Test::kGroups);
       if (Lane() == 0) {
-        out[row] = rounding.IsListed(early.values, kShape.margin, dot) ? 1 : 0;
+        out[entry] = rounding.IsListed(early.values, kShape.margin, dot) ? 1 : 0;
       }
+      entry += step;
+      row = next;
     }
   }
 }
