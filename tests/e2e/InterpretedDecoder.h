@@ -3,6 +3,7 @@
 #define DEJAVU_TESTS_E2E_INTERPRETEDDECODER_H_
 
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,13 +17,19 @@ namespace dejavu {
 /// Runs @decode on one token after the other.
 class InterpretedDecoder {
  public:
-  InterpretedDecoder(const Module& module, WeightStore& store)
+  /// `observer` also sees each op with its results.
+  InterpretedDecoder(const Module& module, WeightStore& store,
+                     std::function<void(const Operation&, const std::vector<Tensor>&)> observer = nullptr)
       : decode_(*module.FindFunction("decode")), interpreter_(module, &store, EvalOptions{.round = false}) {
-    interpreter_.set_observer([this](const Operation& op, const std::vector<Tensor>& results) {
-      if (op.Is("sched.launch @select")) {
-        lists_.insert(results[0].ints);
-      }
-    });
+    interpreter_.set_observer(
+        [this, observer = std::move(observer)](const Operation& op, const std::vector<Tensor>& results) {
+          if (op.Is("sched.launch @select")) {
+            lists_.insert(results[0].ints);
+          }
+          if (observer) {
+            observer(op, results);
+          }
+        });
   }
 
   absl::StatusOr<std::vector<double>> Decode(int64_t token) {
