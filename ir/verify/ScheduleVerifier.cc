@@ -194,33 +194,25 @@ class FunctionVerifier {
     return absl::OkStatus();
   }
 
-  /// Candidates are a list of as many neurons as there are flags, and only what knows them knows how many flags there
-  /// are.
+  /// Only what knows the candidates knows how many of their flags there are.
   static absl::Status CheckCandidates(const Operation& op) {
-    const bool tests = op.Is("sched.launch @quantized_test");
     const Value* among = op.schema().OperandIndex("among") < 0 ? nullptr : op.operand("among");
-    if (among != nullptr) {
-      const Operation* list = among->producer();
-      if (list == nullptr || !(list->Is("sched.launch @compact") || list->Is("sched.launch @select")) ||
-          ListCapacity(*list) != ListCapacity(op)) {
-        return UserError(Where(op), " must take its candidates from a compact or a select of ", ListCapacity(op),
-                         " neurons");
-      }
+    if (among == nullptr) {
+      return absl::OkStatus();
     }
-    for (const Use& use : tests ? op.result()->uses() : std::vector<Use>()) {
-      const bool knows = use.user->Is("sched.launch @compact") && use.user->operand("among") == among;
-      if (among != nullptr && !knows) {
+    if (op.Is("sched.launch @compact")) {
+      const Operation* test = op.operand("flags")->producer();
+      return test != nullptr && test->Is("sched.launch @quantized_test") && test->operand("among") == among
+                 ? absl::OkStatus()
+                 : UserError(Where(op), " must read what a quantized_test makes of the same candidates");
+    }
+    for (const Use& use : op.result()->uses()) {
+      if (!use.user->Is("sched.launch @compact") || use.user->operand("among") != among) {
         return UserError(Where(op), " may only be read by a compact of the same candidates, but is read by ",
                          use.user->Describe());
       }
     }
-    if (among == nullptr || tests) {
-      return absl::OkStatus();
-    }
-    const Operation* test = op.operand("flags")->producer();
-    return test != nullptr && test->Is("sched.launch @quantized_test") && test->operand("among") == among
-               ? absl::OkStatus()
-               : UserError(Where(op), " must read what a quantized_test makes of the same candidates");
+    return absl::OkStatus();
   }
 
   /// Lists of heads come from as many scores as there are heads, and of what a launch leaves out nobody reads.
@@ -408,7 +400,7 @@ int64_t ListCapacity(const Operation& op) {
     std::string_view name;
     size_t axis;
   };
-  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"copy", 0}, {"fc1", 0}, {"fc2", 0}};
+  static constexpr Port kPorts[] = {{"flags", 0}, {"scores", 1}, {"fc1", 0}, {"fc2", 0}};
   for (const Port& port : kPorts) {
     if (op.schema().OperandIndex(port.name) >= 0) {
       return op.operand(port.name)->type().shape[port.axis].size();

@@ -51,8 +51,8 @@ Pipeline::iterator FindStep(Pipeline& pipeline, const std::string& name) {
                       [&](const PipelineStep& step) { return step.pass->name == name; });
 }
 
-/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several sizes
-/// and what the profile has.
+/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several sizes,
+/// what the profile has, and cascades of both.
 absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, bool has_pipeline) {
   const Budgets& budgets = options.budgets;
   if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density || budgets.mass) {
@@ -81,6 +81,13 @@ absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, b
   const size_t count = std::min(all.size(), kMostMasses);
   for (size_t i = 0; i < count; ++i) {
     candidates.push_back(absl::StrCat("low-rank/", MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)])));
+  }
+  for (const double mass : {0.99, 0.999}) {
+    for (const char* copy : {"2/32/1", "3/128/1"}) {
+      if (masses.contains(mass)) {
+        candidates.push_back(absl::StrCat("cascade/", MassText(mass), "/", copy));
+      }
+    }
   }
   return candidates;
 }

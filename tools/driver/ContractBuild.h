@@ -13,7 +13,7 @@ namespace dejavu {
 /// Finds what each layer may have under the contract in `options`, tells `pipeline`, which has not run over `module`
 /// yet, prints the outcome to stderr, with --json to stdout too, and puts it into `artifact`. Artifacts on the way are
 /// written beside the output and removed. What was given in detail (`has_pipeline`, densities, a mass, exact sparsity)
-/// is taken or left, layer by layer; --sparsity=predicted alone chooses among copies and what a profile has.
+/// is taken or left, layer by layer; --sparsity=predicted alone chooses among copies, what a profile has, and cascades.
 [[nodiscard]] absl::Status HoldContract(const Module& module, WeightStore& weights, const OptOptions& options,
                                         bool has_pipeline, Pipeline& pipeline, ArtifactOptions& artifact);
 
