@@ -13,8 +13,6 @@ using llvm::Value;
 
 namespace {
 
-constexpr int64_t kPrefetchBytes = 4096;
-
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
@@ -206,7 +204,11 @@ Value* CopyRows::DotPlane(const Plane& plane, Value* row, Value* scales, Value* 
     Prefetch(b_, b_.At(ahead, vector, vector_bytes()));
     return Values{AddVector(plane, row, scales, vector, -1, carried[0])};
   });
-  return whole == Vectors(plane.plane) ? sums[0] : AddVector(plane, row, scales, b_.I64(whole), whole, sums[0]);
+  if (whole == Vectors(plane.plane)) {
+    return sums[0];
+  }
+  Prefetch(b_, b_.At(ahead, whole * vector_bytes()));
+  return AddVector(plane, row, scales, b_.I64(whole), whole, sums[0]);
 }
 
 /// <lanes x i32>: the sum of m times the sum of n over each group, to be added up across the lanes.
@@ -228,8 +230,11 @@ Value* CopyRows::DotFour(Value* copy, Value* scales, const Values& rows, const V
   Values sums;
   for (size_t r = 0; r < rows.size(); ++r) {
     Value* row = b_.At(copy, rows[r], CopyRowBytes(bits_, k_));
-    Value* ahead = next.empty() ? b_.At(row, kPrefetchBytes) : b_.At(copy, next[r], CopyRowBytes(bits_, k_));
+    Value* ahead = next.empty() ? b_.At(row, kCopyPrefetchBytes) : b_.At(copy, next[r], CopyRowBytes(bits_, k_));
     Value* of_row = b_.At(scales, rows[r], groups());
+    if (!next.empty()) {
+      Prefetch(b_, b_.At(scales, next[r], groups()));
+    }
     const auto centre = static_cast<uint32_t>(CopyCentre(bits_));
     Value* sum = ir_.CreateMul(DotGroupSums(of_row),
                                ir_.CreateVectorSplat(static_cast<unsigned>(lanes()), ir_.getInt32(0U - centre)));

@@ -10,6 +10,9 @@
 
 namespace dejavu {
 
+/// Rows are asked for at least so many bytes ahead.
+inline constexpr int64_t kCopyPrefetchBytes = 4096;
+
 class CopyRows {
  public:
   /// What x was rounded with: x ~ up step n; both f32.

@@ -6,11 +6,22 @@
 #include "codegen/cpu/Int8Rows.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
+#include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
 
 namespace dejavu {
 
 using llvm::Value;
+
+namespace {
+
+// How far ahead the entries of a list are whose rows are asked for.
+int64_t BlocksAhead(const QuantizedTestShape& shape) {
+  const int64_t bytes = Int8Rows::kRows * CopyRowBytes(shape.bits, shape.k);
+  return (kCopyPrefetchBytes + bytes - 1) / bytes;
+}
+
+}  // namespace
 
 void EmitQuantizedTest(EmitContext& context, const KernelSpec& spec) {
   const QuantizedTestShape shape = MatchQuantizedTest(spec).value();
@@ -54,7 +65,11 @@ void EmitQuantizedTest(EmitContext& context, const KernelSpec& spec) {
     b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
       const Values entries = entries_of(block);
       const Values neurons = neurons_of(entries);
-      const Values next = shape.among ? neurons_of(entries_of(ir.CreateAdd(block, b.I64(1)))) : Values{};
+      const Values next =
+          shape.among ? neurons_of(entries_of(ir.CreateAdd(block, b.I64(BlocksAhead(shape))))) : Values{};
+      for (Value* neuron : next) {
+        Prefetch(b, b.At(rows, neuron, 12));
+      }
       Value* dots = ir.CreateSIToFP(products.DotFour(copy, scales, neurons, next), b.FloatVector(4));
       for (size_t r = 0; r < neurons.size(); ++r) {
         Value* row = b.At(rows, neurons[r], 12);
