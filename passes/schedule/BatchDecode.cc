@@ -34,6 +34,10 @@ absl::Status CheckDecode(const Function& decode) {
       return UserError("batch-decode: ", op->Describe(),
                        " of @decode is for one sequence; use sparsify-attention{kv=dense}");
     }
+    if (op->Is("sparse.quantized_active")) {
+      return UserError("batch-decode: ", op->Describe(),
+                       " of @decode is for one sequence; use exact sparsity or low-rank predictors");
+    }
     for (size_t i = 0; i < op->num_results(); ++i) {
       const Type& type = op->result(i)->type();
       const bool is_row = type.rank() == 2 && type.shape[0] == Dim(int64_t{1});
