@@ -25,6 +25,9 @@ class SpinBarrier {
     if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == participants) {
       arrived_.store(0, std::memory_order_relaxed);
       round_.store(round + 1, std::memory_order_release);
+      // notify_all() wakes nobody where it counts no sleepers. A count that is read before the store can be seen misses
+      // one that found the old round and goes to sleep, for ever.
+      std::atomic_thread_fence(std::memory_order_seq_cst);
       round_.notify_all();
       return;
     }
