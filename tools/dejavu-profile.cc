@@ -1,6 +1,7 @@
 // dejavu-profile: trains the predictors of a model on a text.
 #include <iostream>
 
+#include "passes/sparsity/Lookahead.h"
 #include "tools/driver/Profile.h"
 
 namespace dejavu {
@@ -33,12 +34,19 @@ void AddFlags(CLI::App& app, ProfileOptions& options, bool& json) {
       ->capture_default_str();
   app.add_option("--lookahead", options.lookahead,
                  "1: predict neurons from the input of their layer's attention, beside which predictors run, and heads "
-                 "from that of the layer before; 0: from the MLP's and the attention's own input")
-      ->check(CLI::IsMember({0, 1}))
+                 "from that of the layer before; N: both from N - 1 layers further ahead, but not before the first; 0: "
+                 "from the MLP's and the attention's own input")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{0}, kMaxLookahead))
       ->capture_default_str();
   app.add_option("--rank", options.rank, "Rank of the predictors; 0 chooses one for each layer, for the fewest bytes")
       ->type_name("N")
       ->check(AtLeast(0))
+      ->capture_default_str();
+  app.add_option("--matrix-bits", options.matrix_bits,
+                 "Bits of the predictors' elements, 4, 8 or 16: ranks and thresholds are chosen for what is deployed")
+      ->type_name("N")
+      ->check(CLI::IsMember({4, 8, 16}))
       ->capture_default_str();
   app.add_option("--tokenizer", options.tokenizer, "Folder of vocab.json and merges.txt, for a .onnx file")
       ->type_name("DIR");

@@ -1,4 +1,5 @@
-// The format of a predictor's matrices: rows of int8 with a scale each, of 8 or 4 bits an element.
+// The format of a predictor's matrices: rows of int8 with a scale each, of 8 or 4 bits an element. Those of 16 bits are
+// plain rows of f16 without scales.
 //
 // Rows of 8 bits are k bytes. Rows of 4 bits are k / 2: each half of a byte is the upper half of an int8 whose lower
 // half is zero, so that it stands for a multiple of 16 from -128 to 112, and everything that is said of rows of int8
@@ -19,11 +20,24 @@ inline constexpr int64_t kPackedColumns = 32;
   return row_bytes == k ? 8 : 2 * row_bytes == k && k % kPackedColumns == 0 ? 4 : 0;
 }
 
-/// The bits of rows of k columns where `bits` are wanted: not all widths can be packed.
-[[nodiscard]] constexpr int64_t PredictorBitsFor(int64_t bits, int64_t k) { return k % kPackedColumns == 0 ? bits : 8; }
+[[nodiscard]] constexpr bool IsMatrixBits(int64_t bits) { return bits == 16 || bits == 8 || bits == 4; }
 
-/// Of rows of k columns; `bits` is 8, or 4 where k is a multiple of kPackedColumns.
+/// The bits of rows of k columns where `bits` are wanted: not all widths can be packed.
+[[nodiscard]] constexpr int64_t PredictorBitsFor(int64_t bits, int64_t k) {
+  return bits == 4 && k % kPackedColumns != 0 ? 8 : bits;
+}
+
+/// The bits of the one small matrix that scores heads, where those of neurons have `bits`.
+[[nodiscard]] constexpr int64_t HeadMatrixBits(int64_t bits) { return bits == 16 ? 16 : 8; }
+
+/// Of rows of k columns; `bits` is 16, 8, or 4 where k is a multiple of kPackedColumns.
 [[nodiscard]] constexpr int64_t PredictorRowBytes(int64_t bits, int64_t k) { return k * bits / 8; }
+
+/// What a token reads of a predictor's matrix of n rows and k columns: elements of `bits` bits where that can be, a
+/// scale for each row unless they are f16, and a bias.
+[[nodiscard]] constexpr int64_t PredictorMatrixBytes(int64_t bits, int64_t n, int64_t k) {
+  return n * (PredictorRowBytes(PredictorBitsFor(bits, k), k) + (bits == 16 ? 4 : 8));
+}
 
 /// The byte of a row of 4 bits that has column `column`, and whether in its upper half.
 struct PackedPlace {

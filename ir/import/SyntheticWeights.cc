@@ -80,6 +80,23 @@ SyntheticFill PredictorScales(int64_t width) {
   return Pattern(static_cast<float>(1 / (kSyntheticGridDeviation * std::sqrt(static_cast<double>(width)))));
 }
 
+/// The step of a grid of f16 that does nearly the same, as near as a power of two can.
+float PredictorStep(int64_t width) {
+  return static_cast<float>(
+      std::exp2(std::round(-std::log2(kSyntheticGridDeviation * std::sqrt(static_cast<double>(width))))));
+}
+
+/// Of scores, whose inputs have the deviation 1.
+double ScoreDeviation(const OptConfig& config, const SyntheticPredictors& predictors) {
+  if (predictors.bits != 16) {
+    return 1;
+  }
+  const auto stage = [](int64_t width) {
+    return PredictorStep(width) * kSyntheticGridDeviation * std::sqrt(static_cast<double>(width));
+  };
+  return stage(config.hidden) * stage(predictors.rank);
+}
+
 /// How many deviations above the mean the share `share` of a normal distribution begins.
 double UpperQuantile(double share) {
   double low = -40;
@@ -103,14 +120,15 @@ SyntheticFill PredictorFill(const OptConfig& config, const SyntheticPredictors& 
     return Pattern(static_cast<float>(kAlways * NeuronDeviation(config)));
   }
   if (!name.ends_with(".bias")) {
-    return {.step = 1, .seeds = {Hash64(name)}};
+    const int64_t width = name.ends_with(".down") ? config.hidden : predictors.rank;
+    return {.step = predictors.bits == 16 ? PredictorStep(width) : 1, .seeds = {Hash64(name)}};
   }
   const bool neurons = name.find(".mlp.") != std::string_view::npos;
   const int64_t count = neurons ? config.ffn : config.heads;
   const int64_t chosen = neurons ? predictors.neurons : predictors.heads;
   if (predictors.by_score) {
-    // Scores have deviation 1.
-    return Pattern(static_cast<float>(-UpperQuantile(static_cast<double>(chosen) / static_cast<double>(count))));
+    const double quantile = UpperQuantile(static_cast<double>(chosen) / static_cast<double>(count));
+    return Pattern(static_cast<float>(-quantile * ScoreDeviation(config, predictors)));
   }
   int64_t multiplier = std::max<int64_t>(1, std::llround(kGoldenRatio * static_cast<double>(count)));
   while (std::gcd(multiplier, count) != 1) {
@@ -148,9 +166,11 @@ absl::StatusOr<SyntheticFile> ParseSyntheticFile(std::string_view file) {
     predictors.by_score = true;
     shape.remove_suffix(kByScore.size());
   }
-  if (constexpr std::string_view kPacked = ":bits=4"; shape.ends_with(kPacked)) {
-    predictors.bits = 4;
-    shape.remove_suffix(kPacked.size());
+  for (const int64_t bits : {4, 16}) {
+    if (const std::string suffix = absl::StrCat(":bits=", bits); shape.ends_with(suffix)) {
+      predictors.bits = bits;
+      shape.remove_suffix(suffix.size());
+    }
   }
   const bool has_predictors = shape.find(":rank=") != std::string_view::npos;
   const bool named =
@@ -303,7 +323,7 @@ Shape SyntheticTensorShape(const OptConfig& config, std::string_view name) {
 
 std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors) {
   return absl::StrCat(std::string(file), ":rank=", predictors.rank, ":neurons=", predictors.neurons,
-                      ":heads=", predictors.heads, predictors.bits == 4 ? ":bits=4" : "",
+                      ":heads=", predictors.heads, predictors.bits == 8 ? "" : absl::StrCat(":bits=", predictors.bits),
                       predictors.by_score ? ":by_score=1" : "");
 }
 
@@ -324,12 +344,13 @@ std::optional<Type> SyntheticPredictorType(const OptConfig& config, const Synthe
     Type type;
   };
   const int64_t rank = predictors.rank;
-  const auto row = [&](int64_t columns) {
-    return Dim(PredictorRowBytes(PredictorBitsFor(predictors.bits, columns), columns));
+  const auto matrix = [&](int64_t rows, int64_t columns) {
+    const int64_t bits = PredictorBitsFor(predictors.bits, columns);
+    return bits == 16 ? Type{DType::kF16, {rows, columns}} : Type{DType::kI8, {rows, PredictorRowBytes(bits, columns)}};
   };
-  const std::array<Tensor, 5> tensors = {{{"down", {DType::kI8, {rank, row(config.hidden)}}},
+  const std::array<Tensor, 5> tensors = {{{"down", matrix(rank, config.hidden)},
                                           {"down_scales", {DType::kF32, {rank}}},
-                                          {"up", {DType::kI8, {count, row(rank)}}},
+                                          {"up", matrix(count, rank)},
                                           {"up_scales", {DType::kF32, {count}}},
                                           {"bias", {DType::kF32, {count}}}}};
   for (const Tensor& tensor : tensors) {

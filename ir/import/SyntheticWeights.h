@@ -33,16 +33,16 @@ struct SyntheticPredictors {
   int64_t neurons = 0;  ///< 0: there is no predictor of neurons.
   int64_t heads = 0;
   bool by_score = false;
-  int64_t bits = 8;  ///< Of an element of the matrices, as PredictorRows.h packs them.
+  int64_t bits = 8;  ///< Of an element of the matrices: 8 or 4, as PredictorRows.h packs them, or 16: of f16.
 };
 
 /// The file of the predictors' weights of the synthetic model whose weights are in `file`, as in
-/// "synthetic:opt-66b:layers=24:rank=1000:neurons=3686:heads=30", with ":bits=4" and ":by_score=1" behind it if that
-/// is so.
+/// "synthetic:opt-66b:layers=24:rank=1000:neurons=3686:heads=30", with ":bits=4" or ":bits=16", and ":by_score=1",
+/// behind it if that is so.
 [[nodiscard]] std::string SyntheticPredictorFile(std::string_view file, const SyntheticPredictors& predictors);
 
 /// The type of the tensor layers.N.mlp.predictor.NAME or layers.N.heads.predictor.NAME, where NAME is down,
-/// down_scales, up, up_scales or bias; nothing for another name.
+/// down_scales, up, up_scales or bias; nothing for another name. Those of 16 bits use no scales.
 [[nodiscard]] std::optional<Type> SyntheticPredictorType(const OptConfig& config, const SyntheticPredictors& predictors,
                                                          std::string_view name);
 

@@ -6,11 +6,23 @@
 
 namespace dejavu {
 
-bool IsPredictorLaunch(const Operation& op) {
+namespace {
+
+/// A product may be a layer's or a predictor's: that depends on who reads it.
+bool OnlyPredictorsRead(const Operation& op) {  // NOLINT(misc-no-recursion): chains are short
+  const std::vector<Use>& uses = op.result()->uses();
+  return !uses.empty() &&
+         std::all_of(uses.begin(), uses.end(), [](const Use& use) { return IsPredictorLaunch(*use.user); });
+}
+
+}  // namespace
+
+bool IsPredictorLaunch(const Operation& op) {  // NOLINT(misc-no-recursion)
   constexpr std::array kLaunches = std::to_array<std::string_view>(
       {"sched.launch @certified_test", "sched.launch @compact", "sched.launch @quantized_linear",
        "sched.launch @quantized_test", "sched.launch @select"});
-  return std::any_of(kLaunches.begin(), kLaunches.end(), [&](std::string_view name) { return op.Is(name); });
+  return std::any_of(kLaunches.begin(), kLaunches.end(), [&](std::string_view name) { return op.Is(name); }) ||
+         (op.Is("sched.launch @linear") && OnlyPredictorsRead(op));
 }
 
 absl::StatusOr<StreamOrder> StreamOrder::Of(const Function& function) {

@@ -11,9 +11,11 @@
 namespace dejavu {
 namespace {
 
-// Chains of one stream would wait for each other.
+// Chains of one stream wait for each other. Those of neurons have the odd streams, those of heads the even ones; where
+// several look ahead from the same place, as from the first layer, each has one of its own while there are streams.
 constexpr int64_t kNeuronsStream = 1;
 constexpr int64_t kHeadsStream = 2;
+constexpr int64_t kKinds = 2;
 
 class Overlapping {
  public:
@@ -35,12 +37,13 @@ class Overlapping {
       std::set<Operation*> chain;
       Collect(op, chain);
       done.insert(chain.begin(), chain.end());
-      if (!RunsBeside(chain)) {
+      const size_t begin = BeginOf(chain);
+      if (!RunsBeside(chain, begin)) {
         continue;
       }
-      const bool is_heads = std::any_of(chain.begin(), chain.end(), &ListsHeads);
+      const int64_t stream = StreamOf(chain, begin);
       for (Operation* link : chain) {
-        link->SetAttribute("stream", is_heads ? kHeadsStream : kNeuronsStream);
+        link->SetAttribute("stream", stream);
         ++moved;
       }
     }
@@ -78,17 +81,32 @@ class Overlapping {
     }
   }
 
-  /// Whether another launch stands between what the chain reads and what reads the chain.
-  bool RunsBeside(const std::set<Operation*>& chain) const {
+  /// The first place behind all that the chain reads.
+  size_t BeginOf(const std::set<Operation*>& chain) const {
     size_t begin = 0;
-    size_t end = ops_.size();
-    for (Operation* op : chain) {
+    for (const Operation* op : chain) {
       for (const Value* operand : op->operands()) {
         Operation* producer = operand == nullptr ? nullptr : operand->producer();
         if (producer != nullptr && !chain.contains(producer)) {
           begin = std::max(begin, numbers_.at(producer) + 1);
         }
       }
+    }
+    return begin;
+  }
+
+  /// The stream of the chain, another one for each of its kind that begins in the same place.
+  int64_t StreamOf(const std::set<Operation*>& chain, size_t begin) {
+    const bool is_heads = std::any_of(chain.begin(), chain.end(), &ListsHeads);
+    const int64_t first = is_heads ? kHeadsStream : kNeuronsStream;
+    const int64_t streams = (StreamOrder::kMaxStreams - first + kKinds - 1) / kKinds;
+    return first + kKinds * (chains_[{first, begin}]++ % streams);
+  }
+
+  /// Whether another launch stands between what the chain reads and what reads the chain.
+  bool RunsBeside(const std::set<Operation*>& chain, size_t begin) const {
+    size_t end = ops_.size();
+    for (Operation* op : chain) {
       for (size_t i = 0; i < op->num_results(); ++i) {
         for (const Use& use : op->result(i)->uses()) {
           end = chain.contains(use.user) ? end : std::min(end, numbers_.at(use.user));
@@ -105,6 +123,7 @@ class Overlapping {
 
   std::vector<Operation*> ops_;
   std::map<const Operation*, size_t> numbers_;
+  std::map<std::pair<int64_t, size_t>, int64_t> chains_;  // how many there are, by kind and place
 };
 
 absl::Status OverlapPredictors(Module& module, PassContext& context) {

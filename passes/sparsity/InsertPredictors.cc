@@ -8,6 +8,7 @@
 #include "ir/verify/Verifier.h"
 #include "passes/sparsity/CopyPredictors.h"
 #include "passes/sparsity/LowRankPredictors.h"
+#include "passes/sparsity/OraclePredictors.h"
 #include "passes/sparsity/SparsityPasses.h"
 
 namespace dejavu {
@@ -118,11 +119,31 @@ absl::Status InsertLowRank(Module& module, Function& decode, LowRankOptions opti
   return absl::OkStatus();
 }
 
+/// Of all layers: what is active, or of that what a profile's thresholds keep.
+absl::Status InsertOracles(Module& module, Function& decode, LowRankOptions options, PassContext& context) {
+  module.SetAttribute("sparsity", std::string("oracle"));
+  if (options.trained) {
+    if (options.trained->head_share) {
+      return UsageError("insert-predictors: kind=oracle is of neurons alone; leave out the option 'head-share'");
+    }
+    options.oracle = true;
+    return InsertTrainedPredictors(module, decode, options, context);
+  }
+  const std::vector<const Operation*> mlps = FindMlps(decode);
+  for (size_t layer = 0; layer < mlps.size(); ++layer) {
+    RETURN_IF_ERROR(
+        InsertOracle(decode, *mlps[layer], mlps[layer]->operand("fc1_bias"), static_cast<int64_t>(layer), context));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status InsertPredictors(Module& module, PassContext& context) {
   const std::string& kind = context.Option("kind");
-  if (kind != "certified" && kind != "copy" && kind != "low-rank" && kind != "cascade" && kind != "none") {
-    return UsageError("insert-predictors: option 'kind' must be certified, copy, low-rank, cascade or none, but is '",
-                      kind, "'");
+  if (kind != "certified" && kind != "copy" && kind != "low-rank" && kind != "cascade" && kind != "oracle" &&
+      kind != "none") {
+    return UsageError(
+        "insert-predictors: option 'kind' must be certified, copy, low-rank, cascade, oracle or none, but is '", kind,
+        "'");
   }
   ASSIGN_OR_RETURN(const LowRankOptions low_rank, ReadLowRankOptions(context));
   ASSIGN_OR_RETURN(const CopyOptions copy, ReadCopyOptions(context));
@@ -139,6 +160,9 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   if (plan.empty() && (kind == "low-rank" || kind == "cascade")) {
     return InsertLowRank(module, *decode, low_rank, kind == "cascade" ? std::optional(copy) : std::nullopt, context);
   }
+  if (plan.empty() && kind == "oracle") {
+    return InsertOracles(module, *decode, low_rank, context);
+  }
   if (plan.empty()) {
     const PredictorFamily family = kind == "copy"        ? PredictorFamily::kCopy
                                    : kind == "certified" ? PredictorFamily::kCertified
@@ -151,8 +175,8 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
 constexpr PassOption kOptions[] = {
     {"kind", "certified",
      "certified: a quantised copy of fc1 with a bound, which loses nothing; copy: one of few bits with a margin, which "
-     "needs no training; low-rank: the paper's two small matrices; cascade: a copy tests what these list; none: no "
-     "predictors"},
+     "needs no training; low-rank: the paper's two small matrices; cascade: a copy tests what these list; oracle: fc1 "
+     "itself, for evaluation: it saves nothing and shows what the best predictor could; none: no predictors"},
     {"plan", "",
      "instead of kind: none, certified, copy/BITS/GROUP/MARGIN, low-rank/MASS or cascade/MASS/BITS/GROUP/MARGIN for "
      "each layer, with plus signs between them; the last two need profile"},
@@ -161,21 +185,26 @@ constexpr PassOption kOptions[] = {
     {"margin", "1", "copy, cascade: in deviations of what the copy is off by; a larger one computes more neurons"},
     {"profile", "",
      "low-rank, cascade: the directory of trained predictors that dejavu-profile wrote; without it they are made up, "
-     "for "
-     "synthetic shapes"},
+     "for synthetic shapes; oracle: whose thresholds it keeps; without it all that is active is chosen"},
     {"mass", "0.999",
-     "low-rank, cascade: with a profile, the share of each layer's activations that thresholds keep; 1: neurons stay "
-     "dense"},
+     "low-rank, cascade, oracle: with a profile, the share of each layer's activations that thresholds keep; 1: "
+     "neurons "
+     "stay dense, an oracle chooses all that is active"},
     {"head-share", "",
      "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads stay "
      "dense"},
-    {"matrix-bits", "4", "low-rank: of each element of the matrices: 4, or 8, which batches need on a GPU"},
+    {"matrix-bits", "",
+     "low-rank: of each element of the matrices: 4, or 8 or 16, of which batches need one on a GPU; unless said, what "
+     "the profile was made for, or else 4"},
     {"rank", "",
      "low-rank: rows of made-up first matrices, 1008 unless said (the paper has 1000); for 4 bits rounded up to a "
      "multiple of 32"},
-    {"lookahead", "1",
+    {"lookahead", "",
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
-     "one layer before (those of the first layer are not chosen); 0: from the input of their own block"},
+     "one layer before (those of the first layer are not chosen); N: both from N - 1 layers further ahead, but from "
+     "none "
+     "before the first; 0: from the input of their own block. Unless said, 1, or what the profile was made with; "
+     "another one than the profile's is refused"},
     {"choose", "positive",
      "low-rank: positive: neurons and heads whose score is above zero, a threshold being part of the bias; by-score: "
      "the "

@@ -9,6 +9,7 @@
 #include "ir/core/Builder.h"
 #include "ir/import/SyntheticWeights.h"
 #include "ir/ops/SparseOps.h"
+#include "passes/sparsity/Lookahead.h"
 
 namespace dejavu {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr int64_t kMaxRank = 1 << 16;
 // At least the paper's 1000, and a multiple of 16, which is read fastest.
 constexpr int64_t kDefaultRank = 1008;
+constexpr int64_t kDefaultBits = 4;
+constexpr int64_t kDefaultLookahead = 1;
 
 absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, std::string_view name) {
   const std::string& text = context.Option(name);
@@ -49,7 +52,12 @@ Choice ChoiceOf(const char* owner, const char* symbol, int64_t count, const std:
 class Inserter {
  public:
   Inserter(Module& module, Function& decode, const LowRankOptions& options, PassContext& context)
-      : module_(module), decode_(decode), options_(options), context_(context) {}
+      : module_(module),
+        decode_(decode),
+        options_(options),
+        bits_(options.bits.value_or(kDefaultBits)),
+        lookahead_(options.lookahead.value_or(kDefaultLookahead)),
+        context_(context) {}
 
   absl::Status Run() {
     ASSIGN_OR_RETURN(const std::vector<Block> blocks, FindBlocks(decode_));
@@ -60,17 +68,16 @@ class Inserter {
       const Choice neurons = ChoiceOf("mlp", "active", fc1->type.shape[0].size(), options_.mlp_density);
       const Choice heads =
           ChoiceOf("heads", "heads", block.attention->operand("cache")->type().shape[1].size(), options_.head_density);
-      file_ = SyntheticPredictorFile(fc1->file,
-                                     {options_.rank, neurons.chosen, heads.chosen, options_.by_score, options_.bits});
+      file_ =
+          SyntheticPredictorFile(fc1->file, {options_.rank, neurons.chosen, heads.chosen, options_.by_score, bits_});
       if (options_.mlp_density) {
         MakeChosenActive(*block.mlp);
-        const Operation* at = options_.lookahead == 1 ? block.attention : block.mlp;
-        RETURN_IF_ERROR(Insert(*at, layer, neurons));
+        const std::optional<int64_t> from = NeuronsFrom(layer, lookahead_);
+        RETURN_IF_ERROR(Insert(from ? *blocks[static_cast<size_t>(*from)].attention : *block.mlp, layer, neurons));
       }
-      // Nothing comes before the first block that could tell its heads.
-      const int64_t from = layer - options_.lookahead;
-      if (options_.head_density && from >= 0) {
-        RETURN_IF_ERROR(Insert(*blocks[static_cast<size_t>(from)].attention, layer, heads));
+      const std::optional<int64_t> from = HeadsFrom(layer, lookahead_);
+      if (options_.head_density && from) {
+        RETURN_IF_ERROR(Insert(*blocks[static_cast<size_t>(*from)].attention, layer, heads));
       }
     }
     return absl::OkStatus();
@@ -92,18 +99,21 @@ class Inserter {
     const int64_t count = choice.count;
     const int64_t width = at.operand("x")->type().shape[1].size();
     PredictorWeights weights;
-    weights.down = Add(prefix + "down", {DType::kI8, {options_.rank, RowBytes(width)}});
-    weights.down_scales = Add(prefix + "down_scales", {DType::kF32, {options_.rank}});
-    weights.up = Add(prefix + "up", {DType::kI8, {count, RowBytes(options_.rank)}});
-    weights.up_scales = Add(prefix + "up_scales", {DType::kF32, {count}});
+    std::tie(weights.down, weights.down_scales) = AddMatrix(prefix + "down", options_.rank, width);
+    std::tie(weights.up, weights.up_scales) = AddMatrix(prefix + "up", count, options_.rank);
     weights.up_bias = options_.largest ? nullptr : Add(prefix + "bias", {DType::kF32, {count}});
     RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, choice.symbol, options_.largest ? choice.chosen : 0));
     context_.Count("predictors inserted");
     return absl::OkStatus();
   }
 
-  [[nodiscard]] int64_t RowBytes(int64_t columns) const {
-    return PredictorRowBytes(PredictorBitsFor(options_.bits, columns), columns);
+  /// And its scales, if it has some.
+  std::pair<Value*, Value*> AddMatrix(const std::string& name, int64_t rows, int64_t columns) {
+    if (bits_ == 16) {
+      return {Add(name, {DType::kF16, {rows, columns}}), nullptr};
+    }
+    const int64_t bytes = PredictorRowBytes(PredictorBitsFor(bits_, columns), columns);
+    return {Add(name, {DType::kI8, {rows, bytes}}), Add(name + "_scales", {DType::kF32, {rows}})};
   }
 
   Value* Add(const std::string& name, Type type) {
@@ -118,9 +128,22 @@ class Inserter {
   Module& module_;
   Function& decode_;
   const LowRankOptions& options_;
+  int64_t bits_;
+  int64_t lookahead_;
   PassContext& context_;
   std::string file_;  // of the layer's predictors
 };
+
+/// x times a matrix in 16 bits, which has no scales, or in 8 or 4.
+absl::StatusOr<Value*> InsertStage(Builder& builder, Value* x, Value* matrix, Value* scales, Value* bias,
+                                   const Operation& at) {
+  if (scales == nullptr) {
+    ASSIGN_OR_RETURN(const Operation* linear, builder.TryCreate(kLinear, {x, matrix, bias}, {}, at));
+    return linear->result();
+  }
+  ASSIGN_OR_RETURN(const Operation* linear, builder.TryCreate(kQuantizedLinear, {x, matrix, scales, bias}, {}, at));
+  return linear->result();
+}
 
 }  // namespace
 
@@ -146,38 +169,42 @@ absl::Status InsertPredictor(Function& decode, const Operation& at, const Predic
   Builder builder(&decode, &at);
   Value* from = at.operand("x");
   if (weights.down != nullptr) {
-    ASSIGN_OR_RETURN(
-        const Operation* hidden,
-        builder.TryCreate(kQuantizedLinear, {from, weights.down, weights.down_scales, weights.down_bias}, {}, at));
-    from = hidden->result();
+    ASSIGN_OR_RETURN(from, InsertStage(builder, from, weights.down, weights.down_scales, weights.down_bias, at));
   }
-  ASSIGN_OR_RETURN(const Operation* scores,
-                   builder.TryCreate(kQuantizedLinear, {from, weights.up, weights.up_scales, weights.up_bias}, {}, at));
+  ASSIGN_OR_RETURN(Value * scores, InsertStage(builder, from, weights.up, weights.up_scales, weights.up_bias, at));
   AttributeMap attributes = {{"layer", layer}};
   if (k > 0) {
     attributes["k"] = k;
   }
-  const Operation* list = builder.CreateTyped(kSelect, {scores->result()}, std::move(attributes),
-                                              {{DType::kIndex, {Dim(symbol)}}}, at.location());
+  const Operation* list =
+      builder.CreateTyped(kSelect, {scores}, std::move(attributes), {{DType::kIndex, {Dim(symbol)}}}, at.location());
   list->result()->set_name(symbol);
   return absl::OkStatus();
 }
 
 absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   LowRankOptions options;
-  ASSIGN_OR_RETURN(options.bits, context.IntOption("matrix-bits"));
-  if (options.bits != 8 && options.bits != 4) {
-    return UsageError("insert-predictors: option 'matrix-bits' must be 8 or 4, but is ", options.bits);
+  if (!context.Option("matrix-bits").empty()) {
+    ASSIGN_OR_RETURN(options.bits, context.IntOption("matrix-bits"));
+    if (!IsMatrixBits(*options.bits)) {
+      return UsageError("insert-predictors: option 'matrix-bits' must be 16, 8 or 4, but is ", *options.bits);
+    }
   }
   options.rank = kDefaultRank;
   if (!context.Option("rank").empty()) {
     ASSIGN_OR_RETURN(options.rank, context.IntOption("rank"));
   }
-  if (options.bits == 4) {
+  if (options.bits.value_or(kDefaultBits) == 4) {
     // Rows of the second matrix are packed whole.
     options.rank = (options.rank + kPackedColumns - 1) / kPackedColumns * kPackedColumns;
   }
-  ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
+  if (!context.Option("lookahead").empty()) {
+    ASSIGN_OR_RETURN(options.lookahead, context.IntOption("lookahead"));
+    if (*options.lookahead < 0 || *options.lookahead > kMaxLookahead) {
+      return UsageError("insert-predictors: option 'lookahead' must be from 0 to ", kMaxLookahead, ", but is ",
+                        *options.lookahead);
+    }
+  }
   if (!context.Option("profile").empty()) {
     ASSIGN_OR_RETURN(const std::optional<double> mass, ReadDensity(context, "mass"));
     ASSIGN_OR_RETURN(const std::optional<double> head_share, ReadDensity(context, "head-share"));
@@ -195,9 +222,6 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
     return UsageError("insert-predictors: option 'choose' must be positive, by-score or largest, but is '", choose,
                       "'");
   }
-  if (options.lookahead != 0 && options.lookahead != 1) {
-    return UsageError("insert-predictors: option 'lookahead' must be 0 or 1, but is ", options.lookahead);
-  }
   return options;
 }
 
@@ -209,8 +233,8 @@ absl::Status InsertLowRankPredictors(Module& module, Function& decode, const Low
   }
   const auto layers =
       std::count_if(decode.ops().begin(), decode.ops().end(), [](const auto& op) { return op->Is("model.attention"); });
-  if (options.head_density && layers <= options.lookahead) {
-    return UsageError("--head-density: heads are predicted from the layer before, but the model has only ", layers);
+  if (options.head_density && !HeadsFrom(layers - 1, options.lookahead.value_or(kDefaultLookahead))) {
+    return UsageError("--head-density: heads are predicted from a layer before, but the model has only ", layers);
   }
   for (const auto& [name, density] :
        {std::pair("mlp_density", options.mlp_density), std::pair("head_density", options.head_density)}) {

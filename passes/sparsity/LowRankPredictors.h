@@ -25,8 +25,10 @@ struct TrainedOptions {
 
 struct LowRankOptions {
   int64_t rank = 0;
-  int64_t bits = 0;                    ///< Of each element of the matrices: 8 or 4.
-  int64_t lookahead = 0;               ///< 1: one block ahead; 0: from the input of the block itself.
+  /// Of each element of the matrices: 16, 8 or 4. Nothing: as the profile was made for, or else 4.
+  std::optional<int64_t> bits;
+  std::optional<int64_t> lookahead;    ///< As Lookahead.h says. Nothing: as the profile was made for, or else 1.
+  bool oracle = false;                 ///< Of a profile, its oracle's thresholds instead of its predictors.
   bool largest = false;                ///< Choose the largest scores instead of those above a threshold.
   bool by_score = false;               ///< Of made-up predictors: each token chooses by itself.
   std::optional<double> mlp_density;   ///< Nothing: neurons are not predicted.
@@ -45,7 +47,8 @@ struct Block {
 /// In order; a user error where an MLP has no attention before it.
 [[nodiscard]] absl::StatusOr<std::vector<Block>> FindBlocks(const Function& decode);
 
-/// The weights of a predictor; those that are null are left out.
+/// The weights of a predictor; those that are null are left out. A matrix without scales is f16, with them in 8 or 4
+/// bits.
 struct PredictorWeights {
   Value* down = nullptr;
   Value* down_scales = nullptr;

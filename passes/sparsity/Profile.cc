@@ -9,6 +9,8 @@
 #include "ir/base/FileUtil.h"
 #include "ir/base/Hash.h"
 #include "ir/base/JsonText.h"
+#include "ir/base/PredictorRows.h"
+#include "passes/sparsity/Lookahead.h"
 
 namespace dejavu {
 namespace {
@@ -48,6 +50,10 @@ class Fields {
     const bool fits = value != nullptr && value->is_string() && ParseHash(value->get<std::string>()).has_value();
     Expect(fits, key, "must be a hash of 16 hexadecimal digits");
     return fits ? value->get<std::string>() : "";
+  }
+  /// Whether there is such a member that isn't null: profiles of earlier versions lack some.
+  [[nodiscard]] bool Has(const char* key) const {
+    return status_->ok() && object_.contains(key) && !object_[key].is_null();
   }
   /// Its elements' names are PATH.KEY[i].
   const Json& Array(const char* key) {
@@ -105,6 +111,9 @@ ProfileLayer ReadLayer(const Json& json, const std::string& path, absl::Status* 
   };
   read("mlp", "mass", &layer.mlp);
   read("heads", "share", &layer.heads);
+  if (fields.Has("oracle")) {
+    read("oracle", "mass", &layer.oracle);
+  }
   return layer;
 }
 
@@ -121,7 +130,11 @@ absl::StatusOr<Profile> ParseProfile(std::string_view text) {
   profile.model_hash = fields.Hash("model_hash");
   profile.tokenizer_hash = fields.Hash("tokenizer_hash");
   profile.text_hash = fields.Hash("text_hash");
-  profile.lookahead = fields.Integer("lookahead", 0, 1);
+  profile.lookahead = fields.Integer("lookahead", 0, kMaxLookahead);
+  if (fields.Has("matrix_bits")) {
+    profile.matrix_bits = fields.Integer("matrix_bits", 4, 16);
+    fields.Expect(IsMatrixBits(profile.matrix_bits), "matrix_bits", "must be 4, 8 or 16");
+  }
   profile.tokens = fields.Integer("tokens", 1, kMost);
   profile.rows = fields.Integer("rows", 1, kMost);
   profile.held_out = fields.Integer("held_out", 1, kMost);
@@ -150,14 +163,21 @@ Json ToJson(const ProfileLayer& layer) {
   return {{"density", layer.density},
           {"mass_curve", layer.mass_curve},
           {"mlp", PredictorToJson(layer.mlp, "mass")},
-          {"heads", PredictorToJson(layer.heads, "share")}};
+          {"heads", PredictorToJson(layer.heads, "share")},
+          {"oracle", PredictorToJson(layer.oracle, "mass")}};
 }
 
 Json ToJson(const Profile& profile) {
-  Json json = {
-      {"format", kProfileFormat},       {"model_hash", profile.model_hash}, {"tokenizer_hash", profile.tokenizer_hash},
-      {"text_hash", profile.text_hash}, {"lookahead", profile.lookahead},   {"tokens", profile.tokens},
-      {"rows", profile.rows},           {"held_out", profile.held_out},     {"layers", Json::array()}};
+  Json json = {{"format", kProfileFormat},
+               {"model_hash", profile.model_hash},
+               {"tokenizer_hash", profile.tokenizer_hash},
+               {"text_hash", profile.text_hash},
+               {"lookahead", profile.lookahead},
+               {"tokens", profile.tokens},
+               {"matrix_bits", profile.matrix_bits},
+               {"rows", profile.rows},
+               {"held_out", profile.held_out},
+               {"layers", Json::array()}};
   for (const ProfileLayer& layer : profile.layers) {
     json["layers"].push_back(ToJson(layer));
   }

@@ -3,8 +3,9 @@
 //   predictors.safetensors  per layer N: layers.N.mlp.down f16<rank, H>, .down_bias f32<rank>, .up f16<neurons, rank>,
 //   and
 //                           for each mass M .bias.M f32<neurons>, with which scores above zero keep M of the layer's
-//                           activations; layers.N.heads.weight f16<heads, H>, and for each share S .bias.S f32<heads>,
-//                           which choose S of the heads of all layers
+//                           activations; .oracle.M f32<neurons>, a bias of fc1 which leaves above zero what a perfect
+//                           predictor would choose for that; layers.N.heads.weight f16<heads, H>, and for each share
+//                           S .bias.S f32<heads>, which choose S of the heads of all layers
 //   profile.json            what it was made from and how, and the statistics of each layer
 //   summary.txt             the same as a table for people
 #ifndef DEJAVU_PASSES_SPARSITY_PROFILE_H_
@@ -46,15 +47,19 @@ struct ProfileLayer {
   std::vector<double> mass_curve;  ///< Mass of the best shares of a token's neurons; see kCurveShares.
   std::optional<ProfilePredictor> mlp;
   std::optional<ProfilePredictor> heads;
+  /// What a perfect predictor of neurons would choose: those of the largest amounts times norms, above a threshold. Its
+  /// rank is the width.
+  std::optional<ProfilePredictor> oracle;
 };
 
 struct Profile {
   std::string model_hash;      ///< HashModel() of the model.
   std::string tokenizer_hash;  ///< Of vocab.json and merges.txt.
   std::string text_hash;
-  int64_t lookahead = 1;  ///< What neurons and heads were predicted from; see insert-predictors.
-  int64_t tokens = 0;     ///< That the model was run on.
-  int64_t rows = 0;       ///< Of them recorded, the held out ones included.
+  int64_t lookahead = 1;    ///< What neurons and heads were predicted from; see Lookahead.h.
+  int64_t matrix_bits = 4;  ///< Of the matrices' elements, as ranks and thresholds were chosen for.
+  int64_t tokens = 0;       ///< That the model was run on.
+  int64_t rows = 0;         ///< Of them recorded, the held out ones included.
   int64_t held_out = 0;
   std::vector<ProfileLayer> layers;
 };

@@ -8,7 +8,9 @@
 #include "ir/base/QuantizedCopy.h"
 #include "ir/base/Safetensors.h"
 #include "ir/import/WeightTransforms.h"
+#include "passes/sparsity/Lookahead.h"
 #include "passes/sparsity/LowRankPredictors.h"
+#include "passes/sparsity/OraclePredictors.h"
 #include "passes/sparsity/Profile.h"
 
 namespace dejavu {
@@ -16,23 +18,33 @@ namespace {
 
 class TrainedInserter {
  public:
-  TrainedInserter(Module& module, Function& decode, const TrainedOptions& options, int64_t bits, PassContext& context)
-      : module_(module), decode_(decode), options_(options), bits_(bits), context_(context) {}
+  TrainedInserter(Module& module, Function& decode, const LowRankOptions& options, PassContext& context)
+      : module_(module), decode_(decode), low_rank_(options), options_(*options.trained), context_(context) {}
 
   absl::Status Run() {
     ASSIGN_OR_RETURN(profile_, ReadProfile(options_.folder));
     ASSIGN_OR_RETURN(const std::vector<Block> blocks, FindBlocks(decode_));
     RETURN_IF_ERROR(CheckModel(blocks.size()));
+    RETURN_IF_ERROR(CheckLookahead());
+    bits_ = low_rank_.bits.value_or(profile_.matrix_bits);
     file_ = absl::StrCat(options_.folder, "/", kPredictorsFile);
     ASSIGN_OR_RETURN(tensors_, Safetensors::Open(file_));
     RETURN_IF_ERROR(CheckHeads());
     for (size_t i = 0; i < blocks.size(); ++i) {
       const auto layer = static_cast<int64_t>(i);
-      if (const std::optional<double> mass = MassOf(i)) {
-        RETURN_IF_ERROR(InsertNeurons(blocks[i], layer, *mass));
+      const std::optional<double> mass = MassOf(i);
+      if (low_rank_.oracle) {
+        RETURN_IF_ERROR(InsertOracleOf(blocks[i], layer, mass));
+        continue;
       }
-      if (options_.head_share && layer >= profile_.lookahead) {
-        RETURN_IF_ERROR(InsertHeads(*blocks[i].attention, *blocks[i - profile_.lookahead].attention, layer));
+      if (mass) {
+        const std::optional<int64_t> from = NeuronsFrom(layer, profile_.lookahead);
+        RETURN_IF_ERROR(InsertNeurons(blocks[i], from ? *blocks[static_cast<size_t>(*from)].attention : *blocks[i].mlp,
+                                      layer, *mass));
+      }
+      const std::optional<int64_t> from = HeadsFrom(layer, profile_.lookahead);
+      if (options_.head_share && from) {
+        RETURN_IF_ERROR(InsertHeads(*blocks[i].attention, *blocks[static_cast<size_t>(*from)].attention, layer));
       }
     }
     return absl::OkStatus();
@@ -46,6 +58,16 @@ class TrainedInserter {
       return UserError(path, ": is the profile of another model: it was made from weights with the hash ",
                        profile_.model_hash, " and ", profile_.layers.size(), " layers, but this model's have ", hash,
                        " and ", layers, "; run dejavu-profile on this model");
+    }
+    return absl::OkStatus();
+  }
+
+  /// Predictors read what they were trained on.
+  absl::Status CheckLookahead() const {
+    if (low_rank_.lookahead.value_or(profile_.lookahead) != profile_.lookahead) {
+      return UsageError("insert-predictors: option 'lookahead' is ", *low_rank_.lookahead, ", but the predictors in ",
+                        options_.folder, " were trained with ", profile_.lookahead,
+                        "; leave the option out, or profile the model with that lookahead");
     }
     return absl::OkStatus();
   }
@@ -83,14 +105,35 @@ class TrainedInserter {
     return &*point;
   }
 
-  absl::Status InsertNeurons(const Block& block, int64_t layer, double mass) {
+  /// A list of the neurons that make up `mass` of the activations, of all active ones without it.
+  absl::Status InsertOracleOf(const Block& block, int64_t layer, const std::optional<double>& mass) {
+    const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
+    Value* bias = block.mlp->operand("fc1_bias");
+    if (mass && !recorded.oracle && recorded.density > 0) {
+      return UserError(options_.folder,
+                       ": has no thresholds of an oracle; profile the model again with this version's dejavu-profile, "
+                       "or leave the profile out for all that is active");
+    }
+    if (mass && recorded.oracle) {
+      ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*recorded.oracle, *mass, "--mass"));
+      const int64_t neurons = block.mlp->operand("fc1")->type().shape[0].size();
+      ASSIGN_OR_RETURN(
+          const Weight* lowered,
+          Add(absl::StrCat("layers.", layer, ".mlp.oracle.bias"),
+              absl::StrCat(PredictorPrefix(layer, "mlp"), "oracle.", MassText(point->mass)), {DType::kF32, {neurons}}));
+      bias = lowered->value;
+    }
+    return InsertOracle(decode_, *block.mlp, bias, layer, context_);
+  }
+
+  /// Before `at`, from its input.
+  absl::Status InsertNeurons(const Block& block, const Operation& at, int64_t layer, double mass) {
     const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
     if (!recorded.mlp) {
       context_.Count("layers left dense");
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*recorded.mlp, mass, "--mass"));
-    const Operation& at = profile_.lookahead == 1 ? *block.attention : *block.mlp;
     const Weight* fc1 = block.mlp->operand("fc1")->weight();
     const int64_t neurons = fc1->type.shape[0].size();
     const int64_t width = at.operand("x")->type().shape[1].size();
@@ -119,6 +162,9 @@ class TrainedInserter {
 
   /// The matrix in the bits that the options say, where its rows can be packed, and its scales.
   std::pair<Value*, Value*> AddMatrix(const std::string& name, const Weight& matrix) {
+    if (bits_ == 16) {
+      return {matrix.value, nullptr};
+    }
     const bool packed = PredictorBitsFor(bits_, matrix.type.shape[1].size()) == 4;
     return {AddDerivedWeight(module_, name, packed ? "quantize4" : "quantize", {&matrix})->value,
             AddDerivedWeight(module_, name + "_scales", packed ? "row_scales4" : "row_scales", {&matrix})->value};
@@ -136,7 +182,8 @@ class TrainedInserter {
     const Type& q = attention.operand("q")->type();
     // Rows of q and columns of the output layer are read for the chosen heads alone.
     const double matrices = 2 * static_cast<double>(q.NumElements()) * static_cast<double>(DTypeSize(q.dtype));
-    if (static_cast<double>(count * (width + 8)) >= (1 - point->kept) * matrices) {
+    const int64_t bits = HeadMatrixBits(bits_);
+    if (static_cast<double>(PredictorMatrixBytes(bits, count, width)) >= (1 - point->kept) * matrices) {
       context_.Count("attentions left dense");
       return absl::OkStatus();
     }
@@ -146,8 +193,11 @@ class TrainedInserter {
     ASSIGN_OR_RETURN(const Weight* bias,
                      Add(to + "bias", absl::StrCat(from, "bias.", MassText(point->mass)), {DType::kF32, {count}}));
     PredictorWeights weights;
-    weights.up = AddDerivedWeight(module_, to + "weight", "quantize", {weight})->value;
-    weights.up_scales = AddDerivedWeight(module_, to + "scales", "row_scales", {weight})->value;
+    weights.up = weight->value;
+    if (bits == 8) {
+      weights.up = AddDerivedWeight(module_, to + "weight", "quantize", {weight})->value;
+      weights.up_scales = AddDerivedWeight(module_, to + "scales", "row_scales", {weight})->value;
+    }
     weights.up_bias = bias->value;
     RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "heads", 0));
     context_.Count("predictors inserted");
@@ -160,9 +210,8 @@ class TrainedInserter {
                            const Weight& fc1, int64_t width) const {
     const auto neurons = static_cast<double>(fc1.type.shape[0].size());
     const double matrix = neurons * static_cast<double>(fc1.type.shape[1].size() * DTypeSize(fc1.type.dtype));
-    const auto rank = static_cast<double>(predictor.rank);
-    const double predicts =
-        rank * (static_cast<double>(width) + neurons) * static_cast<double>(bits_) / 8 + 8 * (rank + neurons);
+    const auto predicts = static_cast<double>(PredictorMatrixBytes(bits_, predictor.rank, width) +
+                                              PredictorMatrixBytes(bits_, fc1.type.shape[0].size(), predictor.rank));
     if (options_.copy) {
       const int64_t columns = fc1.type.shape[1].size();
       const int64_t row = CopyRowBytes(options_.copy->bits, columns) + CopyGroups(columns, options_.copy->group);
@@ -187,9 +236,10 @@ class TrainedInserter {
 
   Module& module_;
   Function& decode_;
+  const LowRankOptions& low_rank_;
   const TrainedOptions& options_;
-  int64_t bits_;
   PassContext& context_;
+  int64_t bits_ = 0;
   Profile profile_;
   std::string file_;  // of the predictors
   std::optional<Safetensors> tensors_;
@@ -199,7 +249,7 @@ class TrainedInserter {
 
 absl::Status InsertTrainedPredictors(Module& module, Function& decode, const LowRankOptions& options,
                                      PassContext& context) {
-  return TrainedInserter(module, decode, *options.trained, options.bits, context).Run();
+  return TrainedInserter(module, decode, options, context).Run();
 }
 
 }  // namespace dejavu

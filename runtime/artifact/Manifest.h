@@ -58,7 +58,7 @@ struct FileInfo {
 struct Manifest {
   std::string producer;
   ModelInfo model;
-  std::string sparsity;  ///< "none", "exact" or "predicted".
+  std::string sparsity;  ///< "none", "exact", "predicted", or "oracle", which is for evaluation alone.
   std::vector<TargetInfo> targets;
   nlohmann::json contract;                ///< The quality contract and its measured outcome; null where there is none.
   std::map<std::string, FileInfo> files;  ///< By name relative to the artifact; every file but the manifest.

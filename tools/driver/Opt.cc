@@ -83,6 +83,15 @@ absl::Status Named(const OptOptions& options, const absl::Status& status) {
   return named ? status : WithContext(status, input);
 }
 
+/// Nobody shall take what an oracle reads for what the model would cost.
+void WarnOfOracle(const Module& module) {
+  const auto it = module.attributes().find("sparsity");
+  if (it != module.attributes().end() && it->second == Attribute(std::string("oracle"))) {
+    std::cerr << "warning: neurons are chosen by an oracle, which reads all of fc1 to know them: this is for "
+                 "evaluation, and saves no time\n";
+  }
+}
+
 /// Runs the pipeline over one module and writes the result to `out` or to the artifact.
 absl::Status Transform(Module& module, WeightStore& store, const OptOptions& options, bool has_pipeline,
                        std::string* out) {
@@ -117,6 +126,7 @@ absl::Status Transform(Module& module, WeightStore& store, const OptOptions& opt
     RETURN_IF_ERROR(Named(options, HoldContract(module, store, options, has_pipeline, pipeline, artifact)));
   }
   RETURN_IF_ERROR(Named(options, RunPipeline(module, store, pipeline, options.passes, std::cerr)));
+  WarnOfOracle(module);
   if (options.verify_roundtrip) {
     RETURN_IF_ERROR(CheckRoundTrip(module));
   }

@@ -9,9 +9,11 @@
 #include "ir/base/FileUtil.h"
 #include "ir/base/Hash.h"
 #include "ir/base/JsonText.h"
+#include "ir/base/PredictorRows.h"
 #include "ir/base/Safetensors.h"
 #include "passes/Pipelines.h"
 #include "passes/manager/PassManager.h"
+#include "passes/sparsity/Lookahead.h"
 #include "passes/sparsity/LowRankPredictors.h"
 #include "passes/sparsity/training/Sensitivity.h"
 #include "passes/sparsity/training/Thresholds.h"
@@ -78,6 +80,7 @@ class Profiling {
     ASSIGN_OR_RETURN(blocks_, FindBlocks(*module_->FindFunction("prefill")));
     ASSIGN_OR_RETURN(profile_.model_hash, HashModel(*module_, store_));
     profile_.lookahead = options_.lookahead;
+    profile_.matrix_bits = options_.matrix_bits;
     profile_.layers.resize(mlps_.size());
     std::string folder = options_.tokenizer;
     std::error_code error;
@@ -109,6 +112,7 @@ class Profiling {
             {"lookahead", options_.lookahead},
             {"max_tokens", options_.max_tokens},
             {"heads", true},
+            {"matrix_bits", options_.matrix_bits},
             {"rank", options_.rank}};
   }
 
@@ -261,9 +265,9 @@ class Profiling {
   [[nodiscard]] int Threads() const { return options_.device.threads > 0 ? options_.device.threads : AvailableCores(); }
   /// Empty names for a layer that nothing comes before from which its heads could be told.
   [[nodiscard]] HeadFiles FilesOfHeads(size_t layer) const {
-    return static_cast<int64_t>(layer) < options_.lookahead
-               ? HeadFiles()
-               : HeadFiles{LayerPath(layer, ".heads.safetensors"), LayerPath(layer, ".scores")};
+    return HeadsFrom(static_cast<int64_t>(layer), options_.lookahead)
+               ? HeadFiles{LayerPath(layer, ".heads.safetensors"), LayerPath(layer, ".scores")}
+               : HeadFiles();
   }
 
   absl::Status Train() {
@@ -297,7 +301,8 @@ class Profiling {
   absl::StatusOr<ProfileLayer> TrainNeurons(size_t layer, int64_t width) {
     ASSIGN_OR_RETURN(const LayerRows rows, ReadRows(Files(), static_cast<int64_t>(layer), width, profile_.rows));
     ASSIGN_OR_RETURN(const LayerMlp mlp, ReadMlp(*mlps_[layer], store_));
-    return TrainLayer(rows, mlp, static_cast<int64_t>(layer), {profile_.held_out, options_.rank, Threads()},
+    return TrainLayer(rows, mlp, static_cast<int64_t>(layer),
+                      {profile_.held_out, options_.rank, options_.matrix_bits, Threads()},
                       LayerPath(layer, ".safetensors"));
   }
 
@@ -307,8 +312,8 @@ class Profiling {
       return absl::OkStatus();
     }
     ASSIGN_OR_RETURN(const HeadRows rows, ReadHeadRows(Files(), static_cast<int64_t>(layer), width, profile_.rows));
-    return TrainHeadsOfLayer(rows, *blocks_[layer].attention, store_, sensitivity_[layer], profile_.held_out, Threads(),
-                             files);
+    return TrainHeadsOfLayer(rows, *blocks_[layer].attention, store_, sensitivity_[layer],
+                             {profile_.held_out, HeadMatrixBits(options_.matrix_bits), Threads()}, files);
   }
 
   /// Joins the layers; profile.json comes last and makes it a profile.

@@ -19,7 +19,8 @@ struct ProfileOptions {
   std::string tokenizer;  ///< Folder of vocab.json and merges.txt; empty: the model's own.
   int64_t max_tokens = 65536;
   int64_t lookahead = 1;
-  int64_t rank = 0;  ///< 0: chosen for each layer.
+  int64_t rank = 0;         ///< 0: chosen for each layer.
+  int64_t matrix_bits = 4;  ///< Of the predictors' elements, as they will be deployed: 4, 8 or 16.
   DeviceFlags device;
 };
 

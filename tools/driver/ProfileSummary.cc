@@ -20,6 +20,13 @@ std::string Titles(const Profile& profile, std::optional<ProfilePredictor> Profi
   return text + "\n";
 }
 
+/// "the attention 2 layers before" for layers back; `own` for 0.
+std::string From(int64_t back, const char* own) {
+  return back == 0   ? own
+         : back == 1 ? "the attention one layer before"
+                     : absl::StrCat("the attention ", back, " layers before, but of none before the first");
+}
+
 std::string Shares(const ProfilePredictor& predictor) {
   std::string text;
   for (const ProfilePoint& point : predictor.points) {
@@ -35,7 +42,8 @@ std::string ProfileSummary(const Profile& profile) {
       "%d tokens, the last %d held out; neurons predicted from the input of %s.\n"
       "Kept: the share of a layer's neurons that is chosen where so much of the mass of its activations is kept.\n\n"
       "layer  active  rank",
-      profile.tokens, profile.held_out, profile.lookahead == 1 ? "their layer's attention" : "the MLP itself");
+      profile.tokens, profile.held_out,
+      profile.lookahead == 0 ? "the MLP itself" : From(profile.lookahead - 1, "their layer's attention"));
   text += Titles(profile, &ProfileLayer::mlp);
   bool has_heads = false;
   for (size_t i = 0; i < profile.layers.size(); ++i) {
@@ -54,7 +62,7 @@ std::string ProfileSummary(const Profile& profile) {
                         "\nHeads predicted from the input of %s. The share of a layer's heads that is chosen where "
                         "so many of all\nlayers' heads are; left out are those that seem to matter least to the "
                         "output.\n\nlayer",
-                        profile.lookahead == 1 ? "the attention one layer before" : "their own attention");
+                        From(profile.lookahead, "their own attention"));
   text += Titles(profile, &ProfileLayer::heads);
   for (size_t i = 0; i < profile.layers.size(); ++i) {
     absl::StrAppendFormat(&text, "%5d%s\n", i,

@@ -147,7 +147,7 @@ absl::StatusOr<HeadRows> ReadHeadRows(const RecordingFiles& files, int64_t layer
   HeadRows result;
   result.width = width;
   const auto count = static_cast<size_t>(width * rows);
-  RETURN_IF_ERROR(ReadHalves(files.AttentionInputs(layer - files.lookahead), count, &result.inputs));
+  RETURN_IF_ERROR(ReadHalves(files.AttentionInputs(HeadsFrom(layer, files.lookahead).value()), count, &result.inputs));
   RETURN_IF_ERROR(ReadHalves(files.HeadOutputs(layer), count, &result.outputs));
   return result;
 }

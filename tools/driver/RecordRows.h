@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "passes/sparsity/Lookahead.h"
 #include "passes/sparsity/training/HeadTrainer.h"
 #include "passes/sparsity/training/LayerRows.h"
 #include "runtime/engine/Model.h"
@@ -19,8 +20,7 @@ namespace dejavu {
 /// Where the rows of each layer are: raw f16<rows, width> each, layer-N.mlp, layer-N.attention and layer-N.heads.
 struct RecordingFiles {
   std::string folder;
-  int64_t lookahead = 1;  ///< Of predictors: 1: neurons from the input of their layer's attention, heads from that of
-                          ///< the layer before; 0: from that of the MLP, and of the attention.
+  int64_t lookahead = 1;  ///< Of predictors, as Lookahead.h has it.
 
   [[nodiscard]] std::string MlpInputs(int64_t layer) const { return absl::StrCat(folder, "/layer-", layer, ".mlp"); }
   [[nodiscard]] std::string AttentionInputs(int64_t layer) const {
@@ -31,7 +31,8 @@ struct RecordingFiles {
     return absl::StrCat(folder, "/layer-", layer, ".heads");
   }
   [[nodiscard]] std::string PredictorInputs(int64_t layer) const {
-    return lookahead == 0 ? MlpInputs(layer) : AttentionInputs(layer);
+    const std::optional<int64_t> from = NeuronsFrom(layer, lookahead);
+    return from ? AttentionInputs(*from) : MlpInputs(layer);
   }
 };
 
@@ -52,7 +53,7 @@ struct RecordingFiles {
 /// Reads the rows of one layer. A file of another size is a user error.
 [[nodiscard]] absl::StatusOr<LayerRows> ReadRows(const RecordingFiles& files, int64_t layer, int64_t width,
                                                  int64_t rows);
-/// The same for the heads of layer `layer`, which is not below the lookahead.
+/// The same for the heads of layer `layer`, which HeadsFrom() has a layer for.
 [[nodiscard]] absl::StatusOr<HeadRows> ReadHeadRows(const RecordingFiles& files, int64_t layer, int64_t width,
                                                     int64_t rows);
 

@@ -71,13 +71,14 @@ absl::Status AddTensors(const std::string& path, int64_t layer, const std::vecto
 }  // namespace
 
 absl::Status TrainHeadsOfLayer(const HeadRows& rows, const Operation& attention, WeightStore& store,
-                               const std::vector<double>& sensitivity, int64_t held_out, int threads,
+                               const std::vector<double>& sensitivity, const TrainHeadsOptions& options,
                                const HeadFiles& files) {
   ASSIGN_OR_RETURN(const std::vector<float> out, ReadFloats(*attention.operand("out")->weight(), store));
   const HeadWeights weights = {static_cast<int64_t>(sensitivity.size()), out, sensitivity};
-  ASSIGN_OR_RETURN(const HeadPredictor predictor, TrainHeads(rows, held_out, weights, threads, Interrupted));
-  ASSIGN_OR_RETURN(const HeadPredictor deployed, AsDeployed(predictor));
-  RETURN_IF_ERROR(WriteScores(ScoreHeads(deployed, rows, held_out, weights, threads), files.scores));
+  ASSIGN_OR_RETURN(const HeadPredictor predictor,
+                   TrainHeads(rows, options.held_out, weights, options.threads, Interrupted));
+  ASSIGN_OR_RETURN(const HeadPredictor deployed, AsDeployed(predictor, options.bits));
+  RETURN_IF_ERROR(WriteScores(ScoreHeads(deployed, rows, options.held_out, weights, options.threads), files.scores));
   const std::string partial = files.tensors + ".partial";
   ASSIGN_OR_RETURN(SafetensorsWriter writer,
                    SafetensorsWriter::Create(partial, {{"weight", DType::kF16, {predictor.heads, predictor.width}},

@@ -25,10 +25,16 @@ struct HeadFiles {
   std::string scores;
 };
 
+struct TrainHeadsOptions {
+  int64_t held_out = 0;
+  int64_t bits = 8;  ///< Of the matrix that is deployed: 8 or 16.
+  int threads = 1;
+};
+
 /// Trains the heads of `attention`, an op at [model] of layer `layer`, and writes both files, all or nothing.
 /// `sensitivity` has a number for each head.
 [[nodiscard]] absl::Status TrainHeadsOfLayer(const HeadRows& rows, const Operation& attention, WeightStore& store,
-                                             const std::vector<double>& sensitivity, int64_t held_out, int threads,
+                                             const std::vector<double>& sensitivity, const TrainHeadsOptions& options,
                                              const HeadFiles& files);
 
 /// What a profile says about the heads of all layers, and their tensors.

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/import/WeightTransforms.h"
 #include "passes/sparsity/training/LowRankTrainer.h"
 #include "passes/sparsity/training/Thresholds.h"
@@ -15,11 +16,13 @@ namespace {
 
 constexpr double kReferenceMass = 0.999;  // for which ranks are chosen
 
-/// From a 24th of the width to half of it, in multiples of 16, which kernels read fastest.
-std::set<int64_t> Ranks(int64_t width) {
+/// From a 24th of the width to two thirds of it, in multiples of what kernels read fastest: of 4 bits, rows that can be
+/// packed.
+std::set<int64_t> Ranks(int64_t width, int64_t bits) {
+  const int64_t step = bits == 4 ? kPackedColumns : 16;
   std::set<int64_t> ranks;
-  for (const int64_t divisor : {24, 12, 8, 6, 4, 3, 2}) {
-    ranks.insert(std::max<int64_t>(16, (width / divisor + 8) / 16 * 16));
+  for (const int64_t share : {2, 4, 6, 8, 12, 16, 24, 32}) {  // of 48
+    ranks.insert(std::max(step, (width * share / 48 + step / 2) / step * step));
   }
   while (*ranks.rbegin() > width) {
     ranks.erase(std::prev(ranks.end()));
@@ -27,11 +30,12 @@ std::set<int64_t> Ranks(int64_t width) {
   return ranks.empty() ? std::set<int64_t>{width} : ranks;
 }
 
-/// Bytes that a token reads of a layer's MLP, predictor included: int8 matrices, rows of fc1 for what is chosen and of
+/// Bytes that a token reads of a layer's MLP, predictor included: its matrices, rows of fc1 for what is chosen and of
 /// fc2 for what is active.
-double BytesRead(int64_t rank, int64_t width, const LayerMlp& mlp, double kept, double density) {
-  const auto predictor = static_cast<double>(rank * (width + mlp.neurons) + 8 * (rank + mlp.neurons));
-  return predictor + (kept + density) / 2 * static_cast<double>(mlp.stored_bytes);
+double BytesRead(const LowRankPredictor& predictor, int64_t bits, const LayerMlp& mlp, double kept, double density) {
+  const int64_t matrices = PredictorMatrixBytes(bits, predictor.rank, predictor.width) +
+                           PredictorMatrixBytes(bits, predictor.outputs, predictor.rank);
+  return static_cast<double>(matrices) + (kept + density) / 2 * static_cast<double>(mlp.stored_bytes);
 }
 
 absl::Status Interrupted() {
@@ -45,14 +49,15 @@ absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRow
   int64_t best = 0;
   double least = 0;
   const std::vector<double> masses = {kReferenceMass};
-  for (const int64_t rank : Ranks(rows.width)) {
+  for (const int64_t rank : Ranks(rows.width, options.bits)) {
     RETURN_IF_ERROR(Interrupted());
     // A part of the rows tells them apart.
     const int64_t some = std::max<int64_t>(1, options.held_out / 4);
-    ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank, some));
+    ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some));
+    ASSIGN_OR_RETURN(const LowRankPredictor predictor, AsDeployed(trained, options.bits));
     ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                      FindThresholds(predictor, rows, some, mlp.weights(), masses, options.threads));
-    const double bytes = BytesRead(rank, rows.width, mlp, points[0].kept, density);
+    const double bytes = BytesRead(predictor, options.bits, mlp, points[0].kept, density);
     if (best == 0 || bytes < least) {
       best = rank;
       least = bytes;
@@ -67,7 +72,18 @@ std::vector<uint16_t> ToHalves(const std::vector<float>& values) {
   return halves;
 }
 
-absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<OperatingPoint>& points, int64_t layer,
+/// fc1's bias, less what a neuron of the norm must receive to be above the threshold.
+std::vector<float> OracleBias(const LayerMlp& mlp, double threshold) {
+  std::vector<float> bias = mlp.bias;
+  for (size_t i = 0; i < bias.size(); ++i) {
+    bias[i] -= static_cast<float>(std::min(threshold / std::max<double>(mlp.norms[i], 1e-30), 1e30));
+  }
+  return bias;
+}
+
+/// `best` has thresholds for the same masses as `points`.
+absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<OperatingPoint>& points,
+                          const LayerMlp& mlp, const std::vector<OperatingPoint>& best, int64_t layer,
                           const std::string& path) {
   const std::string prefix = PredictorPrefix(layer, "mlp");
   std::vector<TensorSpec> specs = {{prefix + "down", DType::kF16, {predictor.rank, predictor.width}},
@@ -75,6 +91,9 @@ absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<O
                                    {prefix + "up", DType::kF16, {predictor.outputs, predictor.rank}}};
   for (const OperatingPoint& point : points) {
     specs.push_back({absl::StrCat(prefix, "bias.", MassText(point.mass)), DType::kF32, {predictor.outputs}});
+  }
+  for (const OperatingPoint& point : best) {
+    specs.push_back({absl::StrCat(prefix, "oracle.", MassText(point.mass)), DType::kF32, {predictor.outputs}});
   }
   const std::string partial = path + ".partial";
   ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(partial, std::move(specs)));
@@ -88,10 +107,22 @@ absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<O
     std::for_each(bias.begin(), bias.end(), [&](float& value) { value -= point.threshold; });
     RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(bias))));
   }
+  for (const OperatingPoint& point : best) {
+    const std::vector<float> bias = OracleBias(mlp, point.threshold);
+    RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(bias))));
+  }
   RETURN_IF_ERROR(writer.Finish().status());
   std::error_code error;
   std::filesystem::rename(partial, path, error);
   return error ? UserError(path, ": cannot be written: ", error.message()) : absl::OkStatus();
+}
+
+ProfilePredictor ToProfile(int64_t rank, const std::vector<OperatingPoint>& points) {
+  ProfilePredictor predictor{.rank = rank, .points = {}};
+  for (const OperatingPoint& point : points) {
+    predictor.points.push_back({point.mass, point.threshold, point.kept, point.recall});
+  }
+  return predictor;
 }
 
 }  // namespace
@@ -137,14 +168,14 @@ absl::StatusOr<LayerMlp> ReadMlp(const Operation& mlp, WeightStore& store) {
 absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& mlp, int64_t layer,
                                         const TrainLayerOptions& options, const std::string& path) {
   const MlpWeights weights = mlp.weights();
-  const LayerActivity activity = MeasureActivity(rows, options.held_out, weights, options.threads);
+  const LayerActivity activity = MeasureActivity(rows, options.held_out, weights, kMasses, options.threads);
   ProfileLayer result;
   result.density = activity.density;
   result.mass_curve = activity.mass_curve;
   if (activity.density == 0) {
     return result;  // no mass to keep; the layer stays dense
   }
-  const int64_t most = options.rank > 0 ? options.rank : *Ranks(rows.width).rbegin();
+  const int64_t most = options.rank > 0 ? options.rank : *Ranks(rows.width, options.bits).rbegin();
   ASSIGN_OR_RETURN(const LowRankTrainer trainer,
                    LowRankTrainer::Create(rows, options.held_out, weights, most, options.threads, Interrupted));
   int64_t rank = std::min(options.rank, rows.width);
@@ -152,14 +183,12 @@ absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& m
     ASSIGN_OR_RETURN(rank, ChooseRank(trainer, rows, mlp, activity.density, options));
   }
   ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank));
-  ASSIGN_OR_RETURN(const LowRankPredictor deployed, AsDeployed(predictor));
+  ASSIGN_OR_RETURN(const LowRankPredictor deployed, AsDeployed(predictor, options.bits));
   ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                    FindThresholds(deployed, rows, options.held_out, weights, kMasses, options.threads));
-  RETURN_IF_ERROR(WriteTensors(predictor, points, layer, path));
-  result.mlp = ProfilePredictor{.rank = rank, .points = {}};
-  for (const OperatingPoint& point : points) {
-    result.mlp->points.push_back({point.mass, point.threshold, point.kept, point.recall});
-  }
+  RETURN_IF_ERROR(WriteTensors(predictor, points, mlp, activity.best, layer, path));
+  result.mlp = ToProfile(rank, points);
+  result.oracle = ToProfile(rows.width, activity.best);
   return result;
 }
 

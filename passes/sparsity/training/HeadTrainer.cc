@@ -152,9 +152,9 @@ absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out,
   return predictor;
 }
 
-absl::StatusOr<HeadPredictor> AsDeployed(const HeadPredictor& predictor) {
+absl::StatusOr<HeadPredictor> AsDeployed(const HeadPredictor& predictor, int64_t bits) {
   HeadPredictor deployed = predictor;
-  ASSIGN_OR_RETURN(deployed.weight, AsDeployed(predictor.weight, predictor.heads, predictor.width));
+  ASSIGN_OR_RETURN(deployed.weight, AsDeployed(predictor.weight, predictor.heads, predictor.width, bits));
   return deployed;
 }
 

@@ -46,7 +46,7 @@ struct HeadPredictor {
                                                        const HeadWeights& weights, int threads, const OnTick& on_tick);
 
 /// The predictor as it is deployed: as AsDeployed() of another one.
-[[nodiscard]] absl::StatusOr<HeadPredictor> AsDeployed(const HeadPredictor& predictor);
+[[nodiscard]] absl::StatusOr<HeadPredictor> AsDeployed(const HeadPredictor& predictor, int64_t bits);
 
 /// What a head of a row is scored, and its m.
 struct ScoredHead {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 
+#include "ir/base/PredictorRows.h"
 #include "ir/import/WeightTransforms.h"
 #include "passes/sparsity/training/LinearAlgebra.h"
 
@@ -73,27 +74,60 @@ struct Hit {
   float mass;
 };
 
+float Below(float value) { return std::nextafter(value, -std::numeric_limits<float>::infinity()); }
+
+/// The thresholds of one who knows each neuron's mass: `masses` has those of the active ones, `total` their sum.
+std::vector<OperatingPoint> FindBest(std::vector<float> active, double total, int64_t neurons,
+                                     std::span<const double> masses) {
+  std::vector<OperatingPoint> points;
+  std::sort(active.begin(), active.end());
+  for (const double mass : masses) {
+    double missed = 0;
+    size_t first = 0;  // of those that are kept
+    while (first < active.size() && missed + active[first] <= (1 - mass) * total) {
+      missed += active[first++];
+    }
+    const float threshold = first < active.size() ? Below(active[first]) : 0;
+    const auto kept = static_cast<double>(active.size() - first);
+    points.push_back({mass, threshold, kept / static_cast<double>(std::max<int64_t>(1, neurons)),
+                      kept / static_cast<double>(std::max<size_t>(1, active.size()))});
+  }
+  return points;
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows, int64_t columns) {
+absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows, int64_t columns,
+                                              int64_t bits) {
   auto halves = std::make_shared<std::vector<uint16_t>>(matrix.size());
   std::transform(matrix.begin(), matrix.end(), halves->begin(), FloatToHalf);
   WeightData data{
       DType::kF16, {rows, columns}, halves, reinterpret_cast<const std::byte*>(halves->data()), halves->size() * 2};
-  ASSIGN_OR_RETURN(const WeightData q8, FindWeightTransform("quantize")->compute({data}));
-  ASSIGN_OR_RETURN(const WeightData scales, FindWeightTransform("row_scales")->compute({data}));
   Floats rounded(matrix.size());
-  for (size_t i = 0; i < rounded.size(); ++i) {
-    const size_t row = i / static_cast<size_t>(columns);
-    rounded[i] = static_cast<float>(LoadAsDouble(q8.dtype, q8.data, i) * LoadAsDouble(scales.dtype, scales.data, row));
+  if (bits == 16) {
+    std::transform(halves->begin(), halves->end(), rounded.begin(), HalfToFloat);
+    return rounded;
+  }
+  const bool packed = PredictorBitsFor(bits, columns) == 4;
+  ASSIGN_OR_RETURN(const WeightData q8, FindWeightTransform(packed ? "quantize4" : "quantize")->compute({data}));
+  ASSIGN_OR_RETURN(const WeightData scales,
+                   FindWeightTransform(packed ? "row_scales4" : "row_scales")->compute({data}));
+  for (int64_t row = 0; row < rows; ++row) {
+    const double scale = LoadAsDouble(scales.dtype, scales.data, static_cast<size_t>(row));
+    for (int64_t column = 0; column < columns; ++column) {
+      const PackedPlace place = packed ? PackedPlaceOf(column) : PackedPlace{column, false};
+      const std::byte byte = q8.data[row * (packed ? columns / 2 : columns) + place.byte];
+      const int8_t q = packed ? Unpack(static_cast<uint8_t>(byte), place.upper) : static_cast<int8_t>(byte);
+      rounded[static_cast<size_t>(row * columns + column)] = static_cast<float>(q * scale);
+    }
   }
   return rounded;
 }
 
-absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor) {
+absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor, int64_t bits) {
   LowRankPredictor deployed = predictor;
-  ASSIGN_OR_RETURN(deployed.down, AsDeployed(predictor.down, predictor.rank, predictor.width));
-  ASSIGN_OR_RETURN(deployed.up, AsDeployed(predictor.up, predictor.outputs, predictor.rank));
+  ASSIGN_OR_RETURN(deployed.down, AsDeployed(predictor.down, predictor.rank, predictor.width, bits));
+  ASSIGN_OR_RETURN(deployed.up, AsDeployed(predictor.up, predictor.outputs, predictor.rank, bits));
   return deployed;
 }
 
@@ -127,9 +161,8 @@ absl::StatusOr<std::vector<OperatingPoint>> FindThresholds(const LowRankPredicto
     }
     // Equal scores are kept or missed together.
     const float lowest = first < hits.size() ? hits[first].score : hits.back().score;
-    const float below = std::nextafter(lowest, -std::numeric_limits<float>::infinity());
     const auto kept = static_cast<double>(hits.size() - first);
-    points.push_back({mass, below, 0, kept / static_cast<double>(hits.size())});
+    points.push_back({mass, Below(lowest), 0, kept / static_cast<double>(hits.size())});
   }
   ForEachRow(rows, held_out, {nullptr, &predictor}, threads, [&](const float* /*z*/, const float* scores) {
     for (OperatingPoint& point : points) {
@@ -143,11 +176,12 @@ absl::StatusOr<std::vector<OperatingPoint>> FindThresholds(const LowRankPredicto
   return points;
 }
 
-LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWeights& mlp, int threads) {
+LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWeights& mlp,
+                              std::span<const double> masses_of_best, int threads) {
   LayerActivity activity;
   activity.mass_curve.resize(std::size(kCurveShares));
   double total = 0;
-  int64_t active = 0;
+  std::vector<float> active;
   std::vector<float> masses;
   ForEachRow(rows, count, {&mlp, nullptr}, threads, [&](const float* z, const float* /*scores*/) {
     masses.clear();
@@ -157,7 +191,7 @@ LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWei
         total += masses.back();
       }
     }
-    active += static_cast<int64_t>(masses.size());
+    active.insert(active.end(), masses.begin(), masses.end());
     std::sort(masses.begin(), masses.end(), std::greater<>());
     for (size_t i = 0; i < std::size(kCurveShares); ++i) {
       const auto best = static_cast<size_t>(std::llround(kCurveShares[i] * static_cast<double>(mlp.neurons)));
@@ -166,10 +200,12 @@ LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWei
       }
     }
   });
-  activity.density = static_cast<double>(active) / static_cast<double>(std::max<int64_t>(1, count * mlp.neurons));
+  activity.density =
+      static_cast<double>(active.size()) / static_cast<double>(std::max<int64_t>(1, count * mlp.neurons));
   for (double& mass : activity.mass_curve) {
     mass = total > 0 ? std::min(1.0, mass / total) : 0;  // sums in other orders round to other numbers
   }
+  activity.best = FindBest(std::move(active), total, count * mlp.neurons, masses_of_best);
   return activity;
 }
 

@@ -23,15 +23,18 @@ struct OperatingPoint {
 struct LayerActivity {
   double density = 0;              ///< The share of the neurons that is active.
   std::vector<double> mass_curve;  ///< For each of kCurveShares, the mass of that share of each token's best neurons.
+  /// For each mass that was asked for: choosing the neurons whose output times norm is above `threshold`, as one could
+  /// who knew them.
+  std::vector<OperatingPoint> best;
 };
 inline constexpr double kCurveShares[] = {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5};
 
-/// The predictor as it is deployed: matrices rounded to f16, as a profile stores them, and then to int8 with one scale
-/// a row, as the compiler reads them.
-[[nodiscard]] absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor);
-/// The same of one matrix, f32<rows, columns>.
+/// The predictor as it is deployed: matrices rounded to f16, as a profile stores them, and then, unless `bits` is 16,
+/// to 8 or 4 bits with one scale a row, as the compiler packs them.
+[[nodiscard]] absl::StatusOr<LowRankPredictor> AsDeployed(const LowRankPredictor& predictor, int64_t bits);
+/// The same of one matrix, f32<rows, columns>. Where rows can't have 4 bits, they have 8.
 [[nodiscard]] absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows,
-                                                            int64_t columns);
+                                                            int64_t columns, int64_t bits);
 
 /// The highest threshold for each of `masses`, shares from 0 to 1, that keeps that much of the last `held_out` rows.
 /// Fails where nothing is active in them or numbers overflow.
@@ -40,8 +43,9 @@ inline constexpr double kCurveShares[] = {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5
                                                                          const MlpWeights& mlp,
                                                                          std::span<const double> masses, int threads);
 
-/// Of the last `count` rows.
-[[nodiscard]] LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWeights& mlp, int threads);
+/// Of the last `count` rows; `masses` rise.
+[[nodiscard]] LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWeights& mlp,
+                                            std::span<const double> masses, int threads);
 
 }  // namespace dejavu
 

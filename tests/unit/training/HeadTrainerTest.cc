@@ -59,7 +59,7 @@ TEST(HeadTrainer, GuessesHowMuchHeadsMatter) {
   const PlantedHeads planted(4096);
   const auto predictor = TrainHeads(planted.rows, kHeldOut, planted.weights(), 2, NoTick);
   ASSERT_TRUE(predictor.ok()) << predictor.status();
-  const auto deployed = AsDeployed(*predictor);
+  const auto deployed = AsDeployed(*predictor, 8);
   ASSERT_TRUE(deployed.ok()) << deployed.status();
   const std::vector<ScoredHead> heads = ScoreHeads(*deployed, planted.rows, kHeldOut, planted.weights(), 1);
   ASSERT_EQ(heads.size(), static_cast<size_t>(kHeldOut * kHeads));

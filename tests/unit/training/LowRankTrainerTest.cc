@@ -70,10 +70,10 @@ TEST(LowRankTrainer, FindsAPlantedRule) {
   const std::vector<double> masses = {0.9, 0.99, 0.999};
   const auto points_of = [&](int64_t rank) {
     const auto predictor = trainer->Train(rank);
-    const auto deployed = AsDeployed(predictor.value());
+    const auto deployed = AsDeployed(predictor.value(), 8);
     return FindThresholds(deployed.value(), layer.rows, kHeldOut, mlp, masses, 2).value();
   };
-  const LayerActivity activity = MeasureActivity(layer.rows, kHeldOut, mlp, 1);
+  const LayerActivity activity = MeasureActivity(layer.rows, kHeldOut, mlp, {}, 1);
   EXPECT_GT(activity.density, 0.005);
   EXPECT_LT(activity.density, 0.3);
   const std::vector<OperatingPoint> enough = points_of(kRank);
@@ -134,7 +134,7 @@ TEST(Thresholds, RefuseALayerWhereNothingIsActive) {
   const std::vector<double> masses = {0.9};
   EXPECT_THAT(FindThresholds(trainer->Train(8).value(), layer.rows, kHeldOut, mlp, masses, 1).status().message(),
               testing::HasSubstr("nothing is active"));
-  EXPECT_EQ(MeasureActivity(layer.rows, kHeldOut, mlp, 1).density, 0);
+  EXPECT_EQ(MeasureActivity(layer.rows, kHeldOut, mlp, {}, 1).density, 0);
 }
 
 }  // namespace
