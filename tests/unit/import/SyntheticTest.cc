@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <iostream>
+#include <random>
 
 #include "ir/base/QuantizedCopy.h"
 #include "ir/import/SyntheticReader.h"
@@ -125,12 +127,48 @@ TEST(SyntheticPredictorsTest, ChooseExactlyTheirBudgetScattered) {
   }
 }
 
+TEST(SyntheticPredictorsTest, Of16BitsScoreSoThatThresholdsChooseTheBudget) {
+  const OptConfig config = *SyntheticConfig("opt-125m");
+  constexpr int64_t kRank = 96;
+  const std::string file = SyntheticPredictorFile("synthetic:opt-125m", {kRank, config.ffn / 10, 3, true, 16});
+  EXPECT_EQ(file, "synthetic:opt-125m:rank=96:neurons=307:heads=3:bits=16:by_score=1");
+  const auto source = OpenSyntheticSource(file);
+  ASSERT_TRUE(source.ok()) << source.status();
+  const auto down = (*source)->Read("layers.3.mlp.predictor.down");
+  const auto up = (*source)->Read("layers.3.mlp.predictor.up");
+  const auto bias = (*source)->Read("layers.3.mlp.predictor.bias");
+  ASSERT_TRUE(down.ok() && up.ok() && bias.ok());
+  EXPECT_EQ(down->dtype, DType::kF16);
+  EXPECT_EQ(down->dims, (std::vector<int64_t>{kRank, config.hidden}));
+  EXPECT_EQ(up->dims, (std::vector<int64_t>{config.ffn, kRank}));
+  std::mt19937_64 random(5);
+  std::normal_distribution<double> normal;
+  int64_t chosen = 0;
+  constexpr int64_t kInputs = 20;
+  for (int64_t input = 0; input < kInputs; ++input) {
+    std::vector<double> x(config.hidden);
+    std::generate(x.begin(), x.end(), [&] { return normal(random); });
+    std::vector<double> hidden(kRank);
+    for (int64_t i = 0; i < kRank * config.hidden; ++i) {
+      hidden[i / config.hidden] += LoadAsDouble(down->dtype, down->data, i) * x[i % config.hidden];
+    }
+    for (int64_t i = 0; i < config.ffn; ++i) {
+      double score = LoadAsDouble(bias->dtype, bias->data, i);
+      for (int64_t j = 0; j < kRank; ++j) {
+        score += LoadAsDouble(up->dtype, up->data, i * kRank + j) * hidden[j];
+      }
+      chosen += score > 0 ? 1 : 0;
+    }
+  }
+  EXPECT_NEAR(static_cast<double>(chosen) / (kInputs * config.ffn), 0.1, 0.03);
+}
+
 TEST(SyntheticPredictorsTest, RefuseOtherFiles) {
   for (const char* file :
        {"synthetic:opt-125m:rank=0:neurons=1:heads=1", "synthetic:opt-125m:rank=8:neurons=1",
         "synthetic:opt-125m:rank=8", "synthetic:opt-125m:rank=8:neurons=9999:heads=1",
-        "synthetic:opt-125m:rank=8:neurons=1:heads=-1", "synthetic:opt-125m:rank=x:neurons=1:heads=1",
-        "synthetic:opt-1t:rank=8:neurons=1:heads=1"}) {
+        "synthetic:opt-125m:rank=8:neurons=1:heads=-1", "synthetic:opt-125m:rank=8:neurons=1:heads=1:bits=3",
+        "synthetic:opt-125m:rank=x:neurons=1:heads=1", "synthetic:opt-1t:rank=8:neurons=1:heads=1"}) {
     EXPECT_FALSE(OpenSyntheticSource(file).ok()) << file;
   }
   const auto source = OpenSyntheticSource("synthetic:opt-125m:rank=8:neurons=1:heads=1");

@@ -1,9 +1,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
+#include "ir/base/PredictorRows.h"
 #include "passes/sparsity/training/LowRankTrainer.h"
 #include "passes/sparsity/training/Thresholds.h"
 
@@ -107,6 +109,68 @@ TEST(LowRankTrainer, KeepsWholeMassWithinRounding) {
   const auto points = FindThresholds(trainer->Train(8).value(), layer.rows, kHeldOut, mlp, all, 1);
   ASSERT_TRUE(points.ok()) << points.status();
   EXPECT_EQ(points->front().recall, 1);
+}
+
+TEST(Thresholds, OfAnOracleKeepTheMassWithTheFewestNeurons) {
+  const PlantedLayer layer(2048);
+  const MlpWeights mlp = layer.mlp();
+  const std::vector<double> masses = {0.5, 0.9, 1};
+  const LayerActivity activity = MeasureActivity(layer.rows, kHeldOut, mlp, masses, 2);
+  ASSERT_EQ(activity.best.size(), masses.size());
+  // Counted again, neuron by neuron.
+  std::vector<double> kept(masses.size());
+  std::vector<int64_t> chosen(masses.size());
+  double total = 0;
+  std::vector<float> x(kWidth);
+  for (int64_t row = layer.rows.rows() - kHeldOut; row < layer.rows.rows(); ++row) {
+    LoadRows(layer.rows.mlp_inputs, kWidth, row, 1, x.data());
+    for (int64_t i = 0; i < kNeurons; ++i) {
+      double z = layer.bias[i];
+      for (int64_t j = 0; j < kWidth; ++j) {
+        z += static_cast<double>(layer.fc1[i * kWidth + j]) * x[j];
+      }
+      const double mass = std::max(z, 0.0) * layer.norms[i];
+      total += mass;
+      for (size_t m = 0; m < masses.size(); ++m) {
+        kept[m] += mass > activity.best[m].threshold ? mass : 0;
+        chosen[m] += mass > activity.best[m].threshold ? 1 : 0;
+      }
+    }
+  }
+  for (size_t m = 0; m < masses.size(); ++m) {
+    EXPECT_NEAR(kept[m] / total, masses[m], 1e-3);
+    EXPECT_NEAR(static_cast<double>(chosen[m]) / (kHeldOut * kNeurons), activity.best[m].kept, 1e-4);
+  }
+  EXPECT_EQ(activity.best[2].recall, 1);
+  EXPECT_NEAR(activity.best[2].kept, activity.density, 1e-9);
+  EXPECT_LT(activity.best[0].kept, activity.best[1].kept);
+  EXPECT_LT(activity.best[0].recall, 0.5);  // the largest half of the mass is less than half of the neurons
+}
+
+TEST(AsDeployed, RoundsLikeTheBitsThatShip) {
+  std::mt19937_64 random(3);
+  std::normal_distribution<float> normal;
+  constexpr int64_t kRows = 5;
+  for (const int64_t columns : {64, 48}) {
+    std::vector<float> matrix(static_cast<size_t>(kRows * columns));
+    std::generate(matrix.begin(), matrix.end(), [&] { return normal(random); });
+    const auto error = [&](int64_t bits) {
+      const std::vector<float> rounded = AsDeployed(matrix, kRows, columns, bits).value();
+      double square = 0;
+      for (size_t i = 0; i < matrix.size(); ++i) {
+        square += std::pow(static_cast<double>(rounded[i]) - matrix[i], 2) / static_cast<double>(matrix.size());
+      }
+      return std::sqrt(square);
+    };
+    EXPECT_LT(error(16), 1e-3);
+    EXPECT_GT(error(8), 2e-3);
+    EXPECT_LT(error(8), 2e-2);
+    // 48 columns can't be packed.
+    EXPECT_EQ(error(4) > 5e-2, columns == 64);
+    EXPECT_LT(error(4), 0.3);
+    EXPECT_EQ(PredictorMatrixBytes(4, kRows, columns), kRows * ((columns == 64 ? 32 : 48) + 8));
+    EXPECT_EQ(PredictorMatrixBytes(16, kRows, columns), kRows * (2 * columns + 4));
+  }
 }
 
 TEST(LowRankTrainer, RefusesTooFewRowsAndDamagedOnes) {

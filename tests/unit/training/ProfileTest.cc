@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_replace.h"
 #include "ir/base/FileUtil.h"
+#include "passes/sparsity/Lookahead.h"
 #include "passes/sparsity/Profile.h"
 
 namespace dejavu {
@@ -27,6 +28,8 @@ Profile Example() {
   layer.mlp = ProfilePredictor{.rank = 64, .points = {{0.99, -1.5, 0.1, 0.9}, {0.999, -2.5, 0.2, 0.95}}};
   ProfileLayer with_heads;
   with_heads.heads = ProfilePredictor{.rank = 12, .points = {{0.8, 1.5, 0.7, 0.9}, {0.9, 0.5, 0.85, 0.97}}};
+  layer.oracle = ProfilePredictor{.rank = 256, .points = {{0.99, 0.5, 0.03, 0.75}, {0.999, 0.125, 0.035, 0.95}}};
+  profile.matrix_bits = 16;
   profile.layers = {layer, ProfileLayer{}, with_heads};
   return profile;
 }
@@ -52,10 +55,37 @@ TEST_F(ProfileFile, ComesBackAsItWasWritten) {
   ASSERT_TRUE(profile.ok()) << profile.status();
   EXPECT_EQ(PrintProfile(*profile), PrintProfile(Example()));
   EXPECT_EQ(profile->layers[0].mlp->points[1].threshold, -2.5);
+  EXPECT_EQ(profile->layers[0].oracle->points[0].threshold, 0.5);
+  EXPECT_EQ(profile->matrix_bits, 16);
   EXPECT_FALSE(profile->layers[1].mlp.has_value());
+  EXPECT_FALSE(profile->layers[1].oracle.has_value());
   EXPECT_FALSE(profile->layers[1].heads.has_value());
   ASSERT_TRUE(profile->layers[2].heads.has_value());
   EXPECT_EQ(profile->layers[2].heads->points[0].mass, 0.8);
+}
+
+TEST_F(ProfileFile, MayLackWhatEarlierVersionsDidNotWrite) {
+  const std::string text = absl::StrReplaceAll(PrintProfile(Example()),
+                                               {{"\"matrix_bits\": 16,", ""}, {"\"oracle\"", "\"something_else\""}});
+  const auto profile = ReadText(text);
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  EXPECT_EQ(profile->matrix_bits, 4);
+  EXPECT_TRUE(profile->layers[0].mlp.has_value());
+  EXPECT_FALSE(profile->layers[0].oracle.has_value());
+}
+
+TEST(Lookahead, GoesBackByLayersButNotBeforeTheFirst) {
+  EXPECT_EQ(NeuronsFrom(5, 0), std::nullopt);
+  EXPECT_EQ(NeuronsFrom(5, 1), 5);
+  EXPECT_EQ(NeuronsFrom(5, 2), 4);
+  EXPECT_EQ(NeuronsFrom(1, 3), 0);
+  EXPECT_EQ(NeuronsFrom(0, kMaxLookahead), 0);
+  EXPECT_EQ(HeadsFrom(0, 0), 0);
+  EXPECT_EQ(HeadsFrom(5, 0), 5);
+  EXPECT_EQ(HeadsFrom(5, 1), 4);
+  EXPECT_EQ(HeadsFrom(5, 2), 3);
+  EXPECT_EQ(HeadsFrom(1, 3), 0);
+  EXPECT_EQ(HeadsFrom(0, 1), std::nullopt);
 }
 
 TEST_F(ProfileFile, EveryFaultNamesTheFileAndTheField) {
@@ -74,6 +104,9 @@ TEST_F(ProfileFile, EveryFaultNamesTheFileAndTheField) {
                              Fault{"\"share\": 0.8", "\"share\": 2", "field 'layers[2].heads.points[0].share'"},
                              Fault{"\"share\": 0.9", "\"share\": 0.3", "points[1].share' must rise"},
                              Fault{"\"lookahead\": 1", "\"lookahead\": -1", "field 'lookahead'"},
+                             Fault{"\"lookahead\": 1", "\"lookahead\": 129", "field 'lookahead'"},
+                             Fault{"\"matrix_bits\": 16", "\"matrix_bits\": 5", "'matrix_bits' must be 4, 8 or 16"},
+                             Fault{"\"kept\": 0.035", "\"kept\": -1", "field 'layers[0].oracle.points[1].kept'"},
                              Fault{"\"layers\"", "\"layer\"", "field 'layers' is missing"},
                              Fault{"\"density\": 0.04", "\"density\": \"much\"", "field 'layers[0].density'"},
                              Fault{"0.25,", "[],", "mass_curve"}}) {

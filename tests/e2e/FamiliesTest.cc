@@ -1,0 +1,112 @@
+// Predictors of several families on a trained model: the compiled kernels against the interpreter, token by token.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <sstream>
+
+#include "codegen/cpu/CpuTarget.h"
+#include "passes/manager/Equivalence.h"
+#include "passes/manager/PassManager.h"
+#include "runtime/engine/Session.h"
+#include "tests/e2e/InterpretedDecoder.h"
+#include "tools/driver/Compile.h"
+#include "tools/driver/ModelInput.h"
+#include "tools/driver/Profile.h"
+
+namespace dejavu {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m/model.onnx";
+
+struct Case {
+  std::string name;
+  std::string options;  // of insert-predictors, with the profile's folder behind them
+};
+
+class Families : public testing::TestWithParam<Case> {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = absl::StrCat(testing::TempDir(), "/families-", getpid());
+    fs::create_directories(folder_);
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+
+  /// A profile of text that the model samples, with predictors two layers ahead; trained once.
+  static absl::Status Profile() {
+    const ProfileOptions options = {.model = kModel,
+                                    .output = folder_ + "/profile",
+                                    .text = "",
+                                    .self = 1100,
+                                    .tokenizer = "",
+                                    .lookahead = 2,
+                                    .device = {.threads = 2}};
+    return fs::exists(options.output) ? absl::OkStatus() : MakeProfile(options).status();
+  }
+
+  absl::StatusOr<std::unique_ptr<Module>> Lower(WeightStore& store) const {
+    RETURN_IF_ERROR(Profile());
+    ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadModel(kModel, &store));
+    ASSIGN_OR_RETURN(const Pipeline pipeline,
+                     ParsePipeline(absl::StrCat("lift,phases,insert-predictors{", GetParam().options,
+                                                ",profile=", folder_, "/profile", "},sparsify-mlp,sparsify-attention",
+                                                GetParam().name == "lazy_heads" ? "{kv=lazy}" : "", ",schedule")));
+    std::ostringstream log;
+    RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
+    return module;
+  }
+
+  static absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store) {
+    ArtifactOptions options;
+    options.path = folder_ + "/model.dejavu";
+    ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
+    RETURN_IF_ERROR(WriteArtifact(module, store, options));
+    absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
+    fs::remove_all(options.path);
+    RETURN_IF_ERROR(model.status());
+    return Session::Create(*model, {.threads = 2, .statistics = true});
+  }
+
+  static std::string folder_;
+};
+
+std::string Families::folder_;
+
+TEST_P(Families, LogitsAreTheInterpreters) {
+  WeightStore store;
+  const auto module = Lower(store);
+  ASSERT_TRUE(module.ok()) << module.status();
+  const auto session = Load(**module, store);
+  ASSERT_TRUE(session.ok()) << session.status();
+  InterpretedDecoder interpreter(**module, store);
+  for (const int32_t token : {2, 17, 400, 4, 99, 31}) {
+    const auto expected = interpreter.Decode(token);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    const auto actual = (*session)->Decode(token);
+    ASSERT_TRUE(actual.ok()) << actual.status();
+    EXPECT_LT(RelativeError({actual->begin(), actual->end()}, *expected), 1e-5) << "token " << token;
+  }
+  // Something was left out, and what chose it is counted as predictors'.
+  double density = 0;
+  for (const double layer : (*session)->statistics().MlpDensity()) {
+    density += layer / 6;
+  }
+  EXPECT_LT(density, 0.9);
+  EXPECT_GT(density, 0.01);
+  EXPECT_GT((*session)->statistics().PredictorBytesPerToken(), 0);
+  EXPECT_GT(interpreter.lists().size(), 6U);  // not the same ones for every token
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Pipelines, Families,
+    testing::Values(Case{"four_bits", "kind=low-rank,mass=0.9,head-share=0.8"},
+                    Case{"eight_bits", "kind=low-rank,matrix-bits=8,mass=0.95"},
+                    Case{"sixteen_bits", "kind=low-rank,matrix-bits=16,lookahead=2,mass=0.9,head-share=0.5"},
+                    Case{"lazy_heads", "kind=low-rank,mass=0.9,head-share=0.3"}, Case{"oracle", "kind=oracle,mass=0.9"},
+                    Case{"oracle_of_all", "kind=oracle,mass=1"}),
+    [](const auto& test) { return test.param.name; });
+
+}  // namespace
+}  // namespace dejavu
