@@ -15,11 +15,13 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Ascending, about a third of the n numbers, the last one included.
+// Ascending, about a third of the n numbers, the last one included; now and then all of them, for which a list must have
+// room, or none.
 std::vector<int32_t> RandomSelection(int64_t n, Random& random) {
   std::vector<int32_t> numbers;
-  for (int64_t i = 0; i < n; ++i) {
-    if (i == n - 1 || random() % 3 == 0) {
+  const uint64_t kind = random() % 8;
+  for (int64_t i = 0; i < n && kind != 0; ++i) {
+    if (kind == 1 || i == n - 1 || random() % 3 == 0) {
       numbers.push_back(static_cast<int32_t>(i));
     }
   }
