@@ -15,6 +15,7 @@ namespace dejavu {
 namespace {
 
 constexpr double kReferenceMass = 0.999;  // for which ranks are chosen
+constexpr int64_t kMeasured = 8192;       // rows that tell how sure guesses are
 
 /// From a 24th of the width to two thirds of it, in multiples of what kernels read fastest: of 4 bits, rows that can be
 /// packed.
@@ -53,7 +54,7 @@ absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRow
     RETURN_IF_ERROR(Interrupted());
     // A part of the rows tells them apart.
     const int64_t some = std::max<int64_t>(1, options.held_out / 4);
-    ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some));
+    ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some, options.bits));
     ASSIGN_OR_RETURN(const LowRankPredictor predictor, AsDeployed(trained, options.bits));
     ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                      FindThresholds(predictor, rows, some, mlp.weights(), masses, options.threads));
@@ -182,7 +183,7 @@ absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& m
   if (rank == 0) {
     ASSIGN_OR_RETURN(rank, ChooseRank(trainer, rows, mlp, activity.density, options));
   }
-  ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank));
+  ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank, kMeasured, options.bits));
   ASSIGN_OR_RETURN(const LowRankPredictor deployed, AsDeployed(predictor, options.bits));
   ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                    FindThresholds(deployed, rows, options.held_out, weights, kMasses, options.threads));

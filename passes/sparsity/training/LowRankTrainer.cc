@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ir/base/PredictorRows.h"
 #include "passes/sparsity/training/LinearAlgebra.h"
 #include "passes/sparsity/training/Moments.h"
+#include "passes/sparsity/training/RoundRows.h"
 
 namespace dejavu {
 namespace {
@@ -15,11 +17,41 @@ using Doubles = std::vector<double>;
 constexpr int64_t kBlock = 2048;  // rows at a time
 // Of the inputs' mean variance: what keeps the regression from learning the noise of few rows.
 constexpr double kRidge = 1e-3;
-constexpr double kSlope = 2.5;  // of a score, for each standard deviation
+constexpr double kSlope = 2.5;         // of a score, for each standard deviation
+constexpr double kLeastColumn = 1e-6;  // of the second matrix, as a share of its largest
 
 size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
 
 Floats ToFloats(const Doubles& values) { return {values.begin(), values.end()}; }
+
+/// Gives all columns of the second matrix the same mean square, and the rows of the first one what that takes: scores
+/// stay what they are. When the matrices are rounded to few bits with one scale a row, each row of the first has its
+/// own, but a row of the second shares one among directions of which the first counts a hundred times the last, and
+/// whose error would be the same.
+void EvenOut(LowRankPredictor& p) {
+  Doubles squares(static_cast<size_t>(p.rank));
+  for (size_t i = 0; i < p.up.size(); ++i) {
+    squares[i % squares.size()] += static_cast<double>(p.up[i]) * p.up[i];
+  }
+  const double largest = *std::max_element(squares.begin(), squares.end());
+  if (!(largest > 0)) {
+    return;
+  }
+  Floats sizes;
+  for (const double square : squares) {
+    const double size = std::max(std::sqrt(square), kLeastColumn * std::sqrt(largest));
+    sizes.push_back(static_cast<float>(size / std::sqrt(static_cast<double>(p.outputs))));
+  }
+  for (size_t i = 0; i < p.up.size(); ++i) {
+    p.up[i] /= sizes[i % sizes.size()];
+  }
+  for (size_t i = 0; i < p.down.size(); ++i) {
+    p.down[i] *= sizes[i / static_cast<size_t>(p.width)];
+  }
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    p.down_bias[i] *= sizes[i];
+  }
+}
 
 }  // namespace
 
@@ -114,7 +146,7 @@ absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
   return finite ? absl::OkStatus() : UserError("the recorded numbers are infinite, NaN or too large");
 }
 
-absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t measured) const {
+absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t measured, int64_t bits) const {
   if (rank < 1 || rank > max_rank_) {
     return BugError("a predictor of rank ", rank, " was asked for, but the most is ", max_rank_);
   }
@@ -124,11 +156,18 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
   predictor.width = width;
   predictor.outputs = mlp_.neurons;
   for (int64_t i = 0; i < rank; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      predictor.down.push_back(down_[Size(j, max_rank_) + static_cast<size_t>(i)]);
+    }
+  }
+  if (bits == 4 && PredictorBitsFor(bits, width) == 4) {
+    RoundRows(predictor.down, width, covariance_, threads_);  // which is a Cholesky factor by now
+  }
+  for (int64_t i = 0; i < rank; ++i) {
     double shift = 0;
     for (int64_t j = 0; j < width; ++j) {
-      const float weight = down_[Size(j, max_rank_) + static_cast<size_t>(i)];
-      predictor.down.push_back(weight);
-      shift += static_cast<double>(weight) * x_mean_[static_cast<size_t>(j)];
+      shift += static_cast<double>(predictor.down[Size(i, width) + static_cast<size_t>(j)]) *
+               x_mean_[static_cast<size_t>(j)];
     }
     predictor.down_bias.push_back(static_cast<float>(-shift));
   }
@@ -151,6 +190,7 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
     predictor.up_bias[at] = static_cast<float>(kSlope / deviation * predictor.up_bias[at] +
                                                std::log(deviation * std::max(mlp_.norms[at], 1e-30F)));
   }
+  EvenOut(predictor);
   return predictor;
 }
 

@@ -43,8 +43,9 @@ class LowRankTrainer {
                                                              const OnTick& on_tick);
 
   /// The predictor of this rank, 1 to max_rank and at most the width. How sure its guesses are is measured on at most
-  /// `measured` rows.
-  [[nodiscard]] absl::StatusOr<LowRankPredictor> Train(int64_t rank, int64_t measured = 8192) const;
+  /// `measured` rows. If it will be packed with 4 `bits` an element, its first matrix is rounded to that already, with
+  /// care; AsDeployed() does the rest.
+  [[nodiscard]] absl::StatusOr<LowRankPredictor> Train(int64_t rank, int64_t measured = 8192, int64_t bits = 16) const;
 
  private:
   LowRankTrainer(const LayerRows& rows, int64_t count, const MlpWeights& mlp, int threads)

@@ -6,7 +6,9 @@
 #include <random>
 
 #include "ir/base/PredictorRows.h"
+#include "passes/sparsity/training/LinearAlgebra.h"
 #include "passes/sparsity/training/LowRankTrainer.h"
+#include "passes/sparsity/training/RoundRows.h"
 #include "passes/sparsity/training/Thresholds.h"
 
 namespace dejavu {
@@ -26,7 +28,8 @@ struct PlantedLayer {
   std::vector<float> bias;
   std::vector<float> norms;
 
-  explicit PlantedLayer(int64_t count, double noise = 0.05) {
+  /// Each direction is `decay` times the one before.
+  explicit PlantedLayer(int64_t count, double noise = 0.05, double decay = 1) {
     std::mt19937_64 random(7);
     std::normal_distribution<double> normal;
     std::vector<double> mixing(kRank * kWidth);
@@ -45,7 +48,7 @@ struct PlantedLayer {
       std::vector<double> hidden(kRank);
       for (int64_t r = 0; r < kRank; ++r) {
         for (int64_t j = 0; j < kWidth; ++j) {
-          hidden[r] += mixing[r * kWidth + j] * x[j] / std::sqrt(kWidth);
+          hidden[r] += mixing[r * kWidth + j] * x[j] / std::sqrt(kWidth) * std::pow(decay, r);
         }
       }
       for (int64_t j = 0; j < kWidth; ++j) {
@@ -89,6 +92,33 @@ TEST(LowRankTrainer, FindsAPlantedRule) {
     EXPECT_TRUE(i == 0 || enough[i].threshold <= enough[i - 1].threshold);
     EXPECT_TRUE(i == 0 || enough[i].kept >= enough[i - 1].kept);
   }
+}
+
+TEST(LowRankTrainer, GivesRoundingColumnsOfOneSize) {
+  const PlantedLayer layer(4096, 0.01, 0.4);
+  const MlpWeights mlp = layer.mlp();
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, kRank, 2, NoTick);
+  ASSERT_TRUE(trainer.ok()) << trainer.status();
+  // Directions differ a hundredfold, but that is for the rows of the first matrix, which have scales of their own.
+  const LowRankPredictor predictor = trainer->Train(kRank).value();
+  std::vector<double> of_up(kRank);
+  std::vector<double> of_down(kRank);
+  for (int64_t i = 0; i < kRank; ++i) {
+    for (int64_t j = 0; j < kNeurons; ++j) {
+      of_up[i] += std::pow(predictor.up[j * kRank + i], 2) / kNeurons;
+    }
+    for (int64_t j = 0; j < kWidth; ++j) {
+      of_down[i] += std::pow(predictor.down[i * kWidth + j], 2);
+    }
+    EXPECT_NEAR(of_up[i], 1, 1e-3);
+  }
+  EXPECT_GT(of_down.front(), 100 * of_down.back());
+  const std::vector<double> masses = {0.99};
+  const auto kept = [&](int64_t bits) {
+    const auto deployed = AsDeployed(trainer->Train(kRank, 4096, bits).value(), bits);
+    return FindThresholds(deployed.value(), layer.rows, kHeldOut, mlp, masses, 2).value()[0].kept;
+  };
+  EXPECT_NEAR(kept(8), kept(16), 0.05 * kept(16));
 }
 
 TEST(LowRankTrainer, DoesNotDependOnThreads) {
@@ -171,6 +201,57 @@ TEST(AsDeployed, RoundsLikeTheBitsThatShip) {
     EXPECT_EQ(PredictorMatrixBytes(4, kRows, columns), kRows * ((columns == 64 ? 32 : 48) + 8));
     EXPECT_EQ(PredictorMatrixBytes(16, kRows, columns), kRows * (2 * columns + 4));
   }
+}
+
+TEST(RoundRows, LosesLessThanRoundingByItselfAndIsWhatThePackingFinds) {
+  constexpr int64_t kColumns = 64;
+  constexpr int64_t kRows = 40;
+  std::mt19937_64 random(11);
+  std::normal_distribution<double> normal;
+  // x = mixing n, whose directions differ a hundredfold.
+  std::vector<double> mixing(kColumns * kColumns);
+  for (int64_t i = 0; i < kColumns * kColumns; ++i) {
+    mixing[i] = normal(random) * std::pow(100.0, -static_cast<double>(i % kColumns) / kColumns);
+  }
+  std::vector<double> covariance(kColumns * kColumns);
+  for (int64_t i = 0; i < kColumns; ++i) {
+    for (int64_t j = 0; j < kColumns; ++j) {
+      for (int64_t k = 0; k < kColumns; ++k) {
+        covariance[i * kColumns + j] += mixing[i * kColumns + k] * mixing[j * kColumns + k];
+      }
+      covariance[i * kColumns + j] += i == j ? 1e-6 : 0;
+    }
+  }
+  std::vector<double> lower = covariance;
+  ASSERT_TRUE(Cholesky(kColumns, lower).ok());
+  std::vector<float> matrix(kRows * kColumns);
+  std::generate(matrix.begin(), matrix.end(), [&] { return static_cast<float>(normal(random)); });
+  std::fill_n(matrix.begin(), kColumns, 0.0F);
+  const auto variance = [&](const std::vector<float>& rounded) {
+    double sum = 0;
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (int64_t i = 0; i < kColumns; ++i) {
+        for (int64_t j = 0; j < kColumns; ++j) {
+          const auto error = [&](int64_t at) {
+            return static_cast<double>(matrix[row * kColumns + at]) - rounded[row * kColumns + at];
+          };
+          sum += error(i) * error(j) * covariance[i * kColumns + j];
+        }
+      }
+    }
+    return sum;
+  };
+  std::vector<float> careful = matrix;
+  RoundRows(careful, kColumns, lower, 1);
+  std::vector<float> again = matrix;
+  RoundRows(again, kColumns, lower, 3);
+  EXPECT_EQ(careful, again);
+  EXPECT_EQ(std::count(careful.begin(), careful.begin() + kColumns, 0.0F), kColumns);
+  const std::vector<float> deployed = AsDeployed(careful, kRows, kColumns, 4).value();
+  for (size_t i = 0; i < deployed.size(); ++i) {
+    EXPECT_NEAR(deployed[i], careful[i], 1e-3 * std::abs(careful[i]));
+  }
+  EXPECT_LT(variance(deployed), 0.3 * variance(AsDeployed(matrix, kRows, kColumns, 4).value()));
 }
 
 TEST(LowRankTrainer, RefusesTooFewRowsAndDamagedOnes) {
