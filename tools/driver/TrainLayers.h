@@ -32,7 +32,7 @@ struct LayerMlp {
 
 struct TrainLayerOptions {
   int64_t held_out = 0;
-  int64_t rank = 0;  ///< 0: the one that makes a token read least while 99.9 % of the mass is kept.
+  int64_t rank = 0;  ///< 0: the one that makes a token read least while 98 % of the mass is kept.
   int64_t bits = 4;  ///< Of the matrices that are deployed: 4, 8 or 16.
   int threads = 1;
 };
