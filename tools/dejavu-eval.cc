@@ -1,4 +1,5 @@
 // dejavu-eval: the perplexity of an artifact's model, what it learns in context, and its distance from another one.
+#include <cstdlib>
 #include <iostream>
 
 #include "ir/base/FileUtil.h"
@@ -22,15 +23,20 @@ struct EvalFlags {
   int64_t icl_sequences = 32;
   uint64_t seed = 1;
   std::string report;
+  int jobs = 1;
   DeviceFlags device;
   bool json = false;
 };
+
+// Streams of a process that CUDA's driver keeps apart.
+constexpr int kDefaultConnections = 8;
 
 constexpr char kExamples[] = R"(Examples:
   dejavu-eval opt.dejavu --text=eval.txt
   dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --text=eval.txt --max-tokens=20480
   dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --icl
   dejavu-eval opt-sparse.dejavu --against=opt-dense.dejavu --text=eval.txt --icl --report=out.html
+  dejavu-eval opt.dejavu --text=eval.txt --jobs=8 --device=cuda
   dejavu-eval opt.dejavu --text=eval.txt --json
 
 The text is a file of documents, separated by lines that hold only U+001E. The ids of all documents, each after </s>, are
@@ -64,6 +70,12 @@ void AddFlags(CLI::App& app, EvalFlags& flags) {
       ->type_name("DIR");
   app.add_option("--report", flags.report, "Also write an HTML page with plots by layer")->type_name("OUT.html");
   AddDeviceFlags(app, flags.device);
+  app.add_option("--jobs", flags.jobs,
+                 "Windows and sequences at a time, which share the threads or the GPU; the result is the same but for "
+                 "the times of launches, which only 1 measures")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   app.add_flag("--json", flags.json, "Print one JSON object");
 }
 
@@ -72,7 +84,7 @@ absl::StatusOr<Evaluation> EvaluateText(const EvalFlags& flags, const std::strin
                                         const std::shared_ptr<const Model>& reference) {
   ASSIGN_OR_RETURN(const Tokenizer tokenizer, LoadTokenizer(*model, flags.tokenizer));
   ASSIGN_OR_RETURN(const std::vector<int32_t> ids, EncodeDocuments(tokenizer, text));
-  const EvaluateOptions options = {.max_tokens = flags.max_tokens, .threads = flags.device.threads};
+  const EvaluateOptions options = {.max_tokens = flags.max_tokens, .threads = flags.device.threads, .jobs = flags.jobs};
   absl::StatusOr<Evaluation> result = Evaluate(model, reference, ids, options);
   RETURN_IF_ERROR(WithContext(result.status(), flags.text));
   return result;
@@ -89,6 +101,10 @@ absl::Status Run(const EvalFlags& flags) {
   if (!flags.text.empty()) {
     ASSIGN_OR_RETURN(text, ReadTextFile(flags.text));
   }
+  if (flags.jobs > kDefaultConnections) {
+    // Otherwise the driver puts the streams of several sessions behind each other. It reads this when it is loaded.
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
   std::shared_ptr<const Model> reference;
   if (!flags.against.empty()) {
@@ -96,7 +112,8 @@ absl::Status Run(const EvalFlags& flags) {
   }
   const InterruptGuard guard;
   EvalResult result;
-  result.icl_options = {.seed = flags.seed, .sequences = flags.icl_sequences, .threads = flags.device.threads};
+  result.icl_options = {
+      .seed = flags.seed, .sequences = flags.icl_sequences, .threads = flags.device.threads, .jobs = flags.jobs};
   if (!flags.text.empty()) {
     ASSIGN_OR_RETURN(result.text, EvaluateText(flags, text, model, reference));
   }

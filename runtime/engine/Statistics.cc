@@ -38,6 +38,12 @@ void LayerCounts::Add(const std::vector<LaunchRecord>& records) {
   }
 }
 
+void LayerCounts::Add(const LayerCounts& other) {
+  for (size_t layer = 0; layer < counters_.size(); ++layer) {
+    counters_[layer].active += other.counters_[layer].active;
+  }
+}
+
 void LayerCounts::Clear() {
   for (Counter& counter : counters_) {
     counter.active = 0;
@@ -76,6 +82,19 @@ void Statistics::Add(const std::vector<LaunchRecord>& records, int64_t context) 
   }
   neurons_.Add(records);
   heads_.Add(records);
+}
+
+void Statistics::Add(const Statistics& other) {
+  tokens_ += other.tokens_;
+  bytes_ += other.bytes_;
+  predictor_bytes_ += other.predictor_bytes_;
+  for (size_t i = 0; i < launches_.size(); ++i) {
+    launches_[i].calls += other.launches_[i].calls;
+    launches_[i].bytes += other.launches_[i].bytes;
+    launches_[i].nanoseconds += other.launches_[i].nanoseconds;
+  }
+  neurons_.Add(other.neurons_);
+  heads_.Add(other.heads_);
 }
 
 void Statistics::Clear() {

@@ -27,6 +27,8 @@ class LayerCounts {
   /// same list; the first one is enough.
   void Register(size_t number, const Launch& launch, int64_t all);
   void Add(const std::vector<LaunchRecord>& records);
+  /// Adds those of another session of the same plan.
+  void Add(const LayerCounts& other);
   void Clear();
   /// The mean share of the layer that was in the list; 1 for a layer without one.
   [[nodiscard]] std::vector<double> Density(int64_t tokens) const;
@@ -47,6 +49,8 @@ class Statistics {
 
   /// Adds one token, decoded with `context` positions in the cache, itself included.
   void Add(const std::vector<LaunchRecord>& records, int64_t context);
+  /// Adds the tokens of another session of the same plan.
+  void Add(const Statistics& other);
   void Clear();
 
   [[nodiscard]] int64_t tokens() const { return tokens_; }

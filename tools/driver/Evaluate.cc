@@ -2,17 +2,20 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <mutex>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "ir/base/Status.h"
 #include "runtime/engine/Session.h"
-#include "tools/driver/Distribution.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/Jobs.h"
 #include "tools/driver/LaunchTimes.h"
 #include "tools/driver/ProgressBar.h"
 #include "tools/driver/Recall.h"
+#include "tools/driver/WindowScores.h"
 
 namespace dejavu {
 namespace {
@@ -22,121 +25,116 @@ constexpr std::string_view kDocumentEnd = "\n\x1e\n";
 // Their launches' times are kept.
 constexpr size_t kTimedTokens = 2048;
 
-/// Adds up the scores of one pass over the text.
-class Scorer {
+/// Shows how far all windows are, and the perplexity so far. For any thread.
+class Progress {
  public:
-  explicit Scorer(bool compares) : compares_(compares) {}
+  Progress(const std::string& label, int64_t total) : bar_(label), total_(total) {}
 
-  /// One target, given the logits of the model and, if compared, of the reference.
-  void Add(std::span<const float> logits, std::span<const float> reference, int32_t target) {
-    const double log_sum = LogSumExp(logits);
-    const double nll = log_sum - logits[static_cast<size_t>(target)];
+  void Add(double nll) {
+    const std::lock_guard lock(mutex_);
     nll_ += nll;
     ++tokens_;
-    if (!compares_) {
-      return;
-    }
-    const double reference_log_sum = LogSumExp(reference);
-    const double reference_nll = reference_log_sum - reference[static_cast<size_t>(target)];
-    reference_nll_ += reference_nll;
-    window_difference_ += nll - reference_nll;
-    divergences_.push_back(Divergence(reference, reference_log_sum, logits, log_sum));
-    agreements_ += ArgMax(logits) == ArgMax(reference) ? 1 : 0;
-  }
-
-  /// A window of `tokens` targets is complete.
-  void EndWindow(int64_t tokens) {
-    differences_.push_back(window_difference_ / static_cast<double>(tokens));
-    window_difference_ = 0;
-    if (compares_) {
-      const double sum = std::accumulate(divergences_.end() - tokens, divergences_.end(), 0.0);
-      divergence_means_.push_back(sum / static_cast<double>(tokens));
-    }
-  }
-
-  [[nodiscard]] double MeanNll() const { return nll_ / static_cast<double>(tokens_); }
-  [[nodiscard]] int64_t tokens() const { return tokens_; }
-
-  [[nodiscard]] std::optional<Comparison> Compared() const {
-    if (!compares_) {
-      return std::nullopt;
-    }
-    const auto count = static_cast<double>(tokens_);
-    double sum = 0;
-    for (const double divergence : divergences_) {
-      sum += divergence;
-    }
-    std::optional<Interval> ratio = MeanInterval(differences_);
-    if (ratio.has_value()) {
-      ratio = Interval{std::exp(ratio->value), std::exp(ratio->low), std::exp(ratio->high)};
-    }
-    return Comparison{.ppl = std::exp(reference_nll_ / count),
-                      .ppl_ratio = std::exp((nll_ - reference_nll_) / count),
-                      .ppl_ratio_interval = ratio,
-                      .kl_mean = sum / count,
-                      .kl_interval = MeanInterval(divergence_means_),
-                      .kl_p99 = Percentile(divergences_, 0.99),
-                      .top1_agreement = static_cast<double>(agreements_) / count};
+    bar_.Update(tokens_, total_, absl::StrFormat("perplexity %.3f", std::exp(nll_ / static_cast<double>(tokens_))));
   }
 
  private:
-  bool compares_;
+  std::mutex mutex_;
+  ProgressBar bar_;
+  int64_t total_;
   int64_t tokens_ = 0;
   double nll_ = 0;
-  double reference_nll_ = 0;
-  double window_difference_ = 0;     // of the model's and the reference's likelihoods, summed up
-  std::vector<double> differences_;  // their means by window
-  int64_t agreements_ = 0;
-  std::vector<double> divergences_;
-  std::vector<double> divergence_means_;  // by window
 };
 
-/// Watches the neurons of the model and of the reference, if there is one.
-class ActivityCounter {
+/// Decodes windows with a session of the model, and one of the reference if there is one, in step.
+class WindowDecoder {
  public:
-  [[nodiscard]] static absl::StatusOr<ActivityCounter> Create(Session& model, Session* reference) {
-    const ModelInfo& info = model.model().info();
-    ActivityCounter counter(info.ffn, static_cast<size_t>(info.layers));
-    ASSIGN_OR_RETURN(counter.model_, NeuronWatch::Create(model));
-    if (reference != nullptr && reference->model().info().ffn == info.ffn &&
-        reference->model().info().layers == info.layers) {
-      ASSIGN_OR_RETURN(counter.reference_, NeuronWatch::Create(*reference));
-    }
-    return counter;
-  }
-
-  /// The token that both have just decoded.
-  void Add() {
-    for (size_t layer = 0; layer < counts_.size(); ++layer) {
-      const LayerNeurons neurons = model_->Layer(layer);
-      counts_[layer].Add(neurons, ffn_);
-      if (reference_.has_value()) {
-        counts_[layer].AddReference(neurons, reference_->Layer(layer), ffn_);
+  /// `timed`: whether the launches' times are kept.
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<WindowDecoder>> Create(
+      const std::shared_ptr<const Model>& model, const std::shared_ptr<const Model>& reference, int threads,
+      bool timed) {
+    std::unique_ptr<WindowDecoder> decoder(new WindowDecoder);
+    const SessionOptions options = {.threads = threads, .statistics = true};
+    ASSIGN_OR_RETURN(decoder->session_, Session::Create(model, options));
+    ASSIGN_OR_RETURN(decoder->watch_, NeuronWatch::Create(*decoder->session_));
+    if (reference != nullptr) {
+      ASSIGN_OR_RETURN(decoder->other_, Session::Create(reference, options));
+      if (reference->info().ffn == model->info().ffn && reference->info().layers == model->info().layers) {
+        ASSIGN_OR_RETURN(decoder->other_watch_, NeuronWatch::Create(*decoder->other_));
       }
     }
-  }
-
-  void Report(Evaluation& result) const {
-    for (const RecallCounts& counts : counts_) {
-      const auto all = static_cast<double>(counts.tokens * ffn_);
-      result.mlp_activity.push_back(static_cast<double>(counts.own_active) / all);
-      if (reference_.has_value() && result.against.has_value()) {
-        result.against->mlp_activity.push_back(static_cast<double>(counts.active) / all);
-        result.against->mlp_recall.push_back(counts.Recall());
-        result.against->mlp_recall_mass.push_back(counts.MassRecall());
-        result.against->mlp_precision.push_back(counts.Precision());
-        result.against->mlp_missed.push_back(counts.MissedSquares());
+    if (timed) {
+      decoder->times_.emplace(decoder->session_->statistics(), kTimedTokens);
+      if (reference != nullptr) {
+        decoder->other_times_.emplace(decoder->other_->statistics(), kTimedTokens);
       }
     }
+    return decoder;
   }
+
+  /// The window whose first input is `ids[0]` and whose last target is the last of `ids`.
+  absl::Status Decode(std::span<const int32_t> ids, int64_t tokens_before, WindowScores& scores, Progress& progress) {
+    // The scoring loops use as many threads as the sessions: teams that change their size between calls are slow.
+    omp_set_num_threads(session_->threads());
+    session_->Reset();
+    if (other_ != nullptr) {
+      other_->Reset();
+    }
+    scores.neurons.resize(static_cast<size_t>(session_->model().info().layers));
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
+      ASSIGN_OR_RETURN(const std::span<const float> logits, session_->Decode(ids[i]));
+      std::span<const float> reference_logits;
+      if (other_ != nullptr) {
+        ASSIGN_OR_RETURN(reference_logits, other_->Decode(ids[i]));
+      }
+      AddTimes();
+      AddNeurons(scores.neurons);
+      const double nll = scores.Add(logits, reference_logits, ids[i + 1]);
+      if (!std::isfinite(scores.nll)) {
+        return UserError("the logits after token ", tokens_before + scores.tokens,
+                         " give no probability: the weights of ", session_->model().artifact().path(),
+                         " are damaged or its numbers overflow");
+      }
+      progress.Add(nll);
+      RETURN_IF_ERROR(InterruptStatus());
+    }
+    return absl::OkStatus();
+  }
+
+  [[nodiscard]] bool compares_neurons() const { return other_watch_.has_value(); }
+  [[nodiscard]] const Session& session() const { return *session_; }
+  [[nodiscard]] const Session* other() const { return other_.get(); }
+  [[nodiscard]] const std::optional<LaunchTimes>& times() const { return times_; }
+  [[nodiscard]] const std::optional<LaunchTimes>& other_times() const { return other_times_; }
 
  private:
-  ActivityCounter(int64_t ffn, size_t layers) : ffn_(ffn), counts_(layers) {}
+  WindowDecoder() = default;
 
-  int64_t ffn_;
-  std::vector<RecallCounts> counts_;
-  std::optional<NeuronWatch> model_;
-  std::optional<NeuronWatch> reference_;
+  void AddTimes() {
+    for (std::optional<LaunchTimes>* times : {&times_, &other_times_}) {
+      if (times->has_value()) {
+        (*times)->AddStep();
+      }
+    }
+  }
+
+  /// Those of the token that both have just decoded.
+  void AddNeurons(std::vector<RecallCounts>& layers) const {
+    const int64_t ffn = session_->model().info().ffn;
+    for (size_t layer = 0; layer < layers.size(); ++layer) {
+      const LayerNeurons neurons = watch_->Layer(layer);
+      layers[layer].Add(neurons, ffn);
+      if (other_watch_.has_value()) {
+        layers[layer].AddReference(neurons, other_watch_->Layer(layer), ffn);
+      }
+    }
+  }
+
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<Session> other_;
+  std::optional<NeuronWatch> watch_;
+  std::optional<NeuronWatch> other_watch_;
+  std::optional<LaunchTimes> times_;
+  std::optional<LaunchTimes> other_times_;
 };
 
 absl::StatusOr<int64_t> CountWindows(int64_t ids, int64_t positions, int64_t max_tokens) {
@@ -165,6 +163,63 @@ absl::Status CheckIds(std::span<const int32_t> ids, const Model& model) {
     }
   }
   return absl::OkStatus();
+}
+
+using Decoders = std::span<const std::unique_ptr<WindowDecoder>>;
+
+/// Of the sessions of all jobs.
+Statistics SumStatistics(Decoders decoders, const Session& (*session)(const WindowDecoder&)) {
+  Statistics sum = session(*decoders[0]).statistics();
+  for (const std::unique_ptr<WindowDecoder>& decoder : decoders.subspan(1)) {
+    sum.Add(session(*decoder).statistics());
+  }
+  return sum;
+}
+
+TokenCosts CostsOf(const Session& session, const Statistics& statistics, const std::optional<LaunchTimes>& times) {
+  const std::vector<double> medians =
+      times.has_value() ? times->Medians() : std::vector<double>(statistics.launches().size(), 0.0);
+  return CostsByLayer(session.model().plan(), session.model().info(), statistics, medians);
+}
+
+void ReportNeurons(std::span<const WindowScores> scores, int64_t ffn, bool compares, Evaluation& result) {
+  for (const RecallCounts& counts : AddNeurons(scores)) {
+    const auto all = static_cast<double>(counts.tokens * ffn);
+    result.mlp_activity.push_back(static_cast<double>(counts.own_active) / all);
+    if (compares) {
+      result.against->mlp_activity.push_back(static_cast<double>(counts.active) / all);
+      result.against->mlp_recall.push_back(counts.Recall());
+      result.against->mlp_recall_mass.push_back(counts.MassRecall());
+      result.against->mlp_precision.push_back(counts.Precision());
+      result.against->mlp_missed.push_back(counts.MissedSquares());
+    }
+  }
+}
+
+Evaluation Summarize(std::span<const WindowScores> scores, Decoders decoders) {
+  const WindowDecoder& first = *decoders[0];
+  const Statistics statistics =
+      SumStatistics(decoders, [](const WindowDecoder& decoder) -> const Session& { return decoder.session(); });
+  Evaluation result;
+  result.nll = MeanNll(scores);
+  result.ppl = std::exp(result.nll);
+  result.tokens = statistics.tokens();
+  result.windows = static_cast<int64_t>(scores.size());
+  result.mlp_density = statistics.MlpDensity();
+  result.head_density = statistics.HeadDensity();
+  result.bytes_per_token = statistics.BytesPerToken();
+  result.predictor_bytes_per_token = statistics.PredictorBytesPerToken();
+  result.timed = first.times().has_value();
+  result.costs = CostsOf(first.session(), statistics, first.times());
+  if (first.other() != nullptr) {
+    const Statistics others =
+        SumStatistics(decoders, [](const WindowDecoder& decoder) -> const Session& { return *decoder.other(); });
+    result.against = CompareLogits(scores);
+    result.against->costs = CostsOf(*first.other(), others, first.other_times());
+    result.against->bytes_per_token = others.BytesPerToken();
+  }
+  ReportNeurons(scores, first.session().model().info().ffn, first.compares_neurons(), result);
+  return result;
 }
 
 }  // namespace
@@ -200,67 +255,27 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   ASSIGN_OR_RETURN(const int64_t windows,
                    CountWindows(static_cast<int64_t>(ids.size()), positions, options.max_tokens));
   RETURN_IF_ERROR(CheckIds(ids, *model));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
-                   Session::Create(model, {.threads = options.threads, .statistics = true}));
-  std::unique_ptr<Session> other;
   if (reference != nullptr) {
     RETURN_IF_ERROR(CheckComparable(*model, *reference));
-    ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = options.threads, .statistics = true}));
   }
-  // The scoring loops use as many threads as the sessions: teams that change their size between calls are slow.
-  omp_set_num_threads(session->threads());
-  ASSIGN_OR_RETURN(ActivityCounter activity, ActivityCounter::Create(*session, other.get()));
-  Scorer scorer(reference != nullptr);
-  LaunchTimes times(session->statistics(), kTimedTokens);
-  std::optional<LaunchTimes> other_times;
-  if (other != nullptr) {
-    other_times.emplace(other->statistics(), kTimedTokens);
+  const int jobs = static_cast<int>(std::min<int64_t>(options.jobs, windows));
+  ASSIGN_OR_RETURN(const int threads, ThreadsOfJob(options.threads, jobs));
+  std::vector<WindowScores> scores(static_cast<size_t>(windows));
+  Progress progress(options.label, windows * positions);
+  std::vector<std::unique_ptr<WindowDecoder>> decoders;
+  std::vector<Worker> workers;
+  for (int job = 0; job < jobs; ++job) {
+    ASSIGN_OR_RETURN(std::unique_ptr<WindowDecoder> decoder,
+                     WindowDecoder::Create(model, reference, threads, options.jobs == 1));
+    workers.emplace_back([&, decoder = decoder.get()](int64_t window) {
+      const int64_t first = window * positions;
+      return decoder->Decode(ids.subspan(static_cast<size_t>(first), static_cast<size_t>(positions + 1)), first,
+                             scores[static_cast<size_t>(window)], progress);
+    });
+    decoders.push_back(std::move(decoder));
   }
-  ProgressBar bar(options.label);
-  for (int64_t window = 0; window < windows; ++window) {
-    session->Reset();
-    if (other != nullptr) {
-      other->Reset();
-    }
-    for (int64_t i = window * positions; i < (window + 1) * positions; ++i) {
-      const int32_t token = ids[static_cast<size_t>(i)];
-      ASSIGN_OR_RETURN(const std::span<const float> logits, session->Decode(token));
-      std::span<const float> reference_logits;
-      if (other != nullptr) {
-        ASSIGN_OR_RETURN(reference_logits, other->Decode(token));
-        other_times->AddStep();
-      }
-      times.AddStep();
-      activity.Add();
-      scorer.Add(logits, reference_logits, ids[static_cast<size_t>(i + 1)]);
-      if (!std::isfinite(scorer.MeanNll())) {
-        return UserError("the logits after token ", scorer.tokens(), " give no probability: the weights of ",
-                         model->artifact().path(), " are damaged or its numbers overflow");
-      }
-      bar.Update(scorer.tokens(), windows * positions, absl::StrFormat("perplexity %.3f", std::exp(scorer.MeanNll())));
-      RETURN_IF_ERROR(InterruptStatus());
-    }
-    scorer.EndWindow(positions);
-  }
-  const Statistics& statistics = session->statistics();
-  Evaluation result;
-  result.nll = scorer.MeanNll();
-  result.ppl = std::exp(result.nll);
-  result.tokens = scorer.tokens();
-  result.windows = windows;
-  result.mlp_density = statistics.MlpDensity();
-  result.head_density = statistics.HeadDensity();
-  result.bytes_per_token = statistics.BytesPerToken();
-  result.predictor_bytes_per_token = statistics.PredictorBytesPerToken();
-  result.costs = CostsByLayer(model->plan(), model->info(), statistics, times.Medians());
-  result.against = scorer.Compared();
-  if (result.against.has_value()) {
-    result.against->costs =
-        CostsByLayer(reference->plan(), reference->info(), other->statistics(), other_times->Medians());
-    result.against->bytes_per_token = other->statistics().BytesPerToken();
-  }
-  activity.Report(result);
-  return result;
+  RETURN_IF_ERROR(RunJobs(workers, windows));
+  return Summarize(scores, decoders);
 }
 
 }  // namespace dejavu

@@ -51,6 +51,7 @@ struct Evaluation {
   std::vector<double> mlp_density;   ///< By layer.
   std::vector<double> head_density;  ///< By layer.
   std::vector<double> mlp_activity;  ///< By layer: the share of its neurons that were computed and are above 0.
+  bool timed = true;                 ///< Whether the costs, also those of the reference, have times.
   TokenCosts costs;                  ///< Times are the launches' medians over the first tokens.
   double bytes_per_token = 0;
   double predictor_bytes_per_token = 0;
@@ -59,7 +60,10 @@ struct Evaluation {
 
 struct EvaluateOptions {
   int64_t max_tokens = 0;  ///< Scores the first max_tokens / positions windows; 0 scores all.
-  int threads = 0;
+  int threads = 0;         ///< Of the CPU, all jobs together; 0 = every core.
+  /// Sessions (pairs of them with a reference) that take windows side by side, which changes nothing but the time. With
+  /// more than one no times are measured.
+  int jobs = 1;
   std::string label = "evaluating";  ///< Of the progress bar.
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <mutex>
 #include <span>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "tools/driver/Evaluate.h"
 #include "tools/driver/IclTasks.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/Jobs.h"
 #include "tools/driver/ProgressBar.h"
 
 namespace dejavu {
@@ -58,6 +60,57 @@ absl::StatusOr<std::vector<Right>> Decode(Session& session, const IclSequence& s
     right.push_back({choice == answer, chosen});
   }
   return right;
+}
+
+/// What both models answered to a sequence.
+struct Decoded {
+  std::vector<Right> model;
+  std::vector<Right> reference;
+};
+
+/// One for each sequence of each task.
+absl::StatusOr<std::vector<Decoded>> DecodeAll(const std::shared_ptr<const Model>& model,
+                                               const std::shared_ptr<const Model>& reference,
+                                               const std::vector<IclTask>& tasks, const IclOptions& options) {
+  std::vector<std::pair<const IclTask*, const IclSequence*>> sequences;
+  for (const IclTask& task : tasks) {
+    for (const IclSequence& sequence : task.sequences) {
+      sequences.emplace_back(&task, &sequence);
+    }
+  }
+  const auto count = static_cast<int64_t>(sequences.size());
+  const int jobs = static_cast<int>(std::min<int64_t>(options.jobs, count));
+  ASSIGN_OR_RETURN(const int threads, ThreadsOfJob(options.threads, jobs));
+  std::vector<Decoded> decoded(sequences.size());
+  std::mutex mutex;
+  ProgressBar bar("in-context learning");
+  int64_t done = 0;
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Worker> workers;
+  for (int job = 0; job < jobs; ++job) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(model, {.threads = threads}));
+    std::unique_ptr<Session> other;
+    if (reference != nullptr) {
+      ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = threads}));
+    }
+    workers.emplace_back([&, session = session.get(), other = other.get()](int64_t item) -> absl::Status {
+      const auto& [task, sequence] = sequences[static_cast<size_t>(item)];
+      Decoded& both = decoded[static_cast<size_t>(item)];
+      ASSIGN_OR_RETURN(both.model, Decode(*session, *sequence));
+      RETURN_IF_ERROR(InterruptStatus());
+      if (other != nullptr) {
+        ASSIGN_OR_RETURN(both.reference, Decode(*other, *sequence));
+        RETURN_IF_ERROR(InterruptStatus());
+      }
+      const std::lock_guard lock(mutex);
+      bar.Update(++done, count, std::string(task->name));
+      return absl::OkStatus();
+    });
+    sessions.push_back(std::move(session));
+    sessions.push_back(std::move(other));
+  }
+  RETURN_IF_ERROR(RunJobs(workers, count));
+  return decoded;
 }
 
 void Count(const IclSequence& sequence, const std::vector<Right>& right, size_t number, Answers& answers) {
@@ -116,30 +169,22 @@ absl::StatusOr<std::vector<IclResult>> ProbeIcl(const std::shared_ptr<const Mode
                                                 const std::shared_ptr<const Model>& reference,
                                                 const IclOptions& options) {
   ASSIGN_OR_RETURN(const std::vector<IclTask> tasks, MakeIclTasks(model->info(), options.seed, options.sequences));
-  ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model, {.threads = options.threads}));
-  std::unique_ptr<Session> other;
   if (reference != nullptr) {
     RETURN_IF_ERROR(CheckComparable(*model, *reference));
-    ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = options.threads}));
   }
+  ASSIGN_OR_RETURN(const std::vector<Decoded> decoded, DecodeAll(model, reference, tasks, options));
   std::vector<IclResult> results;
-  ProgressBar bar("in-context learning");
-  int64_t done = 0;
+  auto next = decoded.begin();
   for (const IclTask& task : tasks) {
     Answers answers;
     Answers reference_answers;
-    for (size_t i = 0; i < task.sequences.size(); ++i) {
-      ASSIGN_OR_RETURN(const std::vector<Right> right, Decode(*session, task.sequences[i]));
-      Count(task.sequences[i], right, i, answers);
-      RETURN_IF_ERROR(InterruptStatus());
-      if (other != nullptr) {
-        ASSIGN_OR_RETURN(const std::vector<Right> reference_right, Decode(*other, task.sequences[i]));
-        Count(task.sequences[i], reference_right, i, reference_answers);
-        RETURN_IF_ERROR(InterruptStatus());
+    for (size_t i = 0; i < task.sequences.size(); ++i, ++next) {
+      Count(task.sequences[i], next->model, i, answers);
+      if (reference != nullptr) {
+        Count(task.sequences[i], next->reference, i, reference_answers);
       }
-      bar.Update(++done, static_cast<int64_t>(tasks.size()) * options.sequences, std::string(task.name));
     }
-    const Answers* against = other != nullptr ? &reference_answers : nullptr;
+    const Answers* against = reference != nullptr ? &reference_answers : nullptr;
     IclResult result{std::string(task.name), std::string(task.what), Score(-1, answers, against), {}};
     for (const int64_t shots : kReportedShots) {
       if (task.has_shots && answers.contains(shots)) {

@@ -39,7 +39,8 @@ struct IclResult {
 struct IclOptions {
   uint64_t seed = 1;
   int64_t sequences = 32;  ///< Of each task.
-  int threads = 0;
+  int threads = 0;         ///< Of the CPU, all jobs together; 0 = every core.
+  int jobs = 1;            ///< Sessions (pairs of them with a reference) that take sequences side by side.
 };
 
 /// The drop whose interval reaches furthest up, of all tasks and both ways to count.

@@ -1,11 +1,14 @@
 #include "tools/driver/Interrupt.h"
 
+#include <atomic>
 #include <cstddef>
 
 namespace dejavu {
 namespace {
 
-volatile std::sig_atomic_t caught = 0;
+// Read by any thread.
+std::atomic<int> caught = 0;
+static_assert(std::atomic<int>::is_always_lock_free, "a handler may not lock");
 
 void Catch(int signal) { caught = signal; }
 

@@ -60,6 +60,18 @@ void RecallCounts::Add(const LayerNeurons& model, int64_t neurons) {
   own_active += std::count_if(model.values.begin(), model.values.end(), [](float value) { return value > 0; });
 }
 
+void RecallCounts::Add(const RecallCounts& other) {
+  tokens += other.tokens;
+  active += other.active;
+  listed += other.listed;
+  found += other.found;
+  mass += other.mass;
+  found_mass += other.found_mass;
+  squares += other.squares;
+  found_squares += other.found_squares;
+  own_active += other.own_active;
+}
+
 void RecallCounts::AddReference(const LayerNeurons& model, const LayerNeurons& reference, int64_t neurons) {
   // The reference's neurons as of all, so that the model's list can look them up.
   std::vector<float> values(static_cast<size_t>(neurons), 0.0F);

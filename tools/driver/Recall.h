@@ -56,6 +56,8 @@ struct RecallCounts {
 
   /// Adds one token; `neurons` are those of the layer, listed or not.
   void Add(const LayerNeurons& model, int64_t neurons);
+  /// Adds the tokens of `other`.
+  void Add(const RecallCounts& other);
   void AddReference(const LayerNeurons& model, const LayerNeurons& reference, int64_t neurons);
 
   [[nodiscard]] double Recall() const { return active > 0 ? Share(found, active) : 1; }

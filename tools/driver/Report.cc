@@ -83,9 +83,11 @@ std::string Totals(const Evaluation& text) {
                            {"Bytes per token", absl::StrFormat("%.3f MB", text.bytes_per_token / 1e6)},
                            {"of them predictors", absl::StrFormat("%.3f MB", text.predictor_bytes_per_token / 1e6)},
                            {"Neurons computed, mean of the layers", Percent(Mean(text.mlp_density))},
-                           {"Heads computed, mean of the layers", Percent(Mean(text.head_density))},
-                           {"Time of the launches, one after the other",
-                            absl::StrFormat("%.3f ms per token", TotalCost(text.costs).microseconds / 1e3)}};
+                           {"Heads computed, mean of the layers", Percent(Mean(text.head_density))}};
+  if (text.timed) {
+    rows.push_back({"Time of the launches, one after the other",
+                    absl::StrFormat("%.3f ms per token", TotalCost(text.costs).microseconds / 1e3)});
+  }
   if (text.against.has_value()) {
     const Comparison& against = *text.against;
     rows.push_back({"Perplexity of the other", absl::StrFormat("%.4f", against.ppl)});
@@ -171,7 +173,10 @@ std::string LayerTable(const Evaluation& text) {
   if (compares) {
     head.insert(head.end(), {"active in the other", "recall", "recall by value", "precision"});
   }
-  head.insert(head.end(), {"MB per token", "predictors, MB", "µs per token"});
+  head.insert(head.end(), {"MB per token", "predictors, MB"});
+  if (text.timed) {
+    head.emplace_back("µs per token");
+  }
   std::vector<Row> rows;
   for (size_t i = 0; i < text.mlp_density.size(); ++i) {
     const LayerCosts& costs = text.costs.layers[i];
@@ -185,8 +190,11 @@ std::string LayerTable(const Evaluation& text) {
     }
     const double bytes = costs.attention.bytes + costs.mlp.bytes + costs.predictors.bytes;
     const double time = costs.attention.microseconds + costs.mlp.microseconds + costs.predictors.microseconds;
-    row.insert(row.end(), {absl::StrFormat("%.3f", bytes / 1e6), absl::StrFormat("%.3f", costs.predictors.bytes / 1e6),
-                           absl::StrFormat("%.1f", time)});
+    row.insert(row.end(),
+               {absl::StrFormat("%.3f", bytes / 1e6), absl::StrFormat("%.3f", costs.predictors.bytes / 1e6)});
+    if (text.timed) {
+      row.push_back(absl::StrFormat("%.1f", time));
+    }
     rows.push_back(std::move(row));
   }
   return "<h2>All layers</h2>\n" + Table(head, rows);
@@ -291,7 +299,9 @@ std::string RenderReport(const EvalResult& result, const ReportNames& names) {
     const Evaluation& text = *result.text;
     out += Totals(text) + "<h2>By layer</h2>\n" + ActivityCharts(text);
     out += CostChart(text.costs, "Bytes read and written", "MB per token", &Cost::bytes, 1e-6);
-    out += CostChart(text.costs, "Time of the launches, one after the other", "µs per token", &Cost::microseconds, 1);
+    if (text.timed) {
+      out += CostChart(text.costs, "Time of the launches, one after the other", "µs per token", &Cost::microseconds, 1);
+    }
     out += LayerTable(text);
   }
   out += RenderAllocation(names.contract);

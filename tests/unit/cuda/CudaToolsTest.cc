@@ -78,6 +78,8 @@ TEST_F(CudaToolsTest, EvalScores) {
   EXPECT_EQ(result["against"]["kl_mean"], 0.0);
   EXPECT_LT(result["mlp_density"][0], 1.0);
   EXPECT_EQ(result["against"]["mlp_recall"], nlohmann::json({1.0}));
+  const ToolOutput jobs = RunOnFake("dejavu-eval", "--json --jobs=2 --text=" + path + " --against=" + artifact());
+  EXPECT_EQ(jobs.out, output.out) << jobs.err;
   EXPECT_GT(result["mlp_activity"][0], 0.0);
   EXPECT_LE(result["mlp_activity"][0], result["mlp_density"][0]);
 }

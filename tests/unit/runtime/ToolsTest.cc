@@ -232,6 +232,29 @@ TEST_F(ToolsTest, EvalFollowsTheWindowingRule) {
   EXPECT_EQ(nlohmann::json::parse(one.out)["tokens"], 32);
 }
 
+TEST_F(ToolsTest, EvalGivesTheSameForAnyNumberOfJobs) {
+  std::string letters;
+  for (int i = 0; i < 32 * 7; ++i) {
+    letters.push_back(static_cast<char>('a' + (i * i + i / 9) % 20));
+  }
+  const std::string flags = "--text=" + WriteText(letters) + " --against=" + kArtifact + " --report=" + folder_.path();
+  const ToolOutput one = RunOnToy("dejavu-eval", flags + "/1.html --json");
+  ASSERT_EQ(one.code, 0) << one.err;
+  EXPECT_EQ(nlohmann::json::parse(one.out)["tokens"], 32 * 7);
+  const std::string page = ReadTextFile(folder_.path() + "/1.html").value();
+  EXPECT_THAT(page, HasSubstr("Time of the launches"));
+  // More jobs than windows, more than threads, and with threads of their own.
+  for (const std::string jobs : {"--jobs=3", "--jobs=100 --threads=1", "--jobs=2 --threads=5"}) {
+    const ToolOutput several = RunOnToy("dejavu-eval", flags + "/2.html --json " + jobs);
+    EXPECT_EQ(several.out, one.out) << jobs << "\n" << several.err;
+  }
+  const std::string without_times = ReadTextFile(folder_.path() + "/2.html").value();
+  EXPECT_THAT(without_times, AllOf(HasSubstr("Bytes read and written"), Not(HasSubstr("Time of the launches")),
+                                   Not(HasSubstr("per token</th></tr>"))));
+  ExpectError(RunOnToy("dejavu-eval", flags + "/2.html --jobs=0"), 2, "--jobs");
+  ExpectError(RunOnToy("dejavu-eval", flags + "/2.html --jobs=3 --threads=-1"), 2, "number of threads");
+}
+
 TEST_F(ToolsTest, EvalRefusesShortTexts) {
   const std::string text = WriteText("abc");
   ExpectError(RunOnToy("dejavu-eval", "--text=" + text), 1,
