@@ -138,8 +138,8 @@ absl::Status CudaBatch::Decode(std::span<const int32_t> tokens, std::span<const 
   last_logits_ = function_.logits;
   last_rows_ = tokens.size();
   if (observe && observed_ == nullptr) {
-    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(1 + sequences_, sequences_), launches_, {},
-                                                      stream_.get(), sequences_));
+    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(1 + sequences_, sequences_), launches_,
+                                                      {.sequences = sequences_}, stream_.get()));
   }
   RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.Start()));
   if (observe) {

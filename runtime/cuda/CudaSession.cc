@@ -131,7 +131,8 @@ absl::Status CudaSession::Decode(int32_t token, int64_t past, bool observe) {
   *control_ = {.dims = {1, past}, .token = token};
   last_logits_ = plan_.FindFunction("decode")->logits;
   if (observe && observed_ == nullptr) {
-    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_, watched_, stream_.get()));
+    ASSIGN_OR_RETURN(observed_, ObservedGraph::Create(device_, ControlInput(), launches_,
+                                                      {.watched = watched_, .times = times_}, stream_.get()));
   }
   RETURN_IF_ERROR(device_.driver().GraphLaunch(observe ? observed_->get() : graph_.get(), stream_.Start()));
   if (observe) {
@@ -146,6 +147,12 @@ void CudaSession::Watch(std::vector<WatchedOperand> operands) {
   const CudaDevice::Scope scope(device_);
   observed_.reset();
   watched_ = std::move(operands);
+}
+
+void CudaSession::KeepTimes(bool keep) {
+  const CudaDevice::Scope scope(device_);
+  observed_.reset();
+  times_ = keep;
 }
 
 absl::StatusOr<std::span<const float>> CudaSession::Logits() {

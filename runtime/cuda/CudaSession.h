@@ -35,6 +35,7 @@ class CudaSession final : public DeviceSession {
                                             const OnChoice& on_choice) override;
   [[nodiscard]] absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) override;
   void Watch(std::vector<WatchedOperand> operands) override;
+  void KeepTimes(bool keep) override;
   [[nodiscard]] std::span<const std::byte> Watched(size_t number) const override { return observed_->Watched(number); }
   [[nodiscard]] const std::vector<LaunchRecord>& records() const override { return records_; }
 
@@ -75,6 +76,7 @@ class CudaSession final : public DeviceSession {
   // Made when first asked for.
   std::unique_ptr<ObservedGraph> observed_;
   std::vector<WatchedOperand> watched_;  // by observed_
+  bool times_ = true;                    // whether observed_ has them
   std::unique_ptr<GreedyLoop> greedy_;
   std::unique_ptr<TracedGraph> traced_;
   std::vector<LaunchRecord> records_;

@@ -91,10 +91,9 @@ class ObservedGraph::Chain {
 
 absl::StatusOr<std::unique_ptr<ObservedGraph>> ObservedGraph::Create(const CudaDevice& device, const Input& input,
                                                                      const std::vector<BoundLaunch>& launches,
-                                                                     const std::vector<WatchedOperand>& watched,
-                                                                     StreamHandle stream, int64_t sequences) {
-  std::unique_ptr<ObservedGraph> graph(new ObservedGraph(device, sequences));
-  RETURN_IF_ERROR(graph->Build(input, launches, watched, stream));
+                                                                     const Observed& observed, StreamHandle stream) {
+  std::unique_ptr<ObservedGraph> graph(new ObservedGraph(device, observed));
+  RETURN_IF_ERROR(graph->Build(input, launches, observed.watched, stream));
   return graph;
 }
 
@@ -119,9 +118,13 @@ absl::Status ObservedGraph::Build(const Input& input, const std::vector<BoundLau
     const auto param = [&](int64_t arg) { return bound.params[static_cast<size_t>(arg)]; };
     Place place;
     place.neurons = launch.neurons;
-    ASSIGN_OR_RETURN(place.before, chain.Mark());
+    if (times_) {
+      ASSIGN_OR_RETURN(place.before, chain.Mark());
+    }
     RETURN_IF_ERROR(chain.Append(builder.AddKernel(bound)));
-    ASSIGN_OR_RETURN(place.after, chain.Mark());
+    if (times_) {
+      ASSIGN_OR_RETURN(place.after, chain.Mark());
+    }
     if (launch.per_active.has_value()) {
       ASSIGN_OR_RETURN(place.active, chain.Fetch(param(launch.per_active->arg), kCountBytes, to));
     }
@@ -146,10 +149,12 @@ absl::Status ObservedGraph::Read(std::vector<LaunchRecord>& records) const {
   records.assign(places_.size(), LaunchRecord());
   for (size_t i = 0; i < places_.size(); ++i) {
     const Place& place = places_[i];
-    float milliseconds = 0;
-    RETURN_IF_ERROR(
-        device_.driver().EventElapsedTime(&milliseconds, events_[place.before].get(), events_[place.after].get()));
-    records[i].nanoseconds = std::llround(static_cast<double>(milliseconds) * 1e6);
+    if (times_) {
+      float milliseconds = 0;
+      RETURN_IF_ERROR(
+          device_.driver().EventElapsedTime(&milliseconds, events_[place.before].get(), events_[place.after].get()));
+      records[i].nanoseconds = std::llround(static_cast<double>(milliseconds) * 1e6);
+    }
     if (place.active != nullptr) {
       records[i].active = ReadCount(place.active);
     }

@@ -28,13 +28,22 @@ struct Input {
                                                         const std::vector<BoundLaunch>& launches,
                                                         const std::vector<LaunchEdge>& edges, StreamHandle stream);
 
-/// The same work, one launch after the other, with an event on both sides of each and copies of what LaunchRecord
-/// counts and of the operands watched, taken before the next launch may reuse the buffers.
+/// What of each token an ObservedGraph keeps beside the counts.
+struct Observed {
+  std::vector<WatchedOperand> watched = {};
+  bool times = true;
+  int64_t sequences = 1;  ///< That a launch takes a token of.
+};
+
+/// The same work, one launch after the other, with an event on both sides of each if times are kept, and copies of what
+/// LaunchRecord counts and of the operands watched, taken before the next launch may reuse the buffers.
 class ObservedGraph {
  public:
-  [[nodiscard]] static absl::StatusOr<std::unique_ptr<ObservedGraph>> Create(
-      const CudaDevice& device, const Input& input, const std::vector<BoundLaunch>& launches,
-      const std::vector<WatchedOperand>& watched, StreamHandle stream, int64_t sequences = 1);
+  [[nodiscard]] static absl::StatusOr<std::unique_ptr<ObservedGraph>> Create(const CudaDevice& device,
+                                                                             const Input& input,
+                                                                             const std::vector<BoundLaunch>& launches,
+                                                                             const Observed& observed,
+                                                                             StreamHandle stream);
 
   [[nodiscard]] GraphExecHandle get() const { return exec_.get(); }
   /// What the last replay's launches did; it must have ended.
@@ -45,7 +54,7 @@ class ObservedGraph {
  private:
   /// Where a launch's numbers are found after a replay.
   struct Place {
-    size_t before = 0;  // events
+    size_t before = 0;  // events, if times are kept
     size_t after = 0;
     const std::byte* active = nullptr;    // count of Launch::per_active, or null
     const std::byte* h = nullptr;         // values of Launch::per_positive, or null
@@ -54,12 +63,14 @@ class ObservedGraph {
   };
   class Chain;
 
-  ObservedGraph(const CudaDevice& device, int64_t sequences) : device_(device), sequences_(sequences) {}
+  ObservedGraph(const CudaDevice& device, const Observed& observed)
+      : device_(device), times_(observed.times), sequences_(observed.sequences) {}
   absl::Status Build(const Input& input, const std::vector<BoundLaunch>& launches,
                      const std::vector<WatchedOperand>& watched, StreamHandle stream);
 
   const CudaDevice& device_;
-  int64_t sequences_;  // that a launch takes a token of
+  bool times_;
+  int64_t sequences_;
   PinnedMemory counts_;
   std::vector<Event> events_;
   std::vector<Place> places_;

@@ -73,6 +73,8 @@ class DeviceSession {
   [[nodiscard]] virtual absl::StatusOr<std::vector<LaunchSpan>> Trace(int32_t token, int64_t past) = 0;
   /// From the next observed call on, keeps what these operands hold when their launch has them.
   virtual void Watch(std::vector<WatchedOperand> operands) = 0;
+  /// Whether observed calls fill LaunchRecord::nanoseconds, which devices whose clocks cost time may leave out.
+  virtual void KeepTimes(bool /*keep*/) {}
   /// What operand number `number` of Watch() held in the last observed call; valid until the next.
   [[nodiscard]] virtual std::span<const std::byte> Watched(size_t number) const = 0;
   /// One for each launch of "decode", from the last observed call.

@@ -44,6 +44,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const M
                                                          const SessionOptions& options) {
   ASSIGN_OR_RETURN(const int threads, ChooseThreads(options.threads));
   ASSIGN_OR_RETURN(std::unique_ptr<DeviceSession> device, model->device().NewSession(model->plan(), threads));
+  device->KeepTimes(options.times);
   return std::unique_ptr<Session>(new Session(std::move(model), options, threads, std::move(device)));
 }
 

@@ -18,6 +18,7 @@ namespace dejavu {
 struct SessionOptions {
   int threads = 0;          ///< 0 = every physical core that this process may use.
   bool statistics = false;  ///< Whether Decode() keeps statistics; costs a few microseconds per launch.
+  bool times = true;        ///< Whether they need the launches' times, which cost most of that on a GPU.
 };
 
 /// What SessionOptions::threads stand for; a usage error where they can't be.

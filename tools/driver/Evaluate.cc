@@ -53,7 +53,7 @@ class WindowDecoder {
       const std::shared_ptr<const Model>& model, const std::shared_ptr<const Model>& reference, int threads,
       bool timed) {
     std::unique_ptr<WindowDecoder> decoder(new WindowDecoder);
-    const SessionOptions options = {.threads = threads, .statistics = true};
+    const SessionOptions options = {.threads = threads, .statistics = true, .times = timed};
     ASSIGN_OR_RETURN(decoder->session_, Session::Create(model, options));
     ASSIGN_OR_RETURN(decoder->watch_, NeuronWatch::Create(*decoder->session_));
     if (reference != nullptr) {

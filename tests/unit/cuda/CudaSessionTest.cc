@@ -267,6 +267,22 @@ TEST_F(CudaSessionTest, StatisticsCountActiveNeuronsBytesAndTime) {
   }
 }
 
+TEST_F(CudaSessionTest, StatisticsCountTheSameWithoutTimes) {
+  const auto model = WriteAndLoad();
+  const auto timed = NewSession(model, /*statistics=*/true);
+  const auto untimed = Session::Create(model, {.threads = 1, .statistics = true, .times = false});
+  ASSERT_TRUE(untimed.ok()) << untimed.status();
+  for (const int32_t token : kTokens) {
+    EXPECT_EQ(Copy((*untimed)->Decode(token)), Copy(timed->Decode(token)));
+  }
+  EXPECT_EQ((*untimed)->statistics().BytesPerToken(), timed->statistics().BytesPerToken());
+  EXPECT_EQ((*untimed)->statistics().MlpDensity(), timed->statistics().MlpDensity());
+  for (const LaunchTotals& totals : (*untimed)->statistics().launches()) {
+    EXPECT_EQ(totals.calls, kTokens.size());
+    EXPECT_EQ(totals.nanoseconds, 0);
+  }
+}
+
 TEST_F(CudaSessionTest, MemoryIsMeasuredByCopies) {
   const auto model = WriteAndLoad();
   auto meter = model->device().NewMemoryMeter(1000, 1);
