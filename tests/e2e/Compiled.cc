@@ -27,10 +27,11 @@ absl::StatusOr<std::unique_ptr<Module>> Read(const std::string& input, WeightSto
 
 /// Compiles `input` in process and returns the artifact's path.
 absl::StatusOr<std::string> Compile(const std::string& input, const std::string& sparsity, const std::string& isa,
-                                    const std::string& name, const std::vector<int64_t>& batch) {
+                                    const std::string& name, const std::vector<int64_t>& batch,
+                                    const Budgets& budgets) {
   WeightStore store;
   ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, Read(input, &store));
-  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", sparsity, {}, batch));
+  ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", sparsity, budgets, batch));
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
   std::ostringstream log;
   RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
@@ -44,8 +45,8 @@ absl::StatusOr<std::string> Compile(const std::string& input, const std::string&
 }  // namespace
 
 Compiled::Compiled(const std::string& input, const std::string& sparsity, const std::string& isa,
-                   const std::string& name, int threads, const std::vector<int64_t>& batch) {
-  absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name, batch);
+                   const std::string& name, int threads, const std::vector<int64_t>& batch, const Budgets& budgets) {
+  absl::StatusOr<std::string> path = Compile(input, sparsity, isa, name, batch, budgets);
   EXPECT_TRUE(path.ok()) << path.status();
   if (!path.ok()) {
     return;

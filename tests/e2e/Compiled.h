@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "passes/Pipelines.h"
 #include "runtime/engine/Session.h"
 
 namespace dejavu {
@@ -17,7 +18,7 @@ class Compiled {
   /// `input` is a .onnx file, a Hugging Face directory or the shape of a synthetic model, such as "opt-125m:layers=1".
   /// `batch` has numbers of sequences to be decoded at once.
   Compiled(const std::string& input, const std::string& sparsity, const std::string& isa, const std::string& name,
-           int threads = 2, const std::vector<int64_t>& batch = {});
+           int threads = 2, const std::vector<int64_t>& batch = {}, const Budgets& budgets = {});
   ~Compiled();
   Compiled(const Compiled&) = delete;
   Compiled& operator=(const Compiled&) = delete;

@@ -43,6 +43,7 @@ void AddText(const Evaluation& text, Json& json) {
                        {"mlp_recall", against.mlp_recall},
                        {"mlp_recall_mass", against.mlp_recall_mass},
                        {"mlp_precision", against.mlp_precision},
+                       {"head_recall", against.head_recall},
                        {"bytes_per_token", against.bytes_per_token}};
   }
 }
@@ -102,15 +103,15 @@ void PrintIcl(const EvalResult& result, std::ostream& out) {
 void PrintLayers(const Evaluation& text, std::ostream& out) {
   const bool compares = text.against.has_value() && !text.against->mlp_recall.empty();
   out << "\nlayer  heads, %  MLP, %  above 0, %"
-      << (compares ? "  of the other, %  recall, %  by value, %  precision, %" : "") << "\n";
+      << (compares ? "  of the other, %  recall, %  by value, %  precision, %  heads' recall, %" : "") << "\n";
   for (size_t layer = 0; layer < text.mlp_density.size(); ++layer) {
     out << absl::StreamFormat("%5d%10.2f%8.2f%12.2f", layer, text.head_density[layer] * 100,
                               text.mlp_density[layer] * 100, text.mlp_activity[layer] * 100);
     if (compares) {
       const Comparison& against = *text.against;
-      out << absl::StreamFormat("%17.2f%11.3f%13.3f%14.2f", against.mlp_activity[layer] * 100,
+      out << absl::StreamFormat("%17.2f%11.3f%13.3f%14.2f%18.3f", against.mlp_activity[layer] * 100,
                                 against.mlp_recall[layer] * 100, against.mlp_recall_mass[layer] * 100,
-                                against.mlp_precision[layer] * 100);
+                                against.mlp_precision[layer] * 100, against.head_recall[layer] * 100);
     }
     out << "\n";
   }

@@ -39,7 +39,10 @@ struct Comparison {
   std::vector<double> mlp_recall_mass = {};
   std::vector<double> mlp_precision = {};
   std::vector<double> mlp_missed = {};  ///< Of the squares of the active neurons' values, the share not computed.
-  TokenCosts costs = {};                ///< Of the reference, measured in turns with the model's.
+  /// By layer: of the energy of what the reference's heads add to the residual stream (HeadEnergies), the share of
+  /// those that the model computed.
+  std::vector<double> head_recall = {};
+  TokenCosts costs = {};  ///< Of the reference, measured in turns with the model's.
   double bytes_per_token = 0;
 };
 

@@ -57,15 +57,17 @@ Role RoleOf(const Plan& plan, const ModelInfo& model, const Launch& launch) {
   return role.layer < model.layers ? role : Role();
 }
 
-/// Whether a launch reads the matrix `name`, or one that was derived from it.
-bool HasMatrix(const Plan& plan, const Launch& launch, const std::string& name) {
-  return std::any_of(launch.args.begin(), launch.args.end(), [&](const BufferRef& arg) {
-    if (arg.kind != BufferRef::Kind::kWeight) {
-      return false;
+/// The name of the matrix `name`, or of one that was derived from it, if the launch reads such a one; else empty.
+std::string MatrixOf(const Plan& plan, const Launch& launch, const std::string& name) {
+  for (const BufferRef& arg : launch.args) {
+    if (arg.kind == BufferRef::Kind::kWeight) {
+      const std::string& weight = plan.weights[static_cast<size_t>(arg.value)];
+      if (weight == name || weight.starts_with(name + ".")) {
+        return weight;
+      }
     }
-    const std::string& weight = plan.weights[static_cast<size_t>(arg.value)];
-    return weight == name || weight.starts_with(name + ".");
-  });
+  }
+  return "";
 }
 
 }  // namespace
@@ -112,8 +114,28 @@ std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& mo
     NeuronValues& value = values[static_cast<size_t>(role.layer)];
     if (launch.per_positive.has_value()) {
       value = {i, static_cast<size_t>(launch.per_positive->h), static_cast<size_t>(launch.per_positive->active), true};
-    } else if (launch.kernel == "linear" && HasMatrix(plan, launch, absl::StrCat("layers.", role.layer, ".mlp.fc2"))) {
+    } else if (launch.kernel == "linear" &&
+               !MatrixOf(plan, launch, absl::StrCat("layers.", role.layer, ".mlp.fc2")).empty()) {
       value = {i, 0, 0, true};
+    }
+  }
+  return values;
+}
+
+std::vector<HeadValues> FindHeadValues(const Plan& plan, const ModelInfo& model) {
+  std::vector<HeadValues> values(static_cast<size_t>(model.layers));
+  const std::vector<Launch>& launches = plan.FindFunction("decode")->launches;
+  for (size_t i = 0; i < launches.size(); ++i) {
+    const Launch& launch = launches[i];
+    const Role role = RoleOf(plan, model, launch);
+    const bool lists = launch.kernel == "sparse_out" && launch.per_active.has_value();
+    if (role.layer < 0 || (launch.kernel != "linear" && !lists)) {
+      continue;
+    }
+    const std::string weight = MatrixOf(plan, launch, absl::StrCat("layers.", role.layer, ".attention.out"));
+    if (!weight.empty()) {
+      const size_t list = lists ? static_cast<size_t>(launch.per_active->arg) : 0;
+      values[static_cast<size_t>(role.layer)] = {i, 0, list, weight, true};
     }
   }
   return values;

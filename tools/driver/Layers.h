@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "runtime/artifact/Manifest.h"
@@ -47,6 +48,18 @@ struct NeuronValues {
 
 /// By layer.
 [[nodiscard]] std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& model);
+
+/// Where a plan's "decode" has what a layer's heads put out, f32<hidden>: what the output layer reads.
+struct HeadValues {
+  size_t launch = 0;   ///< The output layer.
+  size_t x = 0;        ///< Its argument with the values; those of heads that are not in `list` are anything.
+  size_t list = 0;     ///< Its argument with the list; 0 for a dense layer, as argument 0 is never a list here.
+  std::string weight;  ///< The name of its matrix, (hidden, heads * width).
+  bool known = false;
+};
+
+/// By layer.
+[[nodiscard]] std::vector<HeadValues> FindHeadValues(const Plan& plan, const ModelInfo& model);
 
 }  // namespace dejavu
 

@@ -15,43 +15,70 @@ std::span<const T> As(std::span<const std::byte> bytes) {
 
 }  // namespace
 
-absl::StatusOr<NeuronWatch> NeuronWatch::Create(Session& session) {
+absl::StatusOr<LayerWatch> LayerWatch::Create(Session& session) {
   const ModelInfo& model = session.model().info();
-  const auto neurons = static_cast<size_t>(model.ffn);
-  NeuronWatch watch;
+  const Plan& plan = session.model().plan();
+  LayerWatch watch;
   watch.session_ = &session;
   std::vector<WatchedOperand> operands;
-  for (const NeuronValues& values : FindNeuronValues(session.model().plan(), model)) {
-    Place place = {.known = values.known, .listed = values.list != 0, .values = operands.size(), .list = 0};
+  // `numbers` are as many as the values and, in a list, at most `most`.
+  const auto add = [&](bool known, size_t launch, size_t values, size_t list, int64_t numbers, int64_t most) {
+    Place place = {.known = known, .listed = known && list != 0, .values = operands.size(), .list = 0};
     if (place.known) {
-      operands.push_back({values.launch, values.h, neurons * sizeof(float)});
+      operands.push_back({launch, values, static_cast<size_t>(numbers) * sizeof(float)});
     }
     if (place.listed) {
       place.list = operands.size();
       operands.push_back(
-          {values.launch, values.list, static_cast<size_t>(kIndexEntriesOffset) + neurons * sizeof(int32_t)});
+          {launch, list, static_cast<size_t>(kIndexEntriesOffset) + static_cast<size_t>(most) * sizeof(int32_t)});
     }
-    watch.places_.push_back(place);
+    return place;
+  };
+  for (const NeuronValues& values : FindNeuronValues(plan, model)) {
+    watch.neurons_.push_back(add(values.known, values.launch, values.h, values.list, model.ffn, model.ffn));
+  }
+  for (const HeadValues& values : FindHeadValues(plan, model)) {
+    watch.heads_.push_back(add(values.known, values.launch, values.x, values.list, model.hidden, model.heads));
   }
   RETURN_IF_ERROR(session.Watch(std::move(operands)));
   return watch;
 }
 
-LayerNeurons NeuronWatch::Layer(size_t layer) const {
-  const Place& place = places_[layer];
+std::span<const float> LayerWatch::Values(const Place& place) const {
+  return As<float>(session_->Watched(place.values));
+}
+
+std::span<const int32_t> LayerWatch::List(const Place& place, size_t most) const {
+  const std::span<const std::byte> list = session_->Watched(place.list);
+  int32_t count = 0;
+  std::memcpy(&count, list.data(), sizeof(count));
+  const auto size = static_cast<size_t>(std::clamp<int64_t>(count, 0, static_cast<int64_t>(most)));
+  return As<int32_t>(list.subspan(static_cast<size_t>(kIndexEntriesOffset))).first(size);
+}
+
+LayerNeurons LayerWatch::Neurons(size_t layer) const {
+  const Place& place = neurons_[layer];
   if (!place.known) {
     return {};
   }
-  LayerNeurons neurons = {.listed = place.listed, .list = {}, .values = As<float>(session_->Watched(place.values))};
+  LayerNeurons neurons = {.listed = place.listed, .list = {}, .values = Values(place)};
   if (place.listed) {
-    const std::span<const std::byte> list = session_->Watched(place.list);
-    int32_t count = 0;
-    std::memcpy(&count, list.data(), sizeof(count));
-    const auto size = static_cast<size_t>(std::clamp<int64_t>(count, 0, static_cast<int64_t>(neurons.values.size())));
-    neurons.list = As<int32_t>(list.subspan(static_cast<size_t>(kIndexEntriesOffset))).first(size);
-    neurons.values = neurons.values.first(size);
+    neurons.list = List(place, neurons.values.size());
+    neurons.values = neurons.values.first(neurons.list.size());
   }
   return neurons;
+}
+
+LayerHeads LayerWatch::Heads(size_t layer) const {
+  const Place& place = heads_[layer];
+  if (!place.known) {
+    return {};
+  }
+  LayerHeads heads = {.listed = place.listed, .list = {}, .values = Values(place)};
+  if (place.listed) {
+    heads.list = List(place, static_cast<size_t>(session_->model().info().heads));
+  }
+  return heads;
 }
 
 void RecallCounts::Add(const LayerNeurons& model, int64_t neurons) {

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "runtime/engine/Session.h"
+#include "tools/driver/HeadRecall.h"
 #include "tools/driver/Layers.h"
 
 namespace dejavu {
@@ -19,15 +20,16 @@ struct LayerNeurons {
   std::span<const float> values;  ///< After ReLU: of those listed, or of all.
 };
 
-/// Keeps the values of a session's neurons from token to token.
-class NeuronWatch {
+/// Keeps the values of a session's neurons and heads from token to token.
+class LayerWatch {
  public:
-  /// The session must collect statistics and outlive the watch. Layers whose plan doesn't say where their neurons are
-  /// stay unknown.
-  [[nodiscard]] static absl::StatusOr<NeuronWatch> Create(Session& session);
+  /// The session must collect statistics and outlive the watch. Layers whose plan doesn't say where their neurons or
+  /// heads are stay unknown.
+  [[nodiscard]] static absl::StatusOr<LayerWatch> Create(Session& session);
 
   /// Of the token that was last decoded; valid until the next. Nothing for a layer that is unknown.
-  [[nodiscard]] LayerNeurons Layer(size_t layer) const;
+  [[nodiscard]] LayerNeurons Neurons(size_t layer) const;
+  [[nodiscard]] LayerHeads Heads(size_t layer) const;
 
  private:
   struct Place {
@@ -36,10 +38,14 @@ class NeuronWatch {
     size_t values = 0;  // numbers for Session::Watched
     size_t list = 0;
   };
-  NeuronWatch() = default;
+  LayerWatch() = default;
+  [[nodiscard]] std::span<const float> Values(const Place& place) const;
+  /// At most `most` numbers.
+  [[nodiscard]] std::span<const int32_t> List(const Place& place, size_t most) const;
 
   const Session* session_ = nullptr;
-  std::vector<Place> places_;
+  std::vector<Place> neurons_;
+  std::vector<Place> heads_;
 };
 
 /// Sums over tokens for one layer.

@@ -123,13 +123,18 @@ std::string ActivityCharts(const Evaluation& text) {
        .series = {{"active", Scaled(compares ? text.against->mlp_activity : text.mlp_activity, 100), {}},
                   {"computed", Scaled(text.mlp_density, 100), {}}},
        .high = std::nullopt});
-  out += RenderBarChart({.title = "Heads computed",
-                         .note = "",
-                         .x_label = "layer",
-                         .y_label = "share of the layer's heads, %",
-                         .categories = layers,
-                         .series = {{"computed", Scaled(text.head_density, 100), {}}},
-                         .high = 100});
+  BarChart heads = {.title = "Heads computed",
+                    .note = "",
+                    .x_label = "layer",
+                    .y_label = "share of the layer's heads, %",
+                    .categories = layers,
+                    .series = {{"computed", Scaled(text.head_density, 100), {}}},
+                    .high = 100};
+  if (compares) {
+    heads.note = "Their recall: of the energy that all heads add in the model compared with, the share of these.";
+    heads.series.push_back({"their recall", Scaled(text.against->head_recall, 100), {}});
+  }
+  out += RenderBarChart(heads);
   if (!compares) {
     return out + "<p>Recall needs a dense model to compare with: --against.</p>\n";
   }
@@ -171,7 +176,7 @@ std::string LayerTable(const Evaluation& text) {
   const bool compares = text.against.has_value() && !text.against->mlp_recall.empty();
   Row head = {"layer", "heads computed", "neurons computed", "above 0 of these"};
   if (compares) {
-    head.insert(head.end(), {"active in the other", "recall", "recall by value", "precision"});
+    head.insert(head.end(), {"active in the other", "recall", "recall by value", "precision", "heads' recall"});
   }
   head.insert(head.end(), {"MB per token", "predictors, MB"});
   if (text.timed) {
@@ -186,7 +191,8 @@ std::string LayerTable(const Evaluation& text) {
       const Comparison& against = *text.against;
       row.insert(row.end(),
                  {Percent(against.mlp_activity[i]), absl::StrFormat("%.3f %%", against.mlp_recall[i] * 100),
-                  absl::StrFormat("%.3f %%", against.mlp_recall_mass[i] * 100), Percent(against.mlp_precision[i])});
+                  absl::StrFormat("%.3f %%", against.mlp_recall_mass[i] * 100), Percent(against.mlp_precision[i]),
+                  absl::StrFormat("%.3f %%", against.head_recall[i] * 100)});
     }
     const double bytes = costs.attention.bytes + costs.mlp.bytes + costs.predictors.bytes;
     const double time = costs.attention.microseconds + costs.mlp.microseconds + costs.predictors.microseconds;

@@ -19,6 +19,18 @@ int64_t CountTokens(std::span<const WindowScores> windows) {
 
 double Sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
 
+template <typename T>
+std::vector<T> AddLayers(std::span<const WindowScores> windows, std::vector<T> WindowScores::* layers) {
+  std::vector<T> sums;
+  for (const WindowScores& window : windows) {
+    sums.resize((window.*layers).size());
+    for (size_t layer = 0; layer < sums.size(); ++layer) {
+      sums[layer].Add((window.*layers)[layer]);
+    }
+  }
+  return sums;
+}
+
 }  // namespace
 
 double WindowScores::Add(std::span<const float> logits, std::span<const float> reference, int32_t target) {
@@ -77,14 +89,11 @@ Comparison CompareLogits(std::span<const WindowScores> windows) {
 }
 
 std::vector<RecallCounts> AddNeurons(std::span<const WindowScores> windows) {
-  std::vector<RecallCounts> sums;
-  for (const WindowScores& window : windows) {
-    sums.resize(window.neurons.size());
-    for (size_t layer = 0; layer < sums.size(); ++layer) {
-      sums[layer].Add(window.neurons[layer]);
-    }
-  }
-  return sums;
+  return AddLayers(windows, &WindowScores::neurons);
+}
+
+std::vector<HeadCounts> AddHeads(std::span<const WindowScores> windows) {
+  return AddLayers(windows, &WindowScores::heads);
 }
 
 }  // namespace dejavu

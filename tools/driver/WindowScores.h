@@ -21,6 +21,7 @@ struct WindowScores {
   int64_t agreements = 0;                  ///< Tokens for which both have the same likeliest one.
   std::vector<double> divergences = {};    ///< By token.
   std::vector<RecallCounts> neurons = {};  ///< By layer.
+  std::vector<HeadCounts> heads = {};      ///< By layer.
 
   /// Adds one target, given the logits of the model and, unless they are empty, of the reference. Returns its negative
   /// log-likelihood.
@@ -35,6 +36,7 @@ struct WindowScores {
 
 /// By layer, over all windows.
 [[nodiscard]] std::vector<RecallCounts> AddNeurons(std::span<const WindowScores> windows);
+[[nodiscard]] std::vector<HeadCounts> AddHeads(std::span<const WindowScores> windows);
 
 }  // namespace dejavu
 

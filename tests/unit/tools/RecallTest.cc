@@ -52,5 +52,19 @@ TEST(Recall, IsWholeWhereNothingIsActive) {
   EXPECT_EQ(counts.Precision(), 1);
 }
 
+TEST(HeadCounts, SharesEnergy) {
+  constexpr std::array<int32_t, 2> list = {0, 2};
+  constexpr std::array<double, 3> energies = {1, 4, 5};
+  HeadCounts counts;
+  EXPECT_EQ(counts.Recall(), 1) << "nothing was there to find";
+  counts.Add({.listed = true, .list = list, .values = {}}, energies);
+  EXPECT_DOUBLE_EQ(counts.Recall(), 0.6);
+  HeadCounts dense;
+  dense.Add({}, energies);
+  EXPECT_EQ(dense.Recall(), 1);
+  counts.Add(dense);
+  EXPECT_DOUBLE_EQ(counts.Recall(), 0.8);
+}
+
 }  // namespace
 }  // namespace dejavu

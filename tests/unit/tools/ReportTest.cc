@@ -36,6 +36,7 @@ EvalResult TwoLayers() {
   text.against->mlp_recall = {0.83, 1};
   text.against->mlp_recall_mass = {0.97, 1};
   text.against->mlp_precision = {0.5, 0.2};
+  text.against->head_recall = {1, 0.912};
   result.text = text;
   IclScore score;
   score.trials = 4;
@@ -47,8 +48,9 @@ TEST(Report, HasAPlotForEverythingByLayer) {
   const std::string page = RenderReport(TwoLayers(), {"a.dejavu", "exact", "b.dejavu", "t.txt", "opt", "cpu"});
   EXPECT_EQ(Count(page, "<svg"), 7U);
   EXPECT_EQ(Count(page, "<svg"), Count(page, "</svg>"));
-  for (const char* part : {"Neurons: active and computed", "Heads computed", "Recall of active neurons",
-                           "Bytes read and written", "Time of the launches", "layer 1, computed: 50", "83.000 %"}) {
+  for (const char* part :
+       {"Neurons: active and computed", "Heads computed", "Recall of active neurons", "Bytes read and written",
+        "Time of the launches", "layer 1, computed: 50", "83.000 %", "layer 1, their recall: 91.2", "91.200 %"}) {
     EXPECT_THAT(page, HasSubstr(part));
   }
   EXPECT_THAT(page, Not(HasSubstr("<script")));

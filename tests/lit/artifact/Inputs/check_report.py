@@ -13,7 +13,7 @@ drawings = page.getElementsByTagName("svg")
 titles = [drawing.getAttribute("aria-label") for drawing in drawings]
 assert titles[:5] == ["Neurons: active and computed", "Heads computed", "Recall of active neurons",
                       "Bytes read and written", "Time of the launches, one after the other"], titles
-for drawing, series in zip(drawings, (2, 1, 2, 3, 3)):
+for drawing, series in zip(drawings, (2, 2, 2, 3, 3)):
     bars = [bar for bar in drawing.getElementsByTagName("rect") if bar.getAttribute("class").startswith("s")]
     assert len(bars) == layers * series, len(bars)
 assert len(page.getElementsByTagName("script")) == 0 and "http" not in page.toxml()
@@ -21,6 +21,7 @@ assert "&lt;b&gt;" in page.toxml(), "names are escaped"
 
 against = result["against"]
 assert against["mlp_recall"] == [1] * layers and against["mlp_recall_mass"] == [1] * layers, against["mlp_recall"]
+assert against["head_recall"] == [1] * layers, against["head_recall"]
 for own, other, listed in zip(result["mlp_activity"], against["mlp_activity"], result["mlp_density"]):
     assert 0 < other <= listed < 1 and abs(own - other) < 1e-4, (own, other, listed)
 assert abs(against["ppl_ratio"] - 1) < 1e-5 and against["ppl_ratio_interval"] is None, "one window has no interval"
