@@ -70,7 +70,7 @@ absl::Status InsertPlanned(Module& module, Function& decode, const std::vector<L
     return UsageError("insert-predictors: option 'plan' must have a word for each of ", mlps.size(),
                       " layers, but has ", plan.size());
   }
-  const bool has_heads = low_rank.trained && low_rank.trained->head_share;
+  const bool has_heads = low_rank.trained && low_rank.trained->has_heads();
   module.SetAttribute("sparsity", SparsityOf(plan, has_heads));
   LowRankOptions trained = low_rank;
   std::vector<std::optional<double>> masses(plan.size());
@@ -123,7 +123,7 @@ absl::Status InsertLowRank(Module& module, Function& decode, LowRankOptions opti
 absl::Status InsertOracles(Module& module, Function& decode, LowRankOptions options, PassContext& context) {
   module.SetAttribute("sparsity", std::string("oracle"));
   if (options.trained) {
-    if (options.trained->head_share) {
+    if (options.trained->has_heads()) {
       return UsageError("insert-predictors: kind=oracle is of neurons alone; leave out the option 'head-share'");
     }
     options.oracle = true;
@@ -193,6 +193,8 @@ constexpr PassOption kOptions[] = {
     {"head-share", "",
      "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads stay "
      "dense"},
+    {"head-plan", "",
+     "instead of head-share: none or a share that the profile has for each layer, with plus signs between them"},
     {"matrix-bits", "",
      "low-rank: of each element of the matrices: 4, or 8 or 16, of which batches need one on a GPU; unless said, what "
      "the profile was made for, or else 4"},
@@ -210,7 +212,9 @@ constexpr PassOption kOptions[] = {
      "the "
      "same, with made-up biases that leave the choice to each token's scores, where else they make it alone; largest: "
      "always as many as the density says, those with the largest scores"},
-    {"mlp-density", "", "low-rank: the share of each layer's neurons that is chosen; none: neurons are not predicted"},
+    {"mlp-density", "",
+     "low-rank: the share of each layer's neurons that is chosen; none: neurons are not predicted; with a profile for "
+     "choose=largest alone"},
     {"head-density", "", "low-rank: the same for heads"}};
 
 }  // namespace

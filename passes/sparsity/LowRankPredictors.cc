@@ -10,6 +10,7 @@
 #include "ir/import/SyntheticWeights.h"
 #include "ir/ops/SparseOps.h"
 #include "passes/sparsity/Lookahead.h"
+#include "passes/sparsity/PredictorPlan.h"
 
 namespace dejavu {
 namespace {
@@ -33,6 +34,18 @@ absl::StatusOr<std::optional<double>> ReadDensity(const PassContext& context, st
                       text, "'");
   }
   return density;
+}
+
+absl::Status ReadHeadPlan(const PassContext& context, LowRankOptions& options) {
+  const std::string& plan = context.Option("head-plan");
+  if (plan.empty()) {
+    return absl::OkStatus();
+  }
+  if (!options.trained || options.trained->head_share) {
+    return UsageError("insert-predictors: option 'head-plan' needs the option 'profile', without 'head-share'");
+  }
+  ASSIGN_OR_RETURN(options.trained->head_shares, ParseHeadPlan(plan));
+  return absl::OkStatus();
 }
 
 /// Some of the neurons or heads of a layer.
@@ -210,6 +223,7 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
     ASSIGN_OR_RETURN(const std::optional<double> head_share, ReadDensity(context, "head-share"));
     options.trained = TrainedOptions{context.Option("profile"), mass.value_or(1), head_share};
   }
+  RETURN_IF_ERROR(ReadHeadPlan(context, options));
   ASSIGN_OR_RETURN(options.mlp_density, ReadDensity(context, "mlp-density"));
   ASSIGN_OR_RETURN(options.head_density, ReadDensity(context, "head-density"));
   if (options.rank < 1 || options.rank > kMaxRank) {
@@ -221,6 +235,14 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   if (choose != "largest" && choose != "positive" && choose != "by-score") {
     return UsageError("insert-predictors: option 'choose' must be positive, by-score or largest, but is '", choose,
                       "'");
+  }
+  if (options.trained && options.largest) {
+    if (!options.mlp_density) {
+      return UsageError(
+          "insert-predictors: choose=largest with a profile needs the option 'mlp-density': a profile has thresholds, "
+          "not budgets");
+    }
+    options.trained->largest = options.mlp_density;
   }
   return options;
 }

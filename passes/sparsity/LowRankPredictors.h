@@ -18,9 +18,15 @@ struct TrainedOptions {
   std::optional<double> head_share;  ///< Of the heads of all layers, how many theirs choose; nothing: all are computed.
   /// By layer, instead of `mass`: nothing for layers without such a predictor. Empty: every layer for which it saves.
   std::vector<std::optional<double>> masses = {};
+  /// By layer, instead of `head_share`: nothing for layers that compute all heads.
+  std::vector<std::optional<double>> head_shares = {};
+  /// Instead of thresholds: the share of each layer's neurons that is chosen, those with the largest scores.
+  std::optional<double> largest = {};
   /// Of cascades with one mass for all layers: the copy that tests what the predictor lists. It tests all neurons of
   /// layers where the list would save no bytes of it.
   std::optional<CopyOptions> copy = {};
+
+  [[nodiscard]] bool has_heads() const { return head_share || !head_shares.empty(); }
 };
 
 struct LowRankOptions {

@@ -82,6 +82,22 @@ std::string PrintLayerPredictor(const LayerPredictor& predictor) {
   return "none";
 }
 
+absl::StatusOr<std::vector<std::optional<double>>> ParseHeadPlan(std::string_view text) {
+  std::vector<std::optional<double>> plan;
+  for (const std::string& word :
+       std::vector<std::string>(absl::StrSplit(absl::string_view(text.data(), text.size()), '+'))) {
+    double share = 0;
+    if (word != "none" && (!ReadNumber(word, &share) || share <= 0 || share > 1)) {
+      return UsageError(
+          "insert-predictors: option 'head-plan' must have none or a share of heads for each layer, with plus signs "
+          "between them, but has '",
+          word, "'");
+    }
+    plan.push_back(word == "none" ? std::nullopt : std::optional(share));
+  }
+  return plan;
+}
+
 absl::StatusOr<std::vector<LayerPredictor>> ParsePredictorPlan(std::string_view text) {
   std::vector<LayerPredictor> plan;
   for (const std::string& word :

@@ -3,6 +3,7 @@
 #define DEJAVU_PASSES_SPARSITY_PREDICTORPLAN_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,10 @@ struct LayerPredictor {
 
 /// Words with plus signs between them, one for each layer.
 [[nodiscard]] absl::StatusOr<std::vector<LayerPredictor>> ParsePredictorPlan(std::string_view text);
+
+/// For each layer the share of heads that it chooses, one that a profile has thresholds for, or "none", with plus signs
+/// between them: "none+0.9+0.8". Anything else is a usage error that quotes it.
+[[nodiscard]] absl::StatusOr<std::vector<std::optional<double>>> ParseHeadPlan(std::string_view text);
 
 /// A usage error unless a copy can be so.
 [[nodiscard]] absl::Status CheckCopyOptions(const CopyOptions& options);

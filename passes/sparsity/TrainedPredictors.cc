@@ -1,5 +1,6 @@
 // TrainedPredictors.cc: puts the predictors of a profile into @decode.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/str_join.h"
@@ -43,8 +44,9 @@ class TrainedInserter {
                                       layer, *mass));
       }
       const std::optional<int64_t> from = HeadsFrom(layer, profile_.lookahead);
-      if (options_.head_share && from) {
-        RETURN_IF_ERROR(InsertHeads(*blocks[i].attention, *blocks[static_cast<size_t>(*from)].attention, layer));
+      if (const std::optional<double> share = ShareOf(i); share && from) {
+        RETURN_IF_ERROR(
+            InsertHeads(*blocks[i].attention, *blocks[static_cast<size_t>(*from)].attention, layer, *share));
       }
     }
     return absl::OkStatus();
@@ -77,14 +79,23 @@ class TrainedInserter {
     if (!options_.masses.empty()) {
       return options_.masses[layer];
     }
-    return options_.mass < 1 ? std::optional(options_.mass) : std::nullopt;
+    return options_.mass < 1 || options_.largest ? std::optional(options_.mass) : std::nullopt;
+  }
+
+  /// Of a layer's heads; nothing where all are computed.
+  [[nodiscard]] std::optional<double> ShareOf(size_t layer) const {
+    return options_.head_shares.empty() ? options_.head_share : options_.head_shares[layer];
   }
 
   /// Profiles of earlier versions know no heads.
   absl::Status CheckHeads() const {
     const bool known = std::any_of(profile_.layers.begin(), profile_.layers.end(),
                                    [](const ProfileLayer& layer) { return layer.heads.has_value(); });
-    return known || !options_.head_share
+    if (!options_.head_shares.empty() && options_.head_shares.size() != profile_.layers.size()) {
+      return UsageError("insert-predictors: option 'head-plan' must have a word for each of ", profile_.layers.size(),
+                        " layers, but has ", options_.head_shares.size());
+    }
+    return known || !options_.has_heads()
                ? absl::OkStatus()
                : UserError(options_.folder,
                            ": has no predictors of heads; profile the model again with this version's "
@@ -133,13 +144,17 @@ class TrainedInserter {
       context_.Count("layers left dense");
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*recorded.mlp, mass, "--mass"));
+    // Thresholds are alike for all neurons of a layer: none changes which scores are the largest.
+    const ProfilePoint* point = recorded.mlp->points.empty() ? nullptr : &recorded.mlp->points.back();
+    if (!options_.largest || point == nullptr) {
+      ASSIGN_OR_RETURN(point, FindPoint(*recorded.mlp, mass, "--mass"));
+    }
     const Weight* fc1 = block.mlp->operand("fc1")->weight();
     const int64_t neurons = fc1->type.shape[0].size();
     const int64_t width = at.operand("x")->type().shape[1].size();
     const int64_t rank = recorded.mlp->rank;
     // A plan has its reasons.
-    if (options_.masses.empty() && !Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
+    if (options_.masses.empty() && !options_.largest && !Saves(*recorded.mlp, *point, recorded.density, *fc1, width)) {
       context_.Count(options_.copy ? "layers left to copies" : "layers left dense");
       return absl::OkStatus();
     }
@@ -155,7 +170,10 @@ class TrainedInserter {
     weights.down_bias = down_bias->value;
     std::tie(weights.up, weights.up_scales) = AddMatrix(to + "up", *up);
     weights.up_bias = bias->value;
-    RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "active", 0));
+    const int64_t k = options_.largest ? std::clamp<int64_t>(
+                                             std::llround(*options_.largest * static_cast<double>(neurons)), 1, neurons)
+                                       : 0;
+    RETURN_IF_ERROR(InsertPredictor(decode_, at, weights, layer, "active", k));
     context_.Count("predictors inserted");
     return absl::OkStatus();
   }
@@ -171,19 +189,21 @@ class TrainedInserter {
   }
 
   /// Before `at`, from its input, what lists the heads of `attention`, which is layer `layer`'s.
-  absl::Status InsertHeads(const Operation& attention, const Operation& at, int64_t layer) {
+  absl::Status InsertHeads(const Operation& attention, const Operation& at, int64_t layer, double share) {
     const auto& heads = profile_.layers[static_cast<size_t>(layer)].heads;
     if (!heads) {
       return absl::OkStatus();
     }
-    ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*heads, *options_.head_share, "--head-share"));
+    ASSIGN_OR_RETURN(const ProfilePoint* point, FindPoint(*heads, share, "--head-share"));
     const int64_t count = attention.operand("cache")->type().shape[1].size();
     const int64_t width = at.operand("x")->type().shape[1].size();
     const Type& q = attention.operand("q")->type();
     // Rows of q and columns of the output layer are read for the chosen heads alone.
     const double matrices = 2 * static_cast<double>(q.NumElements()) * static_cast<double>(DTypeSize(q.dtype));
     const int64_t bits = HeadMatrixBits(bits_);
-    if (static_cast<double>(PredictorMatrixBytes(bits, count, width)) >= (1 - point->kept) * matrices) {
+    // A plan has its reasons.
+    if (options_.head_shares.empty() &&
+        static_cast<double>(PredictorMatrixBytes(bits, count, width)) >= (1 - point->kept) * matrices) {
       context_.Count("attentions left dense");
       return absl::OkStatus();
     }

@@ -23,9 +23,11 @@
 namespace dejavu {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
 constexpr size_t kLayers = 6;
@@ -50,14 +52,23 @@ class Allocation : public testing::Test {
     WeightStore store;
     ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
     std::vector<std::string> words;
-    for (size_t layer = 0; layer < kLayers; ++layer) {
-      const size_t choice = choices[choices.size() > 1 ? layer : 0];
-      words.push_back(choice == 0 ? "none" : build_.candidates[choice - 1]);
+    std::vector<std::string> heads;
+    for (size_t place = 0; place < 2 * kLayers; ++place) {
+      const size_t choice = choices.size() == 1 ? choices[0] : (place < choices.size() ? choices[place] : 0);
+      const std::string candidate = choice == 0 ? "none" : build_.candidates[choice - 1];
+      const bool for_heads = candidate.starts_with(kHeadsFamily);
+      const bool may_have = for_heads == (place >= kLayers);
+      (place < kLayers ? words : heads)
+          .push_back(!may_have   ? "none"
+                     : for_heads ? candidate.substr(kHeadsFamily.size())
+                                 : candidate);
     }
-    ASSIGN_OR_RETURN(
-        const Pipeline pipeline,
-        ParsePipeline(absl::StrCat("lift,phases,insert-predictors{plan=", absl::StrJoin(words, "+"),
-                                   profile_.empty() ? "" : ",profile=", profile_, "},sparsify-mlp,schedule")));
+    ASSIGN_OR_RETURN(const Pipeline pipeline,
+                     ParsePipeline(absl::StrCat(
+                         "lift,phases,insert-predictors{plan=", absl::StrJoin(words, "+"),
+                         profile_.empty() ? "" : ",profile=", profile_,
+                         profile_.empty() ? "" : ",head-plan=", profile_.empty() ? "" : absl::StrJoin(heads, "+"),
+                         "},sparsify-mlp,sparsify-attention{kv=", kv_, "},schedule")));
     std::ostringstream log;
     RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
     build_.layers = module->IntAttribute("layers");
@@ -78,6 +89,7 @@ class Allocation : public testing::Test {
   std::string folder_;
   std::string text_;
   std::string profile_;
+  std::string kv_ = "dense";
   ContractBounds bounds_;
   ContractBuild build_;
   int compiled_ = 0;
@@ -164,6 +176,44 @@ TEST_F(Allocation, ShipsNothingThatAHostileTextTrained) {
   } else {
     EXPECT_THAT(std::string(alone.status().message()), HasSubstr("the contract leaves nothing to save"));
   }
+}
+
+TEST_F(Allocation, AttentionsChooseHeadsBesideWhatMlpsChoose) {
+  ASSERT_TRUE(WriteFileAtomically(folder_ + "/train", text_).ok());
+  profile_ = folder_ + "/profile";
+  kv_ = "lazy";
+  const auto profile = MakeProfile({.model = kModel + "/model.onnx",
+                                    .output = profile_,
+                                    .text = folder_ + "/train",
+                                    .tokenizer = kModel,
+                                    .max_tokens = 2048,
+                                    .device = {.threads = 1}});
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  build_.candidates = {"copy/3/128/1", "heads/0.6", "heads/0.8"};
+  bounds_.max_kl = 0.1;
+  const auto outcome = Meet(text_);
+  ASSERT_TRUE(outcome.ok()) << outcome.status();
+  EXPECT_TRUE(outcome->holds());
+  ASSERT_EQ(outcome->choices.size(), 2 * kLayers);
+  ASSERT_EQ(outcome->layers.size(), kLayers);
+  // Both kinds are worth having here, and nothing tells the heads of the first layer.
+  EXPECT_EQ(outcome->layers[0].heads, "dense");
+  EXPECT_THAT(ChoicesOf(*outcome), Contains("copy/3/128/1"));
+  std::vector<std::string> heads;
+  for (const AllocatedLayer& layer : outcome->layers) {
+    heads.push_back(layer.heads);
+    // In bytes a price is what is read, but for what differs from text to text: rows of fc2, the length of a context,
+    // and keys and values that a head catches up with.
+    EXPECT_NEAR(layer.predicted_microseconds * kBytesPerMicrosecond, layer.bytes, 0.1 * layer.dense_bytes);
+  }
+  EXPECT_THAT(heads, Contains(StartsWith("heads/")));
+  // Heads alone read less than all, and both together less than either.
+  for (const TriedArtifact& tried : outcome->tried) {
+    EXPECT_LT(tried.bytes_per_token, outcome->dense_bytes_per_token) << tried.name;
+  }
+  EXPECT_LT(outcome->bytes_per_token, outcome->tried[0].bytes_per_token);
+  EXPECT_EQ(ContractJson(*outcome, build_.prices)["allocation"]["layers"][0]["heads"], "dense");
+  EXPECT_THAT(ContractTable(*outcome), HasSubstr("of heads"));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "tools/driver/AllocationReport.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -56,7 +57,9 @@ std::string Curve(const Json& tried, const std::string& title, const char* x, do
 
 /// Prices that are bytes predict no time.
 std::string LayerChart(const Json& layers, bool predicts) {
-  BarChart chart{.title = "Time of the layers' MLPs and predictors",
+  const bool has_heads =
+      std::any_of(layers.begin(), layers.end(), [](const Json& one) { return one.contains("heads"); });
+  BarChart chart{.title = has_heads ? "Time of the layers" : "Time of the layers' MLPs and predictors",
                  .note = "As the dense model's, and what was chosen: measured in what is shipped, and as prices said.",
                  .x_label = "layer",
                  .y_label = "µs per token",
@@ -79,11 +82,13 @@ std::string LayerChart(const Json& layers, bool predicts) {
 
 std::string LayerTable(const Json& layers) {
   std::string out =
-      "<div class=\"scroll\"><table>\n<thead><tr><th>layer</th><th>predictor</th><th>damage, nats</th><th>predicted, "
+      "<div class=\"scroll\"><table>\n<thead><tr><th>layer</th><th>predictor</th><th>of heads</th><th>damage, "
+      "nats</th><th>predicted, "
       "µs</th><th>measured, µs</th><th>dense, µs</th><th>MB</th><th>dense, MB</th></tr></thead>\n<tbody>\n";
   int number = 0;
   for (const Json& layer : layers) {
-    absl::StrAppendFormat(&out, "<tr><td>%d</td><td>%s</td><td>%.2e</td>", number++, EscapeHtml(Text(layer, "choice")),
+    absl::StrAppendFormat(&out, "<tr><td>%d</td><td>%s</td><td>%s</td><td>%.2e</td>", number++,
+                          EscapeHtml(Text(layer, "choice")), EscapeHtml(Text(layer, "heads")),
                           Number(layer, "damage_kl"));
     for (const char* key : {"predicted_us", "us", "dense_us"}) {
       absl::StrAppendFormat(&out, "<td>%.1f</td>", Number(layer, key));

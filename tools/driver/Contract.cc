@@ -1,7 +1,9 @@
 #include "tools/driver/Contract.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <numeric>
 
@@ -33,15 +35,23 @@ size_t FirstStepBelow(const std::vector<std::vector<ChoiceCost>>& costs, const A
   return step;
 }
 
+bool IsForHeads(const std::string& candidate) { return candidate.starts_with(kHeadsFamily); }
+
+/// Places are what chooses: each layer's MLP, then, if some candidate is for heads, each layer's attention.
 class Negotiator {
  public:
   Negotiator(const ContractBounds& bounds, const ContractBuild& build, ContractJudge& judge)
-      : bounds_(bounds), build_(build), judge_(judge), layers_(static_cast<size_t>(build.layers)) {}
+      : bounds_(bounds),
+        build_(build),
+        judge_(judge),
+        layers_(static_cast<size_t>(build.layers)),
+        has_heads_(std::any_of(build.candidates.begin(), build.candidates.end(), IsForHeads)),
+        places_(has_heads_ ? 2 * layers_ : layers_) {}
 
   absl::StatusOr<ContractOutcome> Run() {
     outcome_.text_hash = judge_.text_hash();
     if (build_.candidates.size() == 1) {
-      RETURN_IF_ERROR(Judge(std::vector<size_t>(layers_, 1)));
+      RETURN_IF_ERROR(Judge(std::vector<size_t>(places_, 1)));
       if (outcome_.holds() || build_.fixed) {
         return outcome_.holds() ? Finish() : Broken();
       }
@@ -69,14 +79,22 @@ class Negotiator {
  private:
   [[nodiscard]] const std::string& Candidate(size_t choice) const { return build_.candidates[choice - 1]; }
 
-  /// What a layer costs in a comparison, in the prices' microseconds.
-  [[nodiscard]] double PriceOf(const LayerCosts& costs, double scale) const {
-    Cost sum = with_attention_ ? costs.attention : Cost();
-    for (const Cost& cost : {costs.mlp, costs.predictors}) {
-      sum.bytes += cost.bytes;
-      sum.microseconds += cost.microseconds;
+  [[nodiscard]] bool IsAttention(size_t place) const { return place >= layers_; }
+  [[nodiscard]] size_t LayerOf(size_t place) const { return place % layers_; }
+  [[nodiscard]] bool MayHave(size_t place, size_t choice) const {
+    return IsForHeads(Candidate(choice)) == IsAttention(place);
+  }
+
+  /// What a place costs in a comparison, in the prices' microseconds.
+  [[nodiscard]] double PriceOf(size_t place, const LayerCosts& costs, double scale) const {
+    const auto price = [&](const Cost& cost) {
+      return build_.prices == Prices::kBytes ? cost.bytes / kBytesPerMicrosecond : cost.microseconds * scale;
+    };
+    if (IsAttention(place)) {
+      return price(costs.attention) + price(costs.head_predictors);
     }
-    return build_.prices == Prices::kBytes ? sum.bytes / kBytesPerMicrosecond : sum.microseconds * scale;
+    const double of_heads = with_attention_ ? price(costs.attention) : -price(costs.head_predictors);
+    return price(costs.mlp) + price(costs.predictors) + of_heads;
   }
 
   void Record(const std::string& name, const Evaluation& result, double scale, bool held_out) {
@@ -90,8 +108,8 @@ class Negotiator {
 
   /// Compares every candidate, for all layers, with the dense model.
   absl::Status PriceCandidates() {
-    costs_.assign(layers_, std::vector<ChoiceCost>(build_.candidates.size() + 1));
-    missed_.assign(layers_, std::vector<double>(build_.candidates.size() + 1, 0));
+    costs_.assign(places_, std::vector<ChoiceCost>(build_.candidates.size() + 1));
+    missed_.assign(places_, std::vector<double>(build_.candidates.size() + 1, 0));
     std::vector<Evaluation> results;
     std::vector<double> scales;
     for (size_t choice = 1; choice <= build_.candidates.size(); ++choice) {
@@ -103,30 +121,49 @@ class Negotiator {
       scales.push_back(judge_.TimeScale(result));
       Record(Candidate(choice), result, scales.back(), /*held_out=*/false);
       divergences_.push_back(result.against->kl_mean);
-      with_attention_ = with_attention_ || std::any_of(result.head_density.begin(), result.head_density.end(),
-                                                       [](double density) { return density < 1; });
+      // A single candidate may be for heads as well.
+      with_attention_ = !has_heads_ && (with_attention_ || LeavesOutHeads(result));
     }
     dense_bytes_ = results[0].against->bytes_per_token;
-    for (size_t layer = 0; layer < layers_; ++layer) {
+    for (size_t place = 0; place < places_; ++place) {
       for (size_t i = 0; i < results.size(); ++i) {
-        const Comparison& against = *results[i].against;
-        costs_[layer][0].microseconds +=
-            PriceOf(against.costs.layers[layer], scales[i]) / static_cast<double>(results.size());
-        costs_[layer][i + 1].microseconds = PriceOf(results[i].costs.layers[layer], scales[i]);
-        missed_[layer][i + 1] = against.mlp_missed.empty() ? 0 : against.mlp_missed[layer];
+        costs_[place][0].microseconds += PriceOf(place, results[i].against->costs.layers[LayerOf(place)], scales[i]) /
+                                         static_cast<double>(results.size());
+        SetPrice(place, i + 1, results[i], scales[i]);
       }
     }
     return absl::OkStatus();
   }
 
-  /// The divergence with this choice in one layer and all others dense.
-  absl::StatusOr<double> DamageAlone(size_t layer, size_t choice) {
-    std::vector<size_t> choices(layers_, 0);
-    choices[layer] = choice;
+  static bool LeavesOutHeads(const Evaluation& result) {
+    return std::any_of(result.head_density.begin(), result.head_density.end(),
+                       [](double density) { return density < 1; });
+  }
+
+  void SetPrice(size_t place, size_t choice, const Evaluation& result, double scale) {
+    const size_t layer = LayerOf(place);
+    const Comparison& against = *result.against;
+    // An attention that computes all heads is dense, whatever it is called.
+    if (!MayHave(place, choice) || (IsAttention(place) && result.head_density[layer] == 1)) {
+      costs_[place][choice].microseconds = std::numeric_limits<double>::infinity();
+      return;
+    }
+    costs_[place][choice].microseconds = PriceOf(place, result.costs.layers[layer], scale);
+    if (IsAttention(place)) {
+      missed_[place][choice] = against.head_recall.empty() ? 0 : 1 - against.head_recall[layer];
+    } else {
+      missed_[place][choice] = against.mlp_missed.empty() ? 0 : against.mlp_missed[layer];
+    }
+  }
+
+  /// The divergence with this choice in one place and all others dense.
+  absl::StatusOr<double> DamageAlone(size_t place, size_t choice) {
+    std::vector<size_t> choices(places_, 0);
+    choices[place] = choice;
     ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load(choices));
-    ASSIGN_OR_RETURN(const Evaluation result,
-                     judge_.Compare(model, TextPart::kSample,
-                                    absl::StrCat(Candidate(choice), " in layer ", layer, " of ", layers_, " alone")));
+    ASSIGN_OR_RETURN(const Evaluation result, judge_.Compare(model, TextPart::kSample,
+                                                             absl::StrCat(Candidate(choice), " in layer ",
+                                                                          LayerOf(place), " of ", layers_, " alone")));
     return result.against.value_or(Comparison()).kl_mean;
   }
 
@@ -154,18 +191,22 @@ class Negotiator {
       std::cerr << "measuring each layer with " << Candidate(boldest) << " alone\n";
       double sum = 0;
       double missed = 0;
-      for (size_t layer = 0; layer < layers_; ++layer) {
-        ASSIGN_OR_RETURN(costs_[layer][boldest].damage, DamageAlone(layer, boldest));
-        sum += costs_[layer][boldest].damage;
-        missed += missed_[layer][boldest];
+      const size_t first = IsForHeads(Candidate(boldest)) ? layers_ : 0;
+      for (size_t place = first; place < first + layers_; ++place) {
+        // What is dense damages nothing.
+        if (std::isfinite(costs_[place][boldest].microseconds)) {
+          ASSIGN_OR_RETURN(costs_[place][boldest].damage, DamageAlone(place, boldest));
+        }
+        sum += costs_[place][boldest].damage;
+        missed += missed_[place][boldest];
       }
-      for (size_t layer = 0; layer < layers_; ++layer) {
+      for (size_t place = first; place < first + layers_; ++place) {
         for (const size_t choice : family) {
           // In the proportion of what is missed; where the boldest misses nothing, by what all layers show.
-          const double own = missed_[layer][boldest];
-          const double each = own > 0 ? costs_[layer][boldest].damage / own : (missed > 0 ? sum / missed : 0);
-          costs_[layer][choice].damage =
-              choice == boldest ? costs_[layer][boldest].damage : each * missed_[layer][choice];
+          const double own = missed_[place][boldest];
+          const double each = own > 0 ? costs_[place][boldest].damage / own : (missed > 0 ? sum / missed : 0);
+          costs_[place][choice].damage =
+              choice == boldest ? costs_[place][boldest].damage : each * missed_[place][choice];
         }
       }
       for (const size_t choice : family) {
@@ -178,11 +219,11 @@ class Negotiator {
   /// Scales a choice's damages so that their sum is what all layers together were measured to do.
   void MatchWhole(size_t choice) {
     double sum = 0;
-    for (const std::vector<ChoiceCost>& layer : costs_) {
-      sum += layer[choice].damage;
+    for (const std::vector<ChoiceCost>& place : costs_) {
+      sum += place[choice].damage;
     }
-    for (std::vector<ChoiceCost>& layer : costs_) {
-      layer[choice].damage *= sum > 0 ? divergences_[choice - 1] / sum : 0;
+    for (std::vector<ChoiceCost>& place : costs_) {
+      place[choice].damage *= sum > 0 ? divergences_[choice - 1] / sum : 0;
     }
   }
 
@@ -278,29 +319,42 @@ class Negotiator {
     outcome_.dense_layers.clear();
     outcome_.layers.clear();
     for (size_t layer = 0; layer < layers_; ++layer) {
-      if (choices[layer] == 0) {
+      if (choices[layer] == 0 && (!has_heads_ || choices[layers_ + layer] == 0)) {
         outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
       }
-      if (costs_.empty()) {
-        continue;
+      if (!costs_.empty()) {
+        outcome_.layers.push_back(
+            Allocated(layer, choices, result.costs.layers[layer], against.costs.layers[layer], scale));
       }
-      const auto bytes = [](const LayerCosts& costs) {
-        return costs.attention.bytes + costs.mlp.bytes + costs.predictors.bytes;
-      };
-      const ChoiceCost& cost = costs_[layer][choices[layer]];
-      const auto time = [&](const LayerCosts& costs) {
-        return ((with_attention_ ? costs.attention.microseconds : 0) + costs.mlp.microseconds +
-                costs.predictors.microseconds) *
-               scale;
-      };
-      outcome_.layers.push_back({choices[layer] == 0 ? "dense" : Candidate(choices[layer]), cost.damage,
-                                 cost.microseconds, time(result.costs.layers[layer]), time(against.costs.layers[layer]),
-                                 bytes(result.costs.layers[layer]), bytes(against.costs.layers[layer])});
     }
     if (!costs_.empty()) {
       outcome_.choosing_tokens = judge_.choosing_tokens();
       Record("allocation", result, scale, judge_.has_text());
     }
+  }
+
+  [[nodiscard]] AllocatedLayer Allocated(size_t layer, const std::vector<size_t>& choices, const LayerCosts& costs,
+                                         const LayerCosts& dense, double scale) const {
+    const auto bytes = [](const LayerCosts& of) { return of.attention.bytes + of.mlp.bytes + of.predictors.bytes; };
+    const auto time = [&](const LayerCosts& of) {
+      return ((with_attention_ || has_heads_ ? of.attention.microseconds : 0) + of.mlp.microseconds +
+              of.predictors.microseconds) *
+             scale;
+    };
+    const auto name = [&](size_t choice) { return choice == 0 ? "dense" : Candidate(choice); };
+    ChoiceCost cost = costs_[layer][choices[layer]];
+    if (has_heads_) {
+      const ChoiceCost& of_heads = costs_[layers_ + layer][choices[layers_ + layer]];
+      cost = {cost.microseconds + of_heads.microseconds, cost.damage + of_heads.damage};
+    }
+    return {.choice = name(choices[layer]),
+            .heads = has_heads_ ? name(choices[layers_ + layer]) : "",
+            .damage = cost.damage,
+            .predicted_microseconds = cost.microseconds,
+            .microseconds = time(costs),
+            .dense_microseconds = time(dense),
+            .bytes = bytes(costs),
+            .dense_bytes = bytes(dense)};
   }
 
   absl::StatusOr<ContractOutcome> Finish() const {
@@ -346,11 +400,13 @@ class Negotiator {
   const ContractBuild& build_;
   ContractJudge& judge_;
   size_t layers_;
+  bool has_heads_;  // Some candidate is for attentions.
+  size_t places_;
   ContractOutcome outcome_;
   double dense_bytes_ = 0;
-  bool with_attention_ = false;                 // Some candidate leaves out heads.
+  bool with_attention_ = false;                 // The single candidate leaves out heads.
   std::vector<double> divergences_;             // of the candidates, each for all layers
-  std::vector<std::vector<ChoiceCost>> costs_;  // by layer and choice; empty if nothing is to be chosen
+  std::vector<std::vector<ChoiceCost>> costs_;  // by place and choice; empty if nothing is to be chosen
   std::vector<std::vector<double>> missed_;     // likewise, of the squares of values
   AllocationWalk walk_;
 };

@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -30,14 +31,18 @@ struct ContractBounds {
   [[nodiscard]] bool any() const { return max_ppl_increase || max_kl || max_icl_drop; }
 };
 
+inline constexpr std::string_view kHeadsFamily = "heads/";
+
 /// What the contract asks of the compiler.
 struct ContractBuild {
   int64_t layers = 0;  ///< Known after the first call of `compile`.
   /// What a layer may have beside being dense, for people; choice 1 is the first. Choices with the same first word, up
-  /// to a slash, are of one family: their damages are in the proportion of what they miss.
+  /// to a slash, are of one family: their damages are in the proportion of what they miss. Those that begin with
+  /// kHeadsFamily are for a layer's attention, others for its MLP; a single one is for both.
   std::vector<std::string> candidates = {"given"};
-  /// Compiles an artifact for `device` in which each layer, or all if there is one number only, has this choice: 0 is
-  /// dense. Returns its path, which no other artifact has had.
+  /// Compiles an artifact for `device` in which each layer's MLP and, if a candidate is for attentions, then each
+  /// layer's attention has this choice, or all that may if there is one number only: 0 is dense. Returns its path,
+  /// which no other artifact has had.
   std::function<absl::StatusOr<std::string>(const std::vector<size_t>& choices)> compile;
   std::string device = "cpu";
   int threads = 0;     ///< 0 = every core.
@@ -57,7 +62,8 @@ struct ContractTerm {
 
 /// What one layer got.
 struct AllocatedLayer {
-  std::string choice;                 ///< "dense" or a candidate.
+  std::string choice;                 ///< Of the MLP: "dense" or a candidate.
+  std::string heads;                  ///< The same of the attention, if some candidate is for it; else empty.
   double damage = 0;                  ///< Estimated, in nats of the divergence.
   double predicted_microseconds = 0;  ///< By the price of the choice.
   double microseconds = 0;            ///< Of its launches in the artifact that was judged.
@@ -78,12 +84,12 @@ struct TriedArtifact {
 
 struct ContractOutcome {
   std::vector<ContractTerm> terms;
-  std::vector<int64_t> dense_layers;
+  std::vector<int64_t> dense_layers;  ///< In all that they could choose.
   double bytes_per_token = 0;
   double dense_bytes_per_token = 0;
   int64_t tokens = 0;                 ///< Of held-out text; 0 without.
   std::optional<uint64_t> text_hash;  ///< XXH3-64 of the file.
-  std::vector<size_t> choices;        ///< By layer, as for ContractBuild::compile.
+  std::vector<size_t> choices;        ///< As for ContractBuild::compile.
   double ppl = 0;                     ///< On the held-out text; 0 without.
   double dense_ppl = 0;
   // What follows is there if layers had to choose.
@@ -99,10 +105,10 @@ struct ContractOutcome {
 /// Finds out what each layer may have, on the shipped decode kernels.
 ///
 /// With several candidates: each, for all layers, is priced and compared with the dense model on a window of the text;
-/// then each layer by itself with the boldest candidate of each family. Damages of the others follow from what they
-/// miss. Layers walk from their fastest choices towards dense (PlanWalk) until the bounds hold on the text's
-/// beginning. The rest of the text, which the choice never saw, judges with an interval, and the walk goes on while a
-/// bound is broken.
+/// then each layer by itself with the boldest candidate of each family. Attentions choose as MLPs do, from candidates
+/// of their own. Damages of the others follow from what they miss. Layers walk from their fastest choices towards dense
+/// (PlanWalk) until the bounds hold on the text's beginning. The rest of the text, which the choice never saw, judges
+/// with an interval, and the walk goes on while a bound is broken.
 ///
 /// With one candidate, all layers have it if that holds; otherwise as above.
 ///

@@ -51,11 +51,29 @@ Pipeline::iterator FindStep(Pipeline& pipeline, const std::string& name) {
                       [&](const PipelineStep& step) { return step.pass->name == name; });
 }
 
-/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several sizes,
-/// what the profile has, and cascades of both.
+/// Of the thresholds that a profile has some: each costs a compilation and a measurement. Returns all.
+std::set<double> AddThresholds(const Profile& profile, std::optional<ProfilePredictor> ProfileLayer::* kind,
+                               const std::string& family, std::vector<std::string>& candidates) {
+  std::set<double> masses;
+  for (const ProfileLayer& layer : profile.layers) {
+    for (const ProfilePoint& point : layer.*kind ? (layer.*kind)->points : std::vector<ProfilePoint>()) {
+      masses.insert(point.mass);
+    }
+  }
+  const std::vector<double> all(masses.begin(), masses.end());
+  const size_t count = std::min(all.size(), kMostMasses);
+  for (size_t i = 0; i < count; ++i) {
+    candidates.push_back(absl::StrCat(family, MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)])));
+  }
+  return masses;
+}
+
+/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several
+/// sizes, what the profile has, for neurons and for heads, and cascades of both.
 absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, bool has_pipeline) {
   const Budgets& budgets = options.budgets;
-  if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density || budgets.mass) {
+  if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density || budgets.mass ||
+      budgets.head_share) {
     return std::vector<std::string>{"given"};
   }
   std::vector<std::string> candidates;
@@ -70,18 +88,7 @@ absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, b
     return candidates;
   }
   ASSIGN_OR_RETURN(const Profile profile, ReadProfile(budgets.profile));
-  std::set<double> masses;
-  for (const ProfileLayer& layer : profile.layers) {
-    for (const ProfilePoint& point : layer.mlp ? layer.mlp->points : std::vector<ProfilePoint>()) {
-      masses.insert(point.mass);
-    }
-  }
-  // Of many thresholds some: each costs a compilation and a measurement.
-  const std::vector<double> all(masses.begin(), masses.end());
-  const size_t count = std::min(all.size(), kMostMasses);
-  for (size_t i = 0; i < count; ++i) {
-    candidates.push_back(absl::StrCat("low-rank/", MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)])));
-  }
+  const std::set<double> masses = AddThresholds(profile, &ProfileLayer::mlp, "low-rank/", candidates);
   for (const double mass : {0.99, 0.999}) {
     for (const char* copy : {"2/32/1", "3/128/1"}) {
       if (masses.contains(mass)) {
@@ -89,6 +96,7 @@ absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, b
       }
     }
   }
+  AddThresholds(profile, &ProfileLayer::heads, std::string(kHeadsFamily), candidates);
   return candidates;
 }
 
@@ -110,24 +118,28 @@ class Compiler {
     const auto insert = FindStep(pipeline, "insert-predictors");
     if (choices == std::vector<size_t>{0}) {
       insert->options["kind"] = "none";
-      insert->options["plan"] = "";
+      for (const char* option : {"plan", "head-share", "head-plan"}) {
+        insert->options[option] = "";
+      }
       return pipeline;
     }
-    const bool given = build_.candidates.size() == 1;
-    const size_t layers = choices.size() > 1 ? choices.size() : static_cast<size_t>(build_.layers);
-    std::vector<std::string> words;
-    for (size_t layer = 0; layer < layers; ++layer) {
-      const size_t choice = choices.size() > 1 ? choices[layer] : choices[0];
-      if (!given) {
-        words.push_back(choice == 0 ? "none" : build_.candidates[choice - 1]);
-      } else if (choice == 0) {
-        words.push_back(absl::StrCat(layer));
+    const auto layers = static_cast<size_t>(build_.layers);
+    if (build_.candidates.size() > 1) {
+      const std::vector<std::string> words = Words(choices);
+      insert->options["plan"] = absl::StrJoin(words.begin(), words.begin() + build_.layers, "+");
+      if (words.size() > layers) {
+        insert->options["head-plan"] = absl::StrJoin(words.begin() + build_.layers, words.end(), "+");
+      }
+      return pipeline;
+    }
+    std::vector<size_t> dense;
+    for (size_t layer = 0; layer < choices.size(); ++layer) {
+      if (choices[layer] == 0) {
+        dense.push_back(layer);
       }
     }
-    if (!given) {
-      insert->options["plan"] = absl::StrJoin(words, "+");
-    } else if (!words.empty()) {
-      pipeline.insert(insert + 1, {FindPass("drop-predictors"), {{"layers", absl::StrJoin(words, "+")}}});
+    if (!dense.empty()) {
+      pipeline.insert(insert + 1, {FindPass("drop-predictors"), {{"layers", absl::StrJoin(dense, "+")}}});
     }
     return pipeline;
   }
@@ -150,6 +162,27 @@ class Compiler {
   }
 
  private:
+  /// Of each layer's MLP and, if some candidate is for heads and one of them is chosen, of each layer's attention.
+  [[nodiscard]] std::vector<std::string> Words(const std::vector<size_t>& choices) const {
+    const auto layers = static_cast<size_t>(build_.layers);
+    std::vector<std::string> words(2 * layers, "none");
+    bool has_heads = false;
+    for (size_t place = 0; place < words.size(); ++place) {
+      const size_t choice = choices.size() == 1 ? choices[0] : (place < choices.size() ? choices[place] : 0);
+      if (choice == 0) {
+        continue;
+      }
+      const std::string& candidate = build_.candidates[choice - 1];
+      const bool for_heads = candidate.starts_with(kHeadsFamily);
+      if (for_heads == (place >= layers)) {
+        words[place] = for_heads ? candidate.substr(kHeadsFamily.size()) : candidate;
+        has_heads = has_heads || for_heads;
+      }
+    }
+    words.resize(has_heads ? words.size() : layers);
+    return words;
+  }
+
   std::string text_;
   WeightStore& weights_;
   const Pipeline& pipeline_;

@@ -20,13 +20,17 @@ Json AllocationJson(const ContractOutcome& outcome, Prices prices) {
     json["bytes_per_us"] = kBytesPerMicrosecond;
   }
   for (const AllocatedLayer& layer : outcome.layers) {
-    json["layers"].push_back({{"choice", layer.choice},
-                              {"damage_kl", layer.damage},
-                              {"predicted_us", layer.predicted_microseconds},
-                              {"us", layer.microseconds},
-                              {"dense_us", layer.dense_microseconds},
-                              {"bytes", layer.bytes},
-                              {"dense_bytes", layer.dense_bytes}});
+    Json one = {{"choice", layer.choice},
+                {"damage_kl", layer.damage},
+                {"predicted_us", layer.predicted_microseconds},
+                {"us", layer.microseconds},
+                {"dense_us", layer.dense_microseconds},
+                {"bytes", layer.bytes},
+                {"dense_bytes", layer.dense_bytes}};
+    if (!layer.heads.empty()) {
+      one["heads"] = layer.heads;
+    }
+    json["layers"].push_back(std::move(one));
   }
   for (const TriedArtifact& tried : outcome.tried) {
     json["tried"].push_back({{"name", tried.name},
@@ -66,13 +70,14 @@ Json ContractJson(const ContractOutcome& outcome, Prices prices) {
 std::string ContractTable(const ContractOutcome& outcome) {
   std::string out;
   if (!outcome.layers.empty()) {
-    absl::StrAppendFormat(&out, "%5s  %-22s%14s%10s%10s%10s%12s\n", "layer", "predictor", "predicted us", "us",
-                          "dense us", "MB", "dense MB");
+    const bool has_heads = !outcome.layers[0].heads.empty();
+    absl::StrAppendFormat(&out, "%5s  %-22s%s%14s%10s%10s%10s%12s\n", "layer", "predictor",
+                          has_heads ? "of heads    " : "", "predicted us", "us", "dense us", "MB", "dense MB");
     for (size_t i = 0; i < outcome.layers.size(); ++i) {
       const AllocatedLayer& layer = outcome.layers[i];
-      absl::StrAppendFormat(&out, "%5d  %-22s%14.1f%10.1f%10.1f%10.3f%12.3f\n", i, layer.choice,
-                            layer.predicted_microseconds, layer.microseconds, layer.dense_microseconds,
-                            layer.bytes / 1e6, layer.dense_bytes / 1e6);
+      absl::StrAppendFormat(&out, "%5d  %-22s%s%14.1f%10.1f%10.1f%10.3f%12.3f\n", i, layer.choice,
+                            has_heads ? absl::StrFormat("%-12s", layer.heads) : "", layer.predicted_microseconds,
+                            layer.microseconds, layer.dense_microseconds, layer.bytes / 1e6, layer.dense_bytes / 1e6);
     }
   }
   absl::StrAppendFormat(&out, "%-44s%12s%12s   %s\n", "contract", "bound", "measured", "95% interval");

@@ -79,14 +79,20 @@ TokenCosts CostsByLayer(const Plan& plan, const ModelInfo& model, const Statisti
   for (size_t i = 0; i < statistics.launches().size(); ++i) {
     const LaunchTotals& totals = statistics.launches()[i];
     const Role role = RoleOf(plan, model, *totals.launch);
+    const auto calls = static_cast<double>(std::max<int64_t>(totals.calls, 1));
+    const auto add = [&](Cost& cost) {
+      cost.bytes += static_cast<double>(totals.bytes) / calls;
+      cost.microseconds += microseconds[i];
+    };
     Cost* cost = &costs.rest;
     if (role.layer >= 0) {
       LayerCosts& layer = costs.layers[static_cast<size_t>(role.layer)];
       cost = totals.launch->predictor ? &layer.predictors : (role.part == Part::kMlp ? &layer.mlp : &layer.attention);
+      if (totals.launch->predictor && role.part == Part::kAttention) {
+        add(layer.head_predictors);
+      }
     }
-    const auto calls = static_cast<double>(std::max<int64_t>(totals.calls, 1));
-    cost->bytes += static_cast<double>(totals.bytes) / calls;
-    cost->microseconds += microseconds[i];
+    add(*cost);
   }
   return costs;
 }

@@ -23,6 +23,7 @@ struct LayerCosts {
   Cost attention;
   Cost mlp;
   Cost predictors;
+  Cost head_predictors;  ///< A part of `predictors`: those of heads.
 };
 
 struct TokenCosts {
