@@ -21,6 +21,16 @@ Json EndsJson(const std::optional<Interval>& interval) {
   return interval.has_value() ? Json::array({interval->low, interval->high}) : Json();
 }
 
+/// By layer, predictors included.
+void AddLayerBytes(const TokenCosts& costs, Json& json) {
+  json["mlp_bytes"] = Json::array();
+  json["attention_bytes"] = Json::array();
+  for (const LayerCosts& layer : costs.layers) {
+    json["mlp_bytes"].push_back(layer.mlp.bytes + layer.predictors.bytes - layer.head_predictors.bytes);
+    json["attention_bytes"].push_back(layer.attention.bytes + layer.head_predictors.bytes);
+  }
+}
+
 void AddText(const Evaluation& text, Json& json) {
   json["ppl"] = text.ppl;
   json["nll"] = text.nll;
@@ -30,6 +40,7 @@ void AddText(const Evaluation& text, Json& json) {
   json["mlp_activity"] = text.mlp_activity;
   json["bytes_per_token"] = text.bytes_per_token;
   json["predictor_bytes_per_token"] = text.predictor_bytes_per_token;
+  AddLayerBytes(text.costs, json);
   if (text.against.has_value()) {
     const Comparison& against = *text.against;
     json["against"] = {{"ppl", against.ppl},
@@ -45,6 +56,7 @@ void AddText(const Evaluation& text, Json& json) {
                        {"mlp_precision", against.mlp_precision},
                        {"head_recall", against.head_recall},
                        {"bytes_per_token", against.bytes_per_token}};
+    AddLayerBytes(against.costs, json["against"]);
   }
 }
 

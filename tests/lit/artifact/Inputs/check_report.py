@@ -24,6 +24,12 @@ assert against["mlp_recall"] == [1] * layers and against["mlp_recall_mass"] == [
 assert against["head_recall"] == [1] * layers, against["head_recall"]
 for own, other, listed in zip(result["mlp_activity"], against["mlp_activity"], result["mlp_density"]):
     assert 0 < other <= listed < 1 and abs(own - other) < 1e-4, (own, other, listed)
+for kind in ("mlp_bytes", "attention_bytes"):
+    assert len(result[kind]) == len(against[kind]) == layers
+assert sum(result["mlp_bytes"]) < sum(against["mlp_bytes"]) and result["attention_bytes"] == against["attention_bytes"]
+for side in (result, against):
+    rest = side["bytes_per_token"] - sum(side["mlp_bytes"]) - sum(side["attention_bytes"])
+    assert 0 < rest < side["bytes_per_token"], rest
 assert abs(against["ppl_ratio"] - 1) < 1e-5 and against["ppl_ratio_interval"] is None, "one window has no interval"
 
 assert [task["task"] for task in result["icl"]["tasks"]] == ["repeat", "copy", "recall", "reverse"]
