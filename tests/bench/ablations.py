@@ -21,7 +21,7 @@ import sys
 
 WHAT = {
     "rank": "Rank of the predictors; 0: chosen for each layer, for the fewest bytes",
-    "dtype": "Bits of the predictors' elements",
+    "dtype": "Bits of the predictors' elements; ranks are chosen for them where dejavu-profile can",
     "lookahead": "What neurons are predicted from: 0: the MLP's own input, 1: the input of their layer's attention, "
                  "2: that of the layer before",
     "threshold": "Thresholds by layer against a fixed number of the largest scores, as many as the thresholds choose on "

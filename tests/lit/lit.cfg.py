@@ -58,6 +58,7 @@ config.substitutions.append(("%exits", "%{python} " + os.path.join(here, "Inputs
 config.substitutions.append(("%{python}", "python3"))
 config.substitutions.append(("%models", os.path.join(source, "tests", "models")))
 config.substitutions.append(("%source", source))
+config.substitutions.append(("%bin", tools))
 
 config.environment["PATH"] = os.pathsep.join([llvm_tools, os.environ["PATH"]])
 config.environment["FILECHECK_OPTS"] = "-enable-var-scope"
