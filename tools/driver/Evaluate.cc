@@ -145,7 +145,7 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   if (reference != nullptr) {
     RETURN_IF_ERROR(CheckComparable(*model, *reference));
     if (HasSameLayers(model->info(), reference->info())) {
-      ASSIGN_OR_RETURN(models.energies, HeadEnergies::Create(*reference));
+      ASSIGN_OR_RETURN(models.energies, HeadEnergies::Create(*reference, model.get()));
     }
   }
   const int jobs = static_cast<int>(std::min<int64_t>(options.jobs, windows));

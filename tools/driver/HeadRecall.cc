@@ -47,7 +47,7 @@ double Quadratic(std::span<const float> y, const float* gram) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const HeadEnergies>> HeadEnergies::Create(const Model& model) {
+absl::StatusOr<std::shared_ptr<const HeadEnergies>> HeadEnergies::Create(const Model& model, const Model* other) {
   const ModelInfo& info = model.info();
   const int64_t heads = std::max<int64_t>(info.heads, 1);
   const int64_t width = info.hidden / heads;
@@ -58,8 +58,11 @@ absl::StatusOr<std::shared_ptr<const HeadEnergies>> HeadEnergies::Create(const M
   }
   ASSIGN_OR_RETURN(const Safetensors weights, Safetensors::Open(model.artifact().FilePath(kWeightsFile)));
   const std::vector<HeadValues> values = FindHeadValues(model.plan(), info);
+  const std::vector<HeadValues> lists =
+      other != nullptr ? FindHeadValues(other->plan(), other->info()) : std::vector<HeadValues>();
   for (size_t layer = 0; layer < values.size(); ++layer) {
-    const TensorView* w = values[layer].known ? weights.Find(values[layer].weight) : nullptr;
+    const bool asked = layer >= lists.size() || lists[layer].list != 0;
+    const TensorView* w = asked && values[layer].known ? weights.Find(values[layer].weight) : nullptr;
     if (w != nullptr && IsFloat(w->dtype) && w->dims == std::vector<int64_t>{info.hidden, heads * width}) {
       energies->grams_[layer] = Grams(*w, heads, width);
     }
