@@ -23,7 +23,7 @@ struct LayerCosts {
   Cost attention;
   Cost mlp;
   Cost predictors;
-  Cost head_predictors;  ///< A part of `predictors`: those of heads.
+  Cost head_predictors = {};  ///< A part of `predictors`: those of heads.
 };
 
 struct TokenCosts {
