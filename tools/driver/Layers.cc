@@ -120,6 +120,9 @@ std::vector<NeuronValues> FindNeuronValues(const Plan& plan, const ModelInfo& mo
     NeuronValues& value = values[static_cast<size_t>(role.layer)];
     if (launch.per_positive.has_value()) {
       value = {i, static_cast<size_t>(launch.per_positive->h), static_cast<size_t>(launch.per_positive->active), true};
+    } else if (launch.kernel == "sparse_fc2" && launch.per_active.has_value()) {
+      // One that reads all listed rows, positive or not.
+      value = {i, 0, static_cast<size_t>(launch.per_active->arg), true};
     } else if (launch.kernel == "linear" &&
                !MatrixOf(plan, launch, absl::StrCat("layers.", role.layer, ".mlp.fc2")).empty()) {
       value = {i, 0, 0, true};

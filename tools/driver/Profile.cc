@@ -231,7 +231,8 @@ class Profiling {
     RETURN_IF_ERROR(dejavu::Run(*module, store, pipeline + ",tapped"));
     ArtifactOptions artifact;
     artifact.path = path;
-    ASSIGN_OR_RETURN(artifact.targets, ParseTargets(options_.device.device == "cpu" ? "cpu" : "cuda"));
+    // Which of its architectures a GPU has is known when the artifact is loaded.
+    ASSIGN_OR_RETURN(artifact.targets, ParseTargets(options_.device.device == "cpu" ? "cpu" : "cuda:sm_80,cuda:sm_90"));
     return WriteArtifact(*module, store, artifact);
   }
 

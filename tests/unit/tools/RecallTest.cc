@@ -52,6 +52,24 @@ TEST(Recall, IsWholeWhereNothingIsActive) {
   EXPECT_EQ(counts.Precision(), 1);
 }
 
+TEST(NeuronValues, AreKnownWhereAllListedRowsAreRead) {
+  // A launch with an early list has no rows that depend on the values.
+  Launch launch;
+  launch.kernel = "sparse_fc2";
+  launch.layer = 1;
+  launch.neurons = 6;
+  launch.per_active = PerActive{.arg = 1, .bytes = 8};
+  Plan plan;
+  plan.functions["decode"].launches = {launch};
+  ModelInfo model;
+  model.layers = 2;
+  const std::vector<NeuronValues> values = FindNeuronValues(plan, model);
+  EXPECT_FALSE(values[0].known);
+  EXPECT_TRUE(values[1].known);
+  EXPECT_EQ(values[1].h, 0U);
+  EXPECT_EQ(values[1].list, 1U);
+}
+
 TEST(HeadCounts, SharesEnergy) {
   constexpr std::array<int32_t, 2> list = {0, 2};
   constexpr std::array<double, 3> energies = {1, 4, 5};
