@@ -30,23 +30,30 @@ config.available_features.add(platform.machine())
 if roundtrip:
     config.available_features.add("roundtrip")
 
+def can_load(names):
+    """Whether one of these libraries is there."""
+    for name in names:
+        try:
+            ctypes.CDLL(name)
+            return True
+        except OSError:
+            pass
+    return False
+
+
 def has_nvrtc():
     """Whether dejavu-opt finds NVRTC: the places where codegen/cuda/Nvrtc.cc looks."""
     folders = ["", "/usr/local/cuda/lib64/"]
     if os.environ.get("CUDA_HOME"):
         folders.insert(0, os.path.join(os.environ["CUDA_HOME"], "lib64", ""))
-    for folder in folders:
-        for name in ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"):
-            try:
-                ctypes.CDLL(folder + name)
-                return True
-            except OSError:
-                pass
-    return False
+    names = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
+    return can_load([folder + name for folder in folders for name in names])
 
 
 if has_nvrtc():
     config.available_features.add("nvrtc")
+if not can_load(["libcuda.so.1"]):
+    config.available_features.add("no-gpu")
 
 for name in ("dejavu-opt", "dejavu-profile", "dejavu-run", "dejavu-eval", "dejavu-bench"):
     command = os.path.join(tools, name)
