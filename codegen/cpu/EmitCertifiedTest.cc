@@ -22,7 +22,6 @@ namespace {
 
 using llvm::Value;
 
-constexpr int64_t kRows = Int8Rows::kRows;
 constexpr double kTiny = 0x1p-120;
 constexpr double kSlack = 1 + 0x1p-18;
 constexpr double kLeastScale = 0x1p-80;
@@ -43,7 +42,7 @@ class CertifiedTestEmitter {
     Value* q8 = b_.Arg(1);
     Value* rows = b_.Arg(2);
     Value* flags = b_.Arg(3);
-    const Range all = b_.Share(b_.I64((shape_.n + kRows - 1) / kRows));
+    const Range all = b_.Share(b_.I64((shape_.n + Int8Rows::kRows - 1) / Int8Rows::kRows));
     products_.ForTokens(all, shape_.tokens, [&](const Range& blocks, Value* token) {
       Value* x_row = b_.At(x, token, 4 * shape_.k);
       Value* largest = products_.LargestBits(x_row);
@@ -60,7 +59,7 @@ class CertifiedTestEmitter {
         b_.For(blocks.begin, blocks.end, 1, [&](Value* block) {
           const Values neurons = products_.RowsOf(block, shape_.n);
           Value* maybe_positive = MaybePositive(input, neurons, rows, products_.DotFour(q8, neurons));
-          for (size_t r = 0; r < kRows; ++r) {
+          for (size_t r = 0; r < Int8Rows::kRows; ++r) {
             StoreFlag(ir_.CreateExtractElement(maybe_positive, r), flags, neurons[r], token);
           }
         });

@@ -13,8 +13,7 @@ namespace {
 
 using llvm::Value;
 
-constexpr int64_t kRows = RowBlock::kRows;
-static_assert(kWidthMultiple % kRows == 0, "a block would reach into the next head");
+static_assert(kWidthMultiple % RowBlock::kRows == 0, "a block would reach into the next head");
 
 void CopyRow(KernelBuilder& b, Value* from, Value* to, int64_t width) {
   ForColumns(b, width, [&](Value* column, int count) {
@@ -39,14 +38,14 @@ void EmitLazyQkv(EmitContext& context, const KernelSpec& spec) {
   const int64_t dim = shape.head_dim();
   const auto input_at = [&](Value* position) { return b.At(inputs, position, 4 * shape.width); };
   b.If(ir.CreateICmpEQ(b.thread(), b.I64(0)), [&] { CopyRow(b, x, input_at(past), shape.width); });
-  const auto blocks_of_head = b.I64(dim / kRows);
-  const auto blocks_of_entry = b.I64(3 * dim / kRows);
+  const auto blocks_of_head = b.I64(dim / RowBlock::kRows);
+  const auto blocks_of_entry = b.I64(3 * dim / RowBlock::kRows);
   const Range blocks = b.Share(ir.CreateMul(LoadI32(b, heads, b.I64(0)), blocks_of_entry));
   b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
     Value* head = LoadI32(b, b.At(heads, kNumbersOffset), ir.CreateUDiv(block, blocks_of_entry));
     Value* in_entry = ir.CreateURem(block, blocks_of_entry);
     Value* part = ir.CreateUDiv(in_entry, blocks_of_head);  // q, k or v
-    Value* column = ir.CreateMul(ir.CreateURem(in_entry, blocks_of_head), b.I64(kRows));
+    Value* column = ir.CreateMul(ir.CreateURem(in_entry, blocks_of_head), b.I64(RowBlock::kRows));
     Value* first =
         ir.CreateAdd(ir.CreateMul(part, b.I64(shape.width)), ir.CreateAdd(ir.CreateMul(head, b.I64(dim)), column));
     const RowBlock rows(b, w, shape.bias ? b.Arg(2) : nullptr, first, {shape.width, shape.dtype});

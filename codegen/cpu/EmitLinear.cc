@@ -2,6 +2,7 @@
 #include "codegen/cpu/CpuKernels.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
+#include "codegen/cpu/RowBlock.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
@@ -10,11 +11,6 @@ namespace dejavu {
 namespace {
 
 using llvm::Value;
-
-// Rows of one block: as many as are added up across lanes together.
-constexpr int64_t kRows = 4;
-// How far ahead of the row in work lines are asked for, in bytes.
-constexpr int64_t kPrefetchBytes = 4096;
 
 }  // namespace
 
@@ -32,13 +28,13 @@ void EmitLinear(EmitContext& context, const KernelSpec& spec) {
 
   // Blocks of a fixed size make each sum's order independent of the number of threads. The last block repeats the last
   // row where n is not a multiple of the block; it is computed and stored again with the same value.
-  const Range blocks = b.Share(b.I64((shape.n + kRows - 1) / kRows));
+  const Range blocks = b.Share(b.I64((shape.n + RowBlock::kRows - 1) / RowBlock::kRows));
   b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
     Values numbers;
     Values rows;
-    for (int64_t r = 0; r < kRows; ++r) {
-      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(kRows)), b.I64(r));
-      if (shape.n % kRows != 0) {
+    for (int64_t r = 0; r < RowBlock::kRows; ++r) {
+      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(RowBlock::kRows)), b.I64(r));
+      if (shape.n % RowBlock::kRows != 0) {
         number = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, number, b.I64(shape.n - 1));
       }
       numbers.push_back(number);
@@ -46,10 +42,10 @@ void EmitLinear(EmitContext& context, const KernelSpec& spec) {
     }
     b.For(b.I64(0), tokens, 1, [&](Value* token) {
       const auto prefetch = [&](int r, Value* offset) {
-        return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kPrefetchBytes);
+        return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), RowBlock::kPrefetchBytes);
       };
       Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.k), layout, prefetch);
-      for (int64_t r = 0; r < kRows; ++r) {
+      for (int64_t r = 0; r < RowBlock::kRows; ++r) {
         Value* number = numbers[static_cast<size_t>(r)];
         Value* sum = ir.CreateExtractElement(sums, static_cast<uint64_t>(r));
         if (shape.bias) {

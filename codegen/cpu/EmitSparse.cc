@@ -5,6 +5,7 @@
 #include "codegen/cpu/IndexList.h"
 #include "codegen/cpu/KernelBuilder.h"
 #include "codegen/cpu/LayerNormRow.h"
+#include "codegen/cpu/RowBlock.h"
 #include "codegen/cpu/VectorOps.h"
 #include "codegen/target/KernelShapes.h"
 #include "llvm/IR/Intrinsics.h"
@@ -13,11 +14,6 @@ namespace dejavu {
 namespace {
 
 using llvm::Value;
-
-// Rows of sparse_fc1 in work at a time.
-constexpr int64_t kRows = 4;
-// At least this many bytes of rows are asked for ahead of the row in work.
-constexpr int64_t kPrefetchBytes = 4096;
 
 }  // namespace
 
@@ -34,13 +30,13 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
   const RowLayout layout{shape.k, shape.dtype};
   const Range share = b.Share(LoadI32(b, active, b.I64(0)));
   Value* last = ir.CreateSub(share.end, b.I64(1));
-  const int64_t rows_ahead = (kPrefetchBytes + layout.bytes() - 1) / layout.bytes();
-  b.For(share.begin, share.end, kRows, [&](Value* first) {
+  const int64_t rows_ahead = (RowBlock::kPrefetchBytes + layout.bytes() - 1) / layout.bytes();
+  b.For(share.begin, share.end, RowBlock::kRows, [&](Value* first) {
     Values entries;
     Values neurons;
     Values rows;
     Values next_rows;  // those whose lines are asked for
-    for (int64_t r = 0; r < kRows; ++r) {
+    for (int64_t r = 0; r < RowBlock::kRows; ++r) {
       // Past the end the last entry is computed again, to the same value.
       entries.push_back(Smaller(b, ir.CreateAdd(first, b.I64(r)), last));
       neurons.push_back(LoadI32(b, numbers, entries.back()));
@@ -53,7 +49,7 @@ void EmitSparseFc1(EmitContext& context, const KernelSpec& spec) {
     };
     b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
       Value* sums = DotFourRows(b, rows, b.At(x, token, 4 * shape.k), layout, prefetch);
-      for (size_t r = 0; r < kRows; ++r) {
+      for (size_t r = 0; r < RowBlock::kRows; ++r) {
         Value* sum = ir.CreateFAdd(ir.CreateExtractElement(sums, r), b.LoadFloat(bias, neurons[r]));
         Value* index = ir.CreateAdd(ir.CreateMul(entries[r], b.I64(shape.tokens)), token);
         b.StoreFloat(Relu(b, sum), h, index);
@@ -161,7 +157,7 @@ class SparseFc2Emitter {
     // Of a row, this thread reads these bytes, at least one unit.
     Value* part_bytes = ir_.CreateMul(ir_.CreateSub(columns.end, columns.begin), b_.I64(size));
     part_bytes = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, part_bytes, b_.I64(kWidthMultiple * size));
-    Value* rows_ahead = ir_.CreateAdd(ir_.CreateUDiv(b_.I64(kPrefetchBytes), part_bytes), b_.I64(1));
+    Value* rows_ahead = ir_.CreateAdd(ir_.CreateUDiv(b_.I64(RowBlock::kPrefetchBytes), part_bytes), b_.I64(1));
     b_.For(b_.I64(0), rows, 1, [&](Value* i) {
       Value* row = LoadRow(i);
       Values h;

@@ -13,8 +13,7 @@ namespace {
 
 using llvm::Value;
 
-constexpr int64_t kRows = RowBlock::kRows;
-static_assert(kWidthMultiple % kRows == 0, "a block would reach into the next head");
+static_assert(kWidthMultiple % RowBlock::kRows == 0, "a block would reach into the next head");
 
 }  // namespace
 
@@ -26,10 +25,10 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
   Value* heads = b.Arg(3);
   Value* x = NormedRow(b, {b.Arg(0), b.Arg(4), b.Arg(5)}, shape.width, shape.norm);
   Value* y = b.Arg(6);
-  const auto blocks_of_head = b.I64(shape.head_dim() / kRows);
+  const auto blocks_of_head = b.I64(shape.head_dim() / RowBlock::kRows);
   Value* blocks_of_q = ir.CreateMul(LoadI32(b, heads, b.I64(0)), blocks_of_head);
   // First those of q, then those of k and v.
-  const Range blocks = b.Share(ir.CreateAdd(blocks_of_q, b.I64(2 * shape.width / kRows)));
+  const Range blocks = b.Share(ir.CreateAdd(blocks_of_q, b.I64(2 * shape.width / RowBlock::kRows)));
   b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
     Value* is_q = ir.CreateICmpSLT(block, blocks_of_q);
     // Of k and v the entry is not used; the list's count stands in for it.
@@ -37,8 +36,8 @@ void EmitSparseQkv(EmitContext& context, const KernelSpec& spec) {
     Value* head = LoadI32(b, b.At(heads, kNumbersOffset), entry);
     Value* in_head = ir.CreateURem(block, blocks_of_head);
     Value* of_q = ir.CreateAdd(ir.CreateMul(head, blocks_of_head), in_head);
-    Value* of_others = ir.CreateAdd(ir.CreateSub(block, blocks_of_q), b.I64(shape.width / kRows));
-    Value* first = ir.CreateMul(ir.CreateSelect(is_q, of_q, of_others), b.I64(kRows));
+    Value* of_others = ir.CreateAdd(ir.CreateSub(block, blocks_of_q), b.I64(shape.width / RowBlock::kRows));
+    Value* first = ir.CreateMul(ir.CreateSelect(is_q, of_q, of_others), b.I64(RowBlock::kRows));
     const RowBlock rows(b, w, shape.bias ? b.Arg(2) : nullptr, first, {shape.width, shape.dtype});
     b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
       rows.Multiply(b.At(x, token, 4 * shape.width), b.At(b.At(y, token, 12 * shape.width), first, 4));
@@ -60,17 +59,17 @@ void EmitSparseOut(EmitContext& context, const KernelSpec& spec) {
   const RowLayout layout{shape.head_dim(), shape.dtype};  // of a head's part of a row
   const int64_t row_bytes = shape.k * layout.element_bytes();
   Value* count = LoadI32(b, heads, b.I64(0));
-  const Range blocks = b.Share(b.I64((shape.n + kRows - 1) / kRows));
+  const Range blocks = b.Share(b.I64((shape.n + RowBlock::kRows - 1) / RowBlock::kRows));
   b.For(blocks.begin, blocks.end, 1, [&](Value* block) {
     Values numbers;
-    for (int64_t r = 0; r < kRows; ++r) {
-      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(kRows)), b.I64(r));
-      if (shape.n % kRows != 0) {
+    for (int64_t r = 0; r < RowBlock::kRows; ++r) {
+      Value* number = ir.CreateAdd(ir.CreateMul(block, b.I64(RowBlock::kRows)), b.I64(r));
+      if (shape.n % RowBlock::kRows != 0) {
         number = ir.CreateBinaryIntrinsic(llvm::Intrinsic::umin, number, b.I64(shape.n - 1));
       }
       numbers.push_back(number);
     }
-    const Values zero = {ZeroVector(b, kRows)};
+    const Values zero = {ZeroVector(b, RowBlock::kRows)};
     b.For(b.I64(0), b.I64(shape.tokens), 1, [&](Value* token) {
       Value* x_row = b.At(x, token, 4 * shape.k);
       const Values sums = b.For(b.I64(0), count, 1, zero, [&](Value* entry, const Values& carried) {
@@ -81,7 +80,7 @@ void EmitSparseOut(EmitContext& context, const KernelSpec& spec) {
         }
         // The same head's part of the next block.
         const auto prefetch = [&](int r, Value* offset) {
-          return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), kRows * row_bytes);
+          return b.At(ir.CreateGEP(ir.getInt8Ty(), rows[static_cast<size_t>(r)], offset), RowBlock::kRows * row_bytes);
         };
         Value* part = DotFourRows(b, rows, b.At(x_row, head, 4 * shape.head_dim()), layout, prefetch);
         return Values{ir.CreateFAdd(carried[0], part)};

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "codegen/cpu/RowBlock.h"
 #include "codegen/cpu/VectorOps.h"
 #include "ir/base/PredictorRows.h"
 #include "llvm/IR/Intrinsics.h"
@@ -16,7 +17,6 @@ using llvm::Value;
 
 namespace {
 
-constexpr int64_t kPrefetchBytes = 4096;
 // Enough rows that rounding x anew for each part is little beside their products.
 constexpr int64_t kBlocksOfPart = 16;
 // Vectors of a row in work at a time.
@@ -157,7 +157,7 @@ Value* Int8Rows::DotRow(Value* row) {
   Values sums(kUnroll, llvm::Constant::getNullValue(IntVector(32, lanes())));
   sums = b_.For(b_.I64(0), b_.I64(main), step, sums, [&](Value* column, const Values& carried) {
     for (int64_t line = 0; line < step; line += 64) {
-      Prefetch(b_, b_.At(b_.At(row, column, 1), kPrefetchBytes + line));
+      Prefetch(b_, b_.At(b_.At(row, column, 1), RowBlock::kPrefetchBytes + line));
     }
     Values next;
     for (int64_t part = 0; part < kUnroll; ++part) {
@@ -182,7 +182,7 @@ Value* Int8Rows::DotPackedRow(Value* row) {
   std::iota(both.begin(), both.end(), 0);
   const Values sums = b_.For(b_.I64(0), b_.I64(k_), kPackedColumns, zeros, [&](Value* column, const Values& carried) {
     Value* at = b_.At(row, ir_.CreateLShr(column, 1), 1);
-    Prefetch(b_, b_.At(at, b_.I64(kPrefetchBytes), 1));
+    Prefetch(b_, b_.At(at, b_.I64(RowBlock::kPrefetchBytes), 1));
     Value* bytes = ir_.CreateAlignedLoad(IntVector(8, kBytes), at, llvm::Align(1));
     Value* lower = ir_.CreateShl(bytes, 4);
     Value* upper = ir_.CreateAnd(bytes, llvm::ConstantInt::get(bytes->getType(), 0xF0));

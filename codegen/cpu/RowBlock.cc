@@ -1,14 +1,8 @@
 #include "codegen/cpu/RowBlock.h"
 
 namespace dejavu {
-namespace {
 
 using llvm::Value;
-
-// How far ahead of the row in work lines are asked for, in bytes.
-constexpr int64_t kPrefetchBytes = 4096;
-
-}  // namespace
 
 RowBlock::RowBlock(KernelBuilder& b, Value* w, Value* bias, Value* first, const RowLayout& layout)
     : b_(b),

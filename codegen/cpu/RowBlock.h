@@ -11,6 +11,8 @@ class RowBlock {
  public:
   /// As many as are added up across lanes together.
   static constexpr int64_t kRows = 4;
+  /// How far ahead of the bytes in work lines of a matrix are asked for.
+  static constexpr int64_t kPrefetchBytes = 4096;
 
   /// The rows from `first` on of the matrix at `w`, with the elements of `bias` (f32), which is null for none. `layout`
   /// is that of a row. Emits at the builder's place; `b` must outlive it.

@@ -14,7 +14,6 @@
 namespace dejavu {
 namespace {
 
-using describe::CeilDiv;
 using describe::kMaxBlocksOfRows;
 using describe::kThreadsPerSm;
 using describe::PerLoad;

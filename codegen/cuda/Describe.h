@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "codegen/cuda/CudaSource.h"
+#include "codegen/cuda/GemvTiling.h"
 #include "codegen/target/KernelShapes.h"
 #include "codegen/target/KernelSpec.h"
 #include "ir/base/Phases.h"
@@ -22,7 +23,6 @@ inline constexpr int64_t kManyBlocks = 264;
 /// Blocks of kernels whose work depends on the call alone.
 inline constexpr int64_t kMaxBlocksOfRows = 1024;
 
-[[nodiscard]] inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /// The threads of a block that has one for each of `count` things, if it can.
 [[nodiscard]] inline int64_t WholeWarps(int64_t count) {
   return std::clamp<int64_t>(CeilDiv(count, 32) * 32, 32, 1024);

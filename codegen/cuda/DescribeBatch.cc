@@ -70,11 +70,13 @@ BatchTiling Tile(int64_t vectors, int64_t n, int64_t k, int64_t segment, int64_t
   return tiling;
 }
 
-BatchTiling TileFloats(int64_t vectors, int64_t n, int64_t k, DType dtype) {
+BatchTiling TileBatchFloats(int64_t vectors, int64_t n, int64_t k, DType dtype) {
   return Tile(vectors, n, k, 32 * PerLoad(dtype), 4);
 }
 
-BatchTiling TileInt8(int64_t vectors, int64_t n, int64_t k) { return Tile(vectors, n, k, k % 16 == 0 ? 512 : 256, 2); }
+BatchTiling TileBatchInt8(int64_t vectors, int64_t n, int64_t k) {
+  return Tile(vectors, n, k, k % 16 == 0 ? 512 : 256, 2);
+}
 
 ShapeText TilingText(const BatchTiling& tiling) {
   return ShapeText("")
@@ -98,7 +100,7 @@ constexpr int64_t kListedShare = 3;
 
 CudaKernel BatchLinear(const KernelSpec& spec) {
   const LinearShape s = MatchLinear(spec).value();
-  const BatchTiling tiling = TileFloats(TokensOf(s.tokens), s.n, s.k, s.dtype);
+  const BatchTiling tiling = TileBatchFloats(TokensOf(s.tokens), s.n, s.k, s.dtype);
   return {"BatchProducts.cuh",
           "BatchLinear",
           {"x", "w", "bias", "residual", "gamma", "beta", "y"},
@@ -116,7 +118,7 @@ CudaKernel BatchLinear(const KernelSpec& spec) {
 
 CudaKernel BatchFc1(const KernelSpec& spec) {
   const SparseFc1Shape s = MatchSparseFc1(spec).value();
-  const BatchTiling tiling = TileFloats(s.tokens, CeilDiv(s.n, kListedShare), s.k, s.dtype);
+  const BatchTiling tiling = TileBatchFloats(s.tokens, CeilDiv(s.n, kListedShare), s.k, s.dtype);
   return {"BatchProducts.cuh",
           "BatchFc1",
           {"x", "fc1", "bias", "active", "gamma", "beta", "h"},
@@ -151,7 +153,7 @@ CudaKernel BatchFc2(const KernelSpec& spec) {
 
 CudaKernel BatchTest(const KernelSpec& spec) {
   const CertifiedTestShape s = MatchCertifiedTest(spec).value();
-  const BatchTiling tiling = TileInt8(s.tokens, s.n, s.k);
+  const BatchTiling tiling = TileBatchInt8(s.tokens, s.n, s.k);
   return {"BatchPredictors.cuh",
           "BatchTest",
           {"x", "q8", "rows", "flags"},
@@ -165,7 +167,7 @@ CudaKernel BatchTest(const KernelSpec& spec) {
 
 CudaKernel BatchQkv(const KernelSpec& spec) {
   const SparseQkvShape s = MatchSparseQkv(spec).value();
-  const BatchTiling tiling = TileFloats(s.tokens, 3 * s.width, s.width, s.dtype);
+  const BatchTiling tiling = TileBatchFloats(s.tokens, 3 * s.width, s.width, s.dtype);
   return {"BatchProducts.cuh",
           "BatchQkv",
           {"x", "w", "bias", "heads", "gamma", "beta", "y"},
@@ -182,7 +184,7 @@ CudaKernel BatchQkv(const KernelSpec& spec) {
 
 CudaKernel BatchOut(const KernelSpec& spec) {
   const SparseOutShape s = MatchSparseOut(spec).value();
-  const BatchTiling tiling = TileFloats(s.tokens, s.n, s.k, s.dtype);
+  const BatchTiling tiling = TileBatchFloats(s.tokens, s.n, s.k, s.dtype);
   return {"BatchProducts.cuh",
           "BatchOut",
           {"x", "w", "bias", "residual", "heads", "y"},
@@ -200,7 +202,7 @@ CudaKernel BatchOut(const KernelSpec& spec) {
 
 CudaKernel BatchQuantized(const KernelSpec& spec) {
   const QuantizedLinearShape s = MatchQuantizedLinear(spec).value();
-  const BatchTiling tiling = TileInt8(s.tokens, s.n, s.k);
+  const BatchTiling tiling = TileBatchInt8(s.tokens, s.n, s.k);
   return {"BatchPredictors.cuh",
           "BatchQuantized",
           {"x", "q8", "scales", "bias", "gamma", "beta", "y"},

@@ -13,7 +13,6 @@ constexpr int64_t kMaxChunk = 16384;
 // Blocks that keep a large device busy.
 constexpr int64_t kManyBlocks = 264;
 
-int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t RoundUp(int64_t a, int64_t b) { return CeilDiv(a, b) * b; }
 
 /// Rows too short for all loads are taken several at a time.

@@ -8,6 +8,8 @@
 
 namespace dejavu {
 
+[[nodiscard]] inline int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 struct GemvTiling {
   int64_t threads = 0;  ///< Of a block, that multiply. A ring's blocks have one warp more.
   int64_t rows = 0;     ///< In work at a time: in a warp, or in a slot of the ring.

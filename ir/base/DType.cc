@@ -1,5 +1,6 @@
 #include "ir/base/DType.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -80,6 +81,12 @@ uint16_t FloatToHalf(float value) {
     return static_cast<uint16_t>(sign | 0x7C00U);
   }
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000U) >> 13U));
+}
+
+std::vector<uint16_t> FloatsToHalves(std::span<const float> values) {
+  std::vector<uint16_t> halves(values.size());
+  std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
+  return halves;
 }
 
 uint16_t FloatToBFloat16(float value) {

@@ -6,7 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <vector>
 
 namespace dejavu {
 
@@ -24,6 +26,7 @@ enum class DType : uint8_t { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8
 /// kept.
 [[nodiscard]] float HalfToFloat(uint16_t bits);
 [[nodiscard]] uint16_t FloatToHalf(float value);
+[[nodiscard]] std::vector<uint16_t> FloatsToHalves(std::span<const float> values);
 [[nodiscard]] inline float BFloat16ToFloat(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16U);
 }

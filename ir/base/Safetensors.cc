@@ -12,9 +12,6 @@
 namespace dejavu {
 namespace {
 
-constexpr size_t kLengthBytes = 8;
-constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-
 struct DTypeNames {
   std::string_view name;
   DType dtype;
@@ -112,23 +109,23 @@ absl::StatusOr<Safetensors> Safetensors::Open(const std::string& path) {
 }
 
 absl::StatusOr<Safetensors> Safetensors::Parse(std::span<const std::byte> bytes, const std::string& name) {
-  if (bytes.size() < kLengthBytes) {
+  if (bytes.size() < kSafetensorsLengthBytes) {
     return UserError(name, ": is too short for a safetensors file (", bytes.size(), " bytes)");
   }
   uint64_t header_bytes = 0;
-  for (size_t i = 0; i < kLengthBytes; ++i) {
+  for (size_t i = 0; i < kSafetensorsLengthBytes; ++i) {
     header_bytes |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
   }
-  if (header_bytes > kMaxHeaderBytes || header_bytes > bytes.size() - kLengthBytes) {
+  if (header_bytes > kMaxSafetensorsHeaderBytes || header_bytes > bytes.size() - kSafetensorsLengthBytes) {
     return UserError(name, ": is not a safetensors file or is truncated: its header claims ", header_bytes,
                      " bytes, the file has ", bytes.size());
   }
-  const auto* text = reinterpret_cast<const char*>(bytes.data()) + kLengthBytes;
+  const auto* text = reinterpret_cast<const char*>(bytes.data()) + kSafetensorsLengthBytes;
   ASSIGN_OR_RETURN(SafetensorsHeader header, ParseSafetensorsHeader(std::string_view(text, header_bytes), name));
   Safetensors result;
   result.path_ = name;
   result.metadata_ = std::move(header.metadata);
-  const std::span<const std::byte> data = bytes.subspan(kLengthBytes + header_bytes);
+  const std::span<const std::byte> data = bytes.subspan(kSafetensorsLengthBytes + header_bytes);
   for (const SafetensorsEntry& entry : header.entries) {
     ASSIGN_OR_RETURN(TensorView view, MakeView(entry, data, absl::StrCat(name, ": tensor '", entry.name, "'")));
     result.tensors_.push_back(std::move(view));

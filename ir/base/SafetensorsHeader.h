@@ -1,7 +1,8 @@
-// The JSON header of a safetensors file as a stranger wrote it; private to the reader.
+// The JSON header of a safetensors file as a stranger wrote it, and its bounds; private to reader and writer.
 #ifndef DEJAVU_IR_BASE_SAFETENSORSHEADER_H_
 #define DEJAVU_IR_BASE_SAFETENSORSHEADER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -11,6 +12,11 @@
 #include "absl/status/statusor.h"
 
 namespace dejavu {
+
+/// What stands before the header: its length, as a little-endian integer.
+inline constexpr size_t kSafetensorsLengthBytes = 8;
+/// The longest header, as in the format's own implementation.
+inline constexpr size_t kMaxSafetensorsHeaderBytes = 100'000'000;
 
 /// One tensor as the header states it; nothing is checked against the file yet.
 struct SafetensorsEntry {

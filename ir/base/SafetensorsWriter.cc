@@ -5,14 +5,13 @@
 #include <utility>
 
 #include "ir/base/Safetensors.h"
+#include "ir/base/SafetensorsHeader.h"
 #include "ir/base/Status.h"
 
 namespace dejavu {
 namespace {
 
 constexpr size_t kAlignment = 64;
-constexpr size_t kLengthBytes = 8;
-constexpr size_t kMaxHeaderBytes = 100'000'000;
 constexpr std::string_view kPaddingPrefix = "__pad__.";
 
 size_t PaddingAfter(size_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
@@ -74,13 +73,13 @@ absl::StatusOr<SafetensorsWriter> SafetensorsWriter::Create(const std::string& p
     sizes.push_back(bytes);
   }
   ASSIGN_OR_RETURN(std::string header, HeaderText(specs, sizes));
-  header.append(PaddingAfter(kLengthBytes + header.size()), ' ');
-  if (header.size() > kMaxHeaderBytes) {
-    return UserError(path, ": a safetensors header holds at most ", kMaxHeaderBytes, " bytes, these tensors need ",
-                     header.size());
+  header.append(PaddingAfter(kSafetensorsLengthBytes + header.size()), ' ');
+  if (header.size() > kMaxSafetensorsHeaderBytes) {
+    return UserError(path, ": a safetensors header holds at most ", kMaxSafetensorsHeaderBytes,
+                     " bytes, these tensors need ", header.size());
   }
-  std::array<std::byte, kLengthBytes> length = {};
-  for (size_t i = 0; i < kLengthBytes; ++i) {
+  std::array<std::byte, kSafetensorsLengthBytes> length = {};
+  for (size_t i = 0; i < kSafetensorsLengthBytes; ++i) {
     length[i] = static_cast<std::byte>(header.size() >> (8 * i));
   }
   ASSIGN_OR_RETURN(OutputFile file, OutputFile::Create(path));

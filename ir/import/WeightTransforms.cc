@@ -214,11 +214,11 @@ int PackOne(double value, float scale) {
 /// The scale of a packed row, that of the int8 that its halves stand for: of those that cut off nothing or some of the
 /// largest magnitudes, the one that leaves the smallest sum of squared errors.
 float PackedScale(const Row& row) {
-  constexpr int kCandidates = 12;
+  constexpr int kScales = 12;
   const float whole = RowScale(row) * (127.0F / 112.0F);  // so that the largest becomes 7 times 16
   float best = whole;
   double least = std::numeric_limits<double>::infinity();
-  for (int i = 0; i < kCandidates && whole > 0; ++i) {
+  for (int i = 0; i < kScales && whole > 0; ++i) {
     const float scale = whole * (1 - 0.05F * static_cast<float>(i));
     double error = 0;
     for (const double value : row) {

@@ -283,12 +283,12 @@ Results EvalSparseFc2(const Operation& /*op*/, Inputs in, const EvalOptions& opt
   return std::vector<Tensor>{SparseFc2(*in[0], *in[1], *in[2], in[3], in[4], options)};
 }
 
-struct Entry {
+struct ModelEntry {
   std::string_view name;
   ModelEvalFn eval;
 };
 
-constexpr std::array kEntries = std::to_array<Entry>({
+constexpr std::array kEntries = std::to_array<ModelEntry>({
     {"model.add", EvalAdd},
     {"model.attention", EvalAttention},
     {"model.embed_positions", EvalEmbedPositions},
@@ -333,7 +333,8 @@ constexpr std::array kEntries = std::to_array<Entry>({
 }  // namespace
 
 ModelEvalFn FindModelEval(std::string_view name) {
-  const auto* it = std::find_if(kEntries.begin(), kEntries.end(), [name](const Entry& e) { return e.name == name; });
+  const auto* it =
+      std::find_if(kEntries.begin(), kEntries.end(), [name](const ModelEntry& e) { return e.name == name; });
   return it == kEntries.end() ? nullptr : it->eval;
 }
 

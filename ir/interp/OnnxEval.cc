@@ -140,24 +140,24 @@ Results CheckAndEval(const AttributeMap& attributes, absl::Span<const Tensor* co
   return kEval(Call{attributes, inputs, opset, options});
 }
 
-struct Entry {
+struct OnnxEntry {
   std::string_view name;
   OnnxEvalFn eval;
 };
 
-#define DEJAVU_ONNX_ENTRY(name, least, most) Entry{#name, &CheckAndEval<&onnx_eval::Eval##name, least, most>},
-constexpr auto kTable = std::to_array<Entry>({DEJAVU_ONNX_OPS(DEJAVU_ONNX_ENTRY)});
+#define DEJAVU_ONNX_ENTRY(name, least, most) OnnxEntry{#name, &CheckAndEval<&onnx_eval::Eval##name, least, most>},
+constexpr auto kTable = std::to_array<OnnxEntry>({DEJAVU_ONNX_OPS(DEJAVU_ONNX_ENTRY)});
 #undef DEJAVU_ONNX_ENTRY
 
 static_assert(std::is_sorted(kTable.begin(), kTable.end(),
-                             [](const Entry& a, const Entry& b) { return a.name < b.name; }),
+                             [](const OnnxEntry& a, const OnnxEntry& b) { return a.name < b.name; }),
               "DEJAVU_ONNX_OPS must be sorted by name");
 
 }  // namespace
 
 OnnxEvalFn FindOnnxEval(std::string_view op_type) {
   const auto* it = std::lower_bound(kTable.begin(), kTable.end(), op_type,
-                                    [](const Entry& entry, std::string_view name) { return entry.name < name; });
+                                    [](const OnnxEntry& entry, std::string_view name) { return entry.name < name; });
   return it != kTable.end() && it->name == op_type ? it->eval : nullptr;
 }
 

@@ -90,7 +90,7 @@ absl::Status BatchDecode(Module& module, PassContext& context) {
   return absl::OkStatus();
 }
 
-constexpr PassOption kOptions[] = {{"sequences", "2", "how many sequences, from 2 to 8"}};
+constexpr PassOption kBatchDecodeOptions[] = {{"sequences", "2", "how many sequences, from 2 to 8"}};
 
 }  // namespace
 
@@ -101,7 +101,7 @@ const PassInfo kBatchDecodePass = {
         R"(before  func @decode(%tokens: i32<1>, %past: i64<>, %kv0: f32<2, 12, past, 64>)   %a = sparse.select(%s)
 after   func @decode_4(%tokens: i32<4>, %past: i64<4>, %kv0: f32<8, 12, past, 64>)   %a, a union, = sparse.select(%s))",
     .promise = Promise::kBits,
-    .options = kOptions,
+    .options = kBatchDecodeOptions,
     .run = BatchDecode};
 
 }  // namespace dejavu

@@ -104,7 +104,7 @@ absl::Status PlanBuffers(Module& module, PassContext& context) {
   return absl::OkStatus();
 }
 
-constexpr PassOption kOptions[] = {{"max-tokens", "128", "the most tokens that one call of @prefill takes"}};
+constexpr PassOption kPlanBuffersOptions[] = {{"max-tokens", "128", "the most tokens that one call of @prefill takes"}};
 
 }  // namespace
 
@@ -114,7 +114,7 @@ const PassInfo kPlanBuffersPass = {
     .example = R"(before  %y = sched.launch @linear(%x, @w, @b) on stream0 {relu = false}
 after   %y = sched.launch @linear(%x, @w, @b) on stream0 {at = [4096], relu = false})",
     .promise = Promise::kBits,
-    .options = kOptions,
+    .options = kPlanBuffersOptions,
     .run = PlanBuffers};
 
 }  // namespace dejavu

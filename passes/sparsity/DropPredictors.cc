@@ -71,7 +71,7 @@ absl::Status DropPredictors(Module& module, PassContext& context) {
   return absl::OkStatus();
 }
 
-constexpr PassOption kOptions[] = {{"layers", "", "numbers of layers that stay dense, as in 0+3"}};
+constexpr PassOption kDropPredictorsOptions[] = {{"layers", "", "numbers of layers that stay dense, as in 0+3"}};
 
 }  // namespace
 
@@ -82,7 +82,7 @@ const PassInfo kDropPredictorsPass = {
         R"(before  %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows) : index<active>   %y = model.mlp(%x, ...)
 after   %y = model.mlp(%x, ...)   with layers=0)",
     .promise = Promise::kBits,
-    .options = kOptions,
+    .options = kDropPredictorsOptions,
     .run = DropPredictors};
 
 }  // namespace dejavu

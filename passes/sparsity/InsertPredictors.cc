@@ -172,7 +172,7 @@ absl::Status InsertPredictors(Module& module, PassContext& context) {
   return InsertPlanned(module, *decode, plan, low_rank, context);
 }
 
-constexpr PassOption kOptions[] = {
+constexpr PassOption kInsertPredictorsOptions[] = {
     {"kind", "certified",
      "certified: a quantised copy of fc1 with a bound, which loses nothing; copy: one of few bits with a margin, which "
      "needs no training; low-rank: the paper's two small matrices; cascade: a copy tests what these list; oracle: fc1 "
@@ -226,7 +226,7 @@ const PassInfo kInsertPredictorsPass = {.name = "insert-predictors",
                                         .example = R"(before  %y = model.mlp(%x, @fc1, @b1, @fc2, @b2)
 after   %active = sparse.certified_active(%x, @fc1.q8, @fc1.rows) : index<active>   %y = model.mlp(...))",
                                         .promise = Promise::kReal,
-                                        .options = kOptions,
+                                        .options = kInsertPredictorsOptions,
                                         .run = InsertPredictors};
 
 }  // namespace dejavu

@@ -16,7 +16,7 @@ namespace dejavu {
 namespace {
 
 /// What lists the heads of the attention of layer `layer`, and stands before it.
-Operation* PredictorOf(const Function& function, const Operation& attention, int64_t layer) {
+Operation* HeadPredictorOf(const Function& function, const Operation& attention, int64_t layer) {
   for (const auto& op : function.ops()) {
     if (op.get() == &attention) {
       break;
@@ -126,7 +126,8 @@ absl::Status SparsifyAttention(Module& module, PassContext& context) {
   for (size_t layer = 0; layer < attentions.size(); ++layer) {
     Operation* attention = attentions[layer];
     const auto number = static_cast<int64_t>(layer);
-    const Operation* predictor = attention->Is("model.attention") ? PredictorOf(*decode, *attention, number) : nullptr;
+    const Operation* predictor =
+        attention->Is("model.attention") ? HeadPredictorOf(*decode, *attention, number) : nullptr;
     if (predictor == nullptr) {
       continue;
     }
@@ -144,7 +145,7 @@ absl::Status SparsifyAttention(Module& module, PassContext& context) {
   return absl::OkStatus();
 }
 
-constexpr PassOption kOptions[] = {
+constexpr PassOption kSparsifyAttentionOptions[] = {
     {"kv", "dense", "dense: the cache gets the keys and values of all heads; lazy: of those listed, when they are"}};
 
 }  // namespace
@@ -157,7 +158,7 @@ const PassInfo kSparsifyAttentionPass = {
 after   %heads = ...   %y, %kv = sparse.attention(%x, ..., %cache, %heads)
 kv=lazy %heads = ...   %y, %kv, %in, %f = sparse.lazy_attention(%x, ..., %cache, %heads, %inputs1, %filled1))",
     .promise = Promise::kUnlessPredicted,
-    .options = kOptions,
+    .options = kSparsifyAttentionOptions,
     .run = SparsifyAttention};
 
 }  // namespace dejavu

@@ -37,7 +37,7 @@ bool ListsCandidates(const Operation& op) {
 
 /// What lists the neurons of the MLP of layer `layer`, and stands before it; null if nothing does. A user error where
 /// it tests candidates of another layer.
-absl::StatusOr<const Operation*> PredictorOf(const Function& function, const Operation& mlp, int64_t layer) {
+absl::StatusOr<const Operation*> NeuronPredictorOf(const Function& function, const Operation& mlp, int64_t layer) {
   for (const auto& op : function.ops()) {
     if (op.get() == &mlp) {
       break;
@@ -74,7 +74,7 @@ absl::Status SparsifyMlp(Module& module, PassContext& context) {
     if (!mlp->Is("model.mlp")) {
       continue;
     }
-    ASSIGN_OR_RETURN(const Operation* predictor, PredictorOf(*decode, *mlp, static_cast<int64_t>(layer)));
+    ASSIGN_OR_RETURN(const Operation* predictor, NeuronPredictorOf(*decode, *mlp, static_cast<int64_t>(layer)));
     if (predictor == nullptr) {
       continue;
     }

@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int64_t kMaxExtent = int64_t{1} << 24;
+constexpr int64_t kMaxElements = int64_t{1} << 24;
 
 /// A finite number that is one as f32 too.
 absl::StatusOr<float> ReadFloat(const Json& value, const std::string& name) {
@@ -54,7 +54,7 @@ absl::Status ReadGrid(const JsonObject& object, SyntheticTensor& tensor) {
 /// What makes a grid the copy of one.
 absl::Status ReadCopy(const JsonObject& object, SyntheticTensor& tensor) {
   ASSIGN_OR_RETURN(tensor.fill.copy_bits, object.Integer("copy_bits", 2, 8));
-  ASSIGN_OR_RETURN(tensor.fill.copy_columns, object.Integer("copy_columns", 1, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.copy_columns, object.Integer("copy_columns", 1, kMaxElements));
   if (!IsCopyBits(tensor.fill.copy_bits) || tensor.dtype != DType::kI8 || tensor.fill.transposed ||
       tensor.columns != CopyRowBytes(tensor.fill.copy_bits, tensor.fill.copy_columns)) {
     return UserError(object.Name("copy_bits"), " needs 2, 3, 4 or 8 bits, an i8 and as many columns as rows of ",
@@ -65,11 +65,12 @@ absl::Status ReadCopy(const JsonObject& object, SyntheticTensor& tensor) {
 
 absl::Status ReadChoice(const JsonObject& object, SyntheticTensor& tensor) {
   const int64_t count = tensor.rows * tensor.columns;
-  ASSIGN_OR_RETURN(tensor.fill.multiplier, object.Integer("multiplier", 1, kMaxExtent));
-  ASSIGN_OR_RETURN(tensor.fill.offset, object.Integer("offset", 0, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.fill.multiplier, object.Integer("multiplier", 1, kMaxElements));
+  ASSIGN_OR_RETURN(tensor.fill.offset, object.Integer("offset", 0, kMaxElements));
   ASSIGN_OR_RETURN(tensor.fill.chosen, object.Integer("chosen", 0, count));
-  if (tensor.fill.pattern.size() != 2 || count > kMaxExtent) {
-    return UserError(object.Name("multiplier"), " needs a pattern of 2 numbers and at most ", kMaxExtent, " elements");
+  if (tensor.fill.pattern.size() != 2 || count > kMaxElements) {
+    return UserError(object.Name("multiplier"), " needs a pattern of 2 numbers and at most ", kMaxElements,
+                     " elements");
   }
   return absl::OkStatus();
 }
@@ -85,8 +86,8 @@ absl::StatusOr<SyntheticTensor> ParseSyntheticTensor(const JsonObject& object) {
     return UserError(object.Name("dtype"), " must be f32, f16, bf16 or i8, but is '", dtype, "'");
   }
   tensor.dtype = *known;
-  ASSIGN_OR_RETURN(tensor.rows, object.Integer("rows", 1, kMaxExtent));
-  ASSIGN_OR_RETURN(tensor.columns, object.Integer("columns", 1, kMaxExtent));
+  ASSIGN_OR_RETURN(tensor.rows, object.Integer("rows", 1, kMaxElements));
+  ASSIGN_OR_RETURN(tensor.columns, object.Integer("columns", 1, kMaxElements));
   if (!object.Has("pattern")) {
     RETURN_IF_ERROR(ReadGrid(object, tensor));
     if (object.Has("copy_bits")) {

@@ -10,8 +10,6 @@
 namespace dejavu::testing {
 namespace {
 
-double ToFloat(double value) { return static_cast<float>(value); }
-
 // The field of column `column` in a plane of `bits` bits that starts at byte `start` of the copy.
 int64_t Field(const Argument& copy, int64_t start, int64_t bits, int64_t column) {
   const int64_t fields = 8 / bits;

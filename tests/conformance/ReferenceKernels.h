@@ -14,6 +14,9 @@ namespace dejavu::testing {
 /// Results are f32 sums of up to a few thousand rounded products; 1e-5 holds with room for widths to 4096.
 inline constexpr double kTolerance = 1e-5;
 
+/// Rounded to float, as every operation of a predictor is.
+inline double ToFloat(double value) { return static_cast<float>(value); }
+
 /// Results with no more sums than this are made of magnitudes.
 inline constexpr int64_t kFewSums = 8;
 

@@ -15,9 +15,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Rounded to float, as every operation of a predictor is.
-double ToFloat(double value) { return static_cast<float>(value); }
-
 std::vector<double> RandomInt8(int64_t count, Random& random) {
   std::vector<double> values(static_cast<size_t>(count));
   for (double& value : values) {

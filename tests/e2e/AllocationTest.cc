@@ -29,7 +29,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
 constexpr size_t kLayers = 6;
 
 class Allocation : public testing::Test {
@@ -50,7 +49,7 @@ class Allocation : public testing::Test {
 
   absl::StatusOr<std::string> Compile(const std::vector<size_t>& choices) {
     WeightStore store;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kDemo + "/model.onnx", &store));
     std::vector<std::string> words;
     std::vector<std::string> heads;
     for (size_t place = 0; place < 2 * kLayers; ++place) {
@@ -74,7 +73,7 @@ class Allocation : public testing::Test {
     build_.layers = module->IntAttribute("layers");
     ArtifactOptions options;
     options.path = absl::StrCat(folder_, "/", ++compiled_, ".dejavu");
-    options.tokenizer = kModel;
+    options.tokenizer = kDemo;
     ASSIGN_OR_RETURN(options.targets, ParseTargets("cpu:" + BestIsa()));
     RETURN_IF_ERROR(WriteArtifact(*module, store, options));
     return options.path;
@@ -152,10 +151,10 @@ TEST_F(Allocation, ShipsNothingThatAHostileTextTrained) {
   }
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/hostile", hostile).ok());
   profile_ = folder_ + "/profile";
-  const auto profile = MakeProfile({.model = kModel + "/model.onnx",
+  const auto profile = MakeProfile({.model = kDemo + "/model.onnx",
                                     .output = profile_,
                                     .text = folder_ + "/hostile",
-                                    .tokenizer = kModel,
+                                    .tokenizer = kDemo,
                                     .max_tokens = 2048,
                                     .device = {.threads = 1}});
   ASSERT_TRUE(profile.ok()) << profile.status();
@@ -182,10 +181,10 @@ TEST_F(Allocation, AttentionsChooseHeadsBesideWhatMlpsChoose) {
   ASSERT_TRUE(WriteFileAtomically(folder_ + "/train", text_).ok());
   profile_ = folder_ + "/profile";
   kv_ = "lazy";
-  const auto profile = MakeProfile({.model = kModel + "/model.onnx",
+  const auto profile = MakeProfile({.model = kDemo + "/model.onnx",
                                     .output = profile_,
                                     .text = folder_ + "/train",
-                                    .tokenizer = kModel,
+                                    .tokenizer = kDemo,
                                     .max_tokens = 2048,
                                     .device = {.threads = 1}});
   ASSERT_TRUE(profile.ok()) << profile.status();

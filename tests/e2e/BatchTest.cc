@@ -20,8 +20,6 @@
 namespace dejavu {
 namespace {
 
-const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
-
 /// A sequence that the interpreter decodes by itself.
 struct Interpreted {
   int64_t past = 0;
@@ -101,14 +99,14 @@ class InterpreterBatch {
   Interpreter interpreter_;
 };
 
-struct Case {
+struct BatchCase {
   std::string name;
   std::string input;
   std::string sparsity;
   std::string stratum;
 };
 
-class BatchInInterpreter : public testing::TestWithParam<Case> {};
+class BatchInInterpreter : public testing::TestWithParam<BatchCase> {};
 
 TEST_P(BatchInInterpreter, GivesEachSequenceItsOwnLogits) {
   WeightStore store;
@@ -147,11 +145,12 @@ TEST_P(BatchInInterpreter, GivesEachSequenceItsOwnLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, BatchInInterpreter,
-                         testing::Values(Case{"dense", "onnx-random/opt-legacy17-eager.onnx", "none", "sparse"},
-                                         Case{"exact", "onnx-random/opt-legacy17-eager.onnx", "exact", "sparse"},
-                                         Case{"scheduled", "onnx-random/opt-legacy17-eager.onnx", "exact", "sched"},
+                         testing::Values(BatchCase{"dense", "onnx-random/opt-legacy17-eager.onnx", "none", "sparse"},
+                                         BatchCase{"exact", "onnx-random/opt-legacy17-eager.onnx", "exact", "sparse"},
+                                         BatchCase{"scheduled", "onnx-random/opt-legacy17-eager.onnx", "exact",
+                                                   "sched"},
                                          // All tokens of a synthetic model choose the same.
-                                         Case{"predicted", "opt-125m:layers=2", "predicted", "sched"}),
+                                         BatchCase{"predicted", "opt-125m:layers=2", "predicted", "sched"}),
                          [](const auto& test) { return test.param.name; });
 
 /// Tokens that are as different as a prompt can be.

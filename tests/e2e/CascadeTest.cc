@@ -14,14 +14,13 @@
 #include "passes/manager/PipelineParser.h"
 #include "passes/sparsity/LowRankPredictors.h"
 #include "runtime/engine/Session.h"
+#include "tests/e2e/Compiled.h"
 #include "tests/e2e/InterpretedDecoder.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/ModelInput.h"
 
 namespace dejavu {
 namespace {
-
-const std::string kDemo = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
 
 absl::Status RunText(Module& module, WeightStore& store, const std::string& text) {
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));

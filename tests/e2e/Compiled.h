@@ -12,6 +12,10 @@
 
 namespace dejavu {
 
+/// The folder of the small models, and the one with trained weights.
+inline const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
+inline const std::string kDemo = kModels + "opt-demo-7m";
+
 /// A session on a freshly compiled artifact, which goes away with it; null after a failure, which fails the test.
 class Compiled {
  public:

@@ -26,8 +26,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
-
 /// Makes the predictors of these layers of @decode test the weights of layer 1.
 void Damage(Module& module, const std::vector<int64_t>& layers) {
   std::vector<Operation*> mlps;
@@ -69,7 +67,7 @@ class Contract : public testing::Test {
     ++compiled_;
     const bool dense = choices == std::vector<size_t>{0};
     WeightStore store;
-    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kModel + "/model.onnx", &store));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Module> module, ReadOnnx(kDemo + "/model.onnx", &store));
     std::string numbers;
     for (size_t layer = 0; layer < choices.size() && choices.size() > 1; ++layer) {
       if (choices[layer] == 0) {
@@ -88,7 +86,7 @@ class Contract : public testing::Test {
     build_.layers = module->IntAttribute("layers");
     ArtifactOptions options;
     options.path = absl::StrCat(folder_, "/", compiled_, ".dejavu");
-    options.tokenizer = kModel;
+    options.tokenizer = kDemo;
     ASSIGN_OR_RETURN(options.targets, ParseTargets("cpu:" + BestIsa()));
     RETURN_IF_ERROR(WriteArtifact(*module, store, options));
     return options.path;

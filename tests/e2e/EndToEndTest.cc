@@ -18,8 +18,6 @@
 namespace dejavu {
 namespace {
 
-const std::string kModels = DEJAVU_SOURCE_DIR "/tests/models/";
-
 std::vector<int32_t> Row(const Tensor& ids, int64_t row) {
   const int64_t width = ids.dims.back();
   return {ids.ints.begin() + row * width, ids.ints.begin() + (row + 1) * width};
@@ -100,13 +98,13 @@ std::vector<std::string> OnnxModels() {
   return names;
 }
 
-struct Case {
+struct EndToEndCase {
   std::string model;
   std::string sparsity;
 };
 
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
+std::vector<EndToEndCase> Cases() {
+  std::vector<EndToEndCase> cases;
   for (const std::string& model : OnnxModels()) {
     cases.push_back({model, "none"});
     cases.push_back({model, "exact"});
@@ -114,13 +112,13 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-std::string CaseName(const testing::TestParamInfo<Case>& info) {
+std::string CaseName(const testing::TestParamInfo<EndToEndCase>& info) {
   std::string name = absl::StrCat(info.param.model, "_", info.param.sparsity);
   std::replace_if(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '_');
   return name;
 }
 
-class EndToEnd : public testing::TestWithParam<Case> {};
+class EndToEnd : public testing::TestWithParam<EndToEndCase> {};
 
 TEST_P(EndToEnd, CompiledLogitsAreOnnxruntimes) {
   const auto arrays = ReadNpz(absl::StrCat(kModels, GetParam().model, ".npz"));

@@ -9,6 +9,7 @@
 #include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
 #include "runtime/engine/Session.h"
+#include "tests/e2e/Compiled.h"
 #include "tests/e2e/InterpretedDecoder.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/ModelInput.h"
@@ -19,14 +20,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string kModel = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m/model.onnx";
-
-struct Case {
+struct FamilyCase {
   std::string name;
   std::string options;  // of insert-predictors, with the profile's folder behind them
 };
 
-class Families : public testing::TestWithParam<Case> {
+class Families : public testing::TestWithParam<FamilyCase> {
  protected:
   static void SetUpTestSuite() {
     folder_ = absl::StrCat(testing::TempDir(), "/families-", getpid());
@@ -36,7 +35,7 @@ class Families : public testing::TestWithParam<Case> {
 
   /// A profile of text that the model samples, with predictors two layers ahead; trained once.
   static absl::Status Profile() {
-    const ProfileOptions options = {.model = kModel,
+    const ProfileOptions options = {.model = kDemo + "/model.onnx",
                                     .output = folder_ + "/profile",
                                     .text = "",
                                     .self = 1100,
@@ -48,7 +47,7 @@ class Families : public testing::TestWithParam<Case> {
 
   absl::StatusOr<std::unique_ptr<Module>> Lower(WeightStore& store) const {
     RETURN_IF_ERROR(Profile());
-    ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadModel(kModel, &store));
+    ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadModel(kDemo + "/model.onnx", &store));
     ASSIGN_OR_RETURN(const Pipeline pipeline,
                      ParsePipeline(absl::StrCat("lift,phases,insert-predictors{", GetParam().options,
                                                 ",profile=", folder_, "/profile", "},sparsify-mlp,sparsify-attention",
@@ -101,11 +100,11 @@ TEST_P(Families, LogitsAreTheInterpreters) {
 
 INSTANTIATE_TEST_SUITE_P(
     Pipelines, Families,
-    testing::Values(Case{"four_bits", "kind=low-rank,mass=0.9,head-share=0.8"},
-                    Case{"eight_bits", "kind=low-rank,matrix-bits=8,mass=0.95"},
-                    Case{"sixteen_bits", "kind=low-rank,matrix-bits=16,lookahead=2,mass=0.9,head-share=0.5"},
-                    Case{"lazy_heads", "kind=low-rank,mass=0.9,head-share=0.3"}, Case{"oracle", "kind=oracle,mass=0.9"},
-                    Case{"oracle_of_all", "kind=oracle,mass=1"}),
+    testing::Values(FamilyCase{"four_bits", "kind=low-rank,mass=0.9,head-share=0.8"},
+                    FamilyCase{"eight_bits", "kind=low-rank,matrix-bits=8,mass=0.95"},
+                    FamilyCase{"sixteen_bits", "kind=low-rank,matrix-bits=16,lookahead=2,mass=0.9,head-share=0.5"},
+                    FamilyCase{"lazy_heads", "kind=low-rank,mass=0.9,head-share=0.3"},
+                    FamilyCase{"oracle", "kind=oracle,mass=0.9"}, FamilyCase{"oracle_of_all", "kind=oracle,mass=1"}),
     [](const auto& test) { return test.param.name; });
 
 }  // namespace

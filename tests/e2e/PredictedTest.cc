@@ -20,14 +20,14 @@
 namespace dejavu {
 namespace {
 
-struct Case {
+struct PredictedCase {
   std::string name;
   Budgets budgets;
   bool biased = true;  // without biases each token has other neurons and heads
   int64_t k = 0;       // how many of 12 heads have the largest scores; 0: those with positive ones
 };
 
-absl::StatusOr<std::unique_ptr<Module>> MakeModule(const Case& test_case, WeightStore& store) {
+absl::StatusOr<std::unique_ptr<Module>> MakeModule(const PredictedCase& test_case, WeightStore& store) {
   ASSIGN_OR_RETURN(std::unique_ptr<Module> module, ReadSynthetic("opt-125m:layers=2"));
   ASSIGN_OR_RETURN(const std::string text, PipelineBetween(*module, "sched", "predicted", test_case.budgets));
   ASSIGN_OR_RETURN(const Pipeline pipeline, ParsePipeline(text));
@@ -56,7 +56,7 @@ absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore&
   return Session::Create(*model, {.threads = 2, .statistics = true});
 }
 
-class Predicted : public testing::TestWithParam<Case> {};
+class Predicted : public testing::TestWithParam<PredictedCase> {};
 
 TEST_P(Predicted, LogitsAreTheInterpreters) {
   WeightStore store;
@@ -88,15 +88,16 @@ TEST_P(Predicted, LogitsAreTheInterpreters) {
   EXPECT_EQ(statistics.HeadDensity(), (std::vector<double>{1, heads}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Budgets, Predicted,
-                         testing::Values(Case{"neurons", {0.1, std::nullopt}}, Case{"heads", {std::nullopt, 0.42}},
-                                         Case{"both", {0.1, 0.42}}, Case{"all", {1.0, 1.0}},
-                                         Case{"waking_heads", {std::nullopt, 0.42}, false},
-                                         Case{"largest_heads", {std::nullopt, 0.42}, false, 5},
-                                         Case{"lazy", {0.1, 0.42, "", std::nullopt, true}},
-                                         Case{"lazy_waking", {std::nullopt, 0.42, "", std::nullopt, true}, false},
-                                         Case{"lazy_largest", {0.1, 0.1, "", std::nullopt, true}, false, 1}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Budgets, Predicted,
+    testing::Values(PredictedCase{"neurons", {0.1, std::nullopt}}, PredictedCase{"heads", {std::nullopt, 0.42}},
+                    PredictedCase{"both", {0.1, 0.42}}, PredictedCase{"all", {1.0, 1.0}},
+                    PredictedCase{"waking_heads", {std::nullopt, 0.42}, false},
+                    PredictedCase{"largest_heads", {std::nullopt, 0.42}, false, 5},
+                    PredictedCase{"lazy", {0.1, 0.42, "", std::nullopt, true}},
+                    PredictedCase{"lazy_waking", {std::nullopt, 0.42, "", std::nullopt, true}, false},
+                    PredictedCase{"lazy_largest", {0.1, 0.1, "", std::nullopt, true}, false, 1}),
+    [](const auto& test) { return test.param.name; });
 
 TEST(PredictedPrefill, IsDense) {
   WeightStore store;

@@ -10,6 +10,7 @@
 #include "codegen/cpu/CpuTarget.h"
 #include "passes/Pipelines.h"
 #include "passes/manager/PassManager.h"
+#include "tests/e2e/Compiled.h"
 #include "tools/driver/Compile.h"
 #include "tools/driver/Evaluate.h"
 #include "tools/driver/ModelInput.h"
@@ -19,8 +20,6 @@ namespace dejavu {
 namespace {
 
 namespace fs = std::filesystem;
-
-const std::string kDemo = std::string(DEJAVU_SOURCE_DIR) + "/tests/models/opt-demo-7m";
 
 /// The project's documents, as in tools/demo.
 std::string Documents() {

@@ -10,8 +10,8 @@ namespace dejavu {
 namespace {
 
 // In the drawing's own units.
-constexpr double kWidth = 760;
-constexpr double kHeight = 260;
+constexpr double kPixelsWide = 760;
+constexpr double kPixelsHigh = 260;
 constexpr double kLeft = 64;
 constexpr double kRight = 8;
 constexpr double kTop = 10;
@@ -38,7 +38,7 @@ class Drawing {
   }
 
   std::string Render() {
-    absl::StrAppend(&out_, "<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"",
+    absl::StrAppend(&out_, "<svg viewBox=\"0 0 ", kPixelsWide, " ", kPixelsHigh, "\" role=\"img\" aria-label=\"",
                     EscapeHtml(chart_.title), "\">\n");
     DrawGrid();
     for (size_t i = 0; i < chart_.categories.size(); ++i) {
@@ -50,12 +50,12 @@ class Drawing {
 
  private:
   double X(size_t category) const {
-    return kLeft + (kWidth - kLeft - kRight) * (static_cast<double>(category) + 0.5) /
+    return kLeft + (kPixelsWide - kLeft - kRight) * (static_cast<double>(category) + 0.5) /
                        static_cast<double>(chart_.categories.size());
   }
   double Y(double value) const {
     const double share = (std::clamp(value, chart_.low, high_) - chart_.low) / (high_ - chart_.low);
-    return kHeight - kBottom - share * (kHeight - kBottom - kTop);
+    return kPixelsHigh - kBottom - share * (kPixelsHigh - kBottom - kTop);
   }
 
   void Text(double x, double y, std::string_view attributes, const std::string& text) {
@@ -68,17 +68,17 @@ class Drawing {
     for (int i = 0; chart_.low + i * step_ <= high_ + step_ / 2; ++i) {
       const double value = chart_.low + i * step_;
       absl::StrAppendFormat(&out_, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", kLeft,
-                            kWidth - kRight, Y(value), Y(value));
+                            kPixelsWide - kRight, Y(value), Y(value));
       Text(kLeft - 8, Y(value) + 4, "class=\"tick\" text-anchor=\"end\"", absl::StrFormat("%.*f", decimals, value));
     }
-    const double middle = (kTop + kHeight - kBottom) / 2;
+    const double middle = (kTop + kPixelsHigh - kBottom) / 2;
     Text(14, middle,
          absl::StrFormat("class=\"label\" text-anchor=\"middle\" transform=\"rotate(-90 14 %.1f)\"", middle),
          chart_.y_label);
   }
 
   void DrawGroup(size_t category) {
-    const double room = (kWidth - kLeft - kRight) / static_cast<double>(chart_.categories.size());
+    const double room = (kPixelsWide - kLeft - kRight) / static_cast<double>(chart_.categories.size());
     const double group = std::min(room * 0.72, kMaxGroupWidth);
     const size_t bars = chart_.stacked ? 1 : chart_.series.size();
     const double width = group / static_cast<double>(bars);
@@ -111,12 +111,12 @@ class Drawing {
 
   void DrawAxis() {
     absl::StrAppendFormat(&out_, "<line class=\"axis\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", kLeft,
-                          kWidth - kRight, Y(chart_.low), Y(chart_.low));
+                          kPixelsWide - kRight, Y(chart_.low), Y(chart_.low));
     const size_t every = (chart_.categories.size() + kMaxLabels - 1) / kMaxLabels;
     for (size_t i = 0; i < chart_.categories.size(); i += every) {
-      Text(X(i), kHeight - kBottom + 17, "class=\"tick\" text-anchor=\"middle\"", chart_.categories[i]);
+      Text(X(i), kPixelsHigh - kBottom + 17, "class=\"tick\" text-anchor=\"middle\"", chart_.categories[i]);
     }
-    Text((kLeft + kWidth - kRight) / 2, kHeight - 8, "class=\"label\" text-anchor=\"middle\"", chart_.x_label);
+    Text((kLeft + kPixelsWide - kRight) / 2, kPixelsHigh - 8, "class=\"label\" text-anchor=\"middle\"", chart_.x_label);
   }
 
   const BarChart& chart_;

@@ -11,27 +11,27 @@
 namespace dejavu {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 double Mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-Json EndsJson(const std::optional<Interval>& interval) {
-  return interval.has_value() ? Json::array({interval->low, interval->high}) : Json();
+OrderedJson EndsJson(const std::optional<Interval>& interval) {
+  return interval.has_value() ? OrderedJson::array({interval->low, interval->high}) : OrderedJson();
 }
 
 /// By layer, predictors included.
-void AddLayerBytes(const TokenCosts& costs, Json& json) {
-  json["mlp_bytes"] = Json::array();
-  json["attention_bytes"] = Json::array();
+void AddLayerBytes(const TokenCosts& costs, OrderedJson& json) {
+  json["mlp_bytes"] = OrderedJson::array();
+  json["attention_bytes"] = OrderedJson::array();
   for (const LayerCosts& layer : costs.layers) {
     json["mlp_bytes"].push_back(layer.mlp.bytes + layer.predictors.bytes - layer.head_predictors.bytes);
     json["attention_bytes"].push_back(layer.attention.bytes + layer.head_predictors.bytes);
   }
 }
 
-void AddText(const Evaluation& text, Json& json) {
+void AddText(const Evaluation& text, OrderedJson& json) {
   json["ppl"] = text.ppl;
   json["nll"] = text.nll;
   json["tokens"] = text.tokens;
@@ -60,8 +60,8 @@ void AddText(const Evaluation& text, Json& json) {
   }
 }
 
-Json ScoreJson(const IclScore& score) {
-  Json json;
+OrderedJson ScoreJson(const IclScore& score) {
+  OrderedJson json;
   if (score.shots >= 0) {
     json["shots"] = score.shots;
   }
@@ -71,7 +71,7 @@ Json ScoreJson(const IclScore& score) {
     json[name] = shares.model.value;
     json[name + "_interval"] = EndsJson(shares.model);
     if (shares.reference.has_value()) {
-      Json& against = json["against"];
+      OrderedJson& against = json["against"];
       against[name] = shares.reference->value;
       against[name + "_interval"] = EndsJson(shares.reference);
       against[name + "_drop"] = shares.drop->value;
@@ -156,15 +156,15 @@ void PrintText(const Evaluation& text, std::ostream& out) {
 
 }  // namespace
 
-Json EvalJson(const EvalResult& result) {
-  Json json = Json::object();
+OrderedJson EvalJson(const EvalResult& result) {
+  OrderedJson json = OrderedJson::object();
   if (result.text.has_value()) {
     AddText(*result.text, json);
   }
   if (!result.icl.empty()) {
-    Json tasks = Json::array();
+    OrderedJson tasks = OrderedJson::array();
     for (const IclResult& task : result.icl) {
-      Json entry = {{"task", task.task}};
+      OrderedJson entry = {{"task", task.task}};
       entry.update(ScoreJson(task.all));
       for (const IclScore& score : task.by_shots) {
         entry["by_shots"].push_back(ScoreJson(score));

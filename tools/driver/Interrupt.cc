@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <string>
 
 namespace dejavu {
 namespace {
@@ -34,8 +35,8 @@ InterruptGuard::~InterruptGuard() {
   }
 }
 
-absl::Status InterruptStatus() {
-  return caught == 0 ? absl::OkStatus() : absl::CancelledError("interrupted; nothing was written");
+absl::Status InterruptStatus(std::string_view advice) {
+  return caught == 0 ? absl::OkStatus() : absl::CancelledError(std::string("interrupted; ").append(advice));
 }
 
 int EndByInterrupt() {

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <csignal>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -24,8 +25,8 @@ class InterruptGuard {
   std::array<struct sigaction, kSignals.size()> before_ = {};
 };
 
-/// Cancelled once a guard has caught a signal.
-[[nodiscard]] absl::Status InterruptStatus();
+/// Cancelled once a guard has caught a signal. `advice` says what the user may do then.
+[[nodiscard]] absl::Status InterruptStatus(std::string_view advice = "nothing was written");
 
 /// Ends the program by the signal that was caught, as if nothing had caught it. Returns the exit code 128 + signal
 /// where that is not possible: a container's first process cannot be ended so.

@@ -45,10 +45,6 @@ absl::Status Run(Module& module, WeightStore& store, const std::string& text) {
   return RunPipeline(module, store, pipeline, {}, std::cerr);
 }
 
-absl::Status Interrupted() {
-  return InterruptStatus().ok() ? absl::OkStatus() : absl::CancelledError("interrupted; the same command starts again");
-}
-
 std::string HashOf(const std::string& text) { return HashText(Hash64(std::string_view(text))); }
 
 class Profiling {
@@ -219,7 +215,7 @@ class Profiling {
     ASSIGN_OR_RETURN(sensitivity_,
                      MeasureSensitivity(*module_->FindFunction("prefill"), store_, some, Threads(), [&](double share) {
                        bar.Update(static_cast<int64_t>(share * 1000), 1000);
-                       return Interrupted();
+                       return InterruptStatus("the same command starts again");
                      }));
     return absl::OkStatus();
   }

@@ -11,7 +11,7 @@
 namespace dejavu {
 namespace {
 
-constexpr int kWidth = 30;
+constexpr int kColumns = 30;
 constexpr std::chrono::milliseconds kInterval(100);
 // Clears from the cursor to the end of the line.
 constexpr char kClear[] = "\r\033[K";
@@ -36,8 +36,8 @@ void ProgressBar::Update(int64_t done, int64_t total, const std::string& note) {
   drawn_ = true;
   const double share = static_cast<double>(done) / static_cast<double>(total);
   const double seconds = std::chrono::duration<double>(now - start_).count();
-  const auto filled = static_cast<size_t>(share * kWidth);
-  std::cerr << kClear << label_ << " [" << std::string(filled, '#') << std::string(kWidth - filled, '.')
+  const auto filled = static_cast<size_t>(share * kColumns);
+  std::cerr << kClear << label_ << " [" << std::string(filled, '#') << std::string(kColumns - filled, '.')
             << absl::StrFormat("] %3.0f%%  ", share * 100) << DurationText(seconds / share - seconds) << " left"
             << (note.empty() ? "" : "  ") << note << std::flush;
 }

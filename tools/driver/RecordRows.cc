@@ -18,12 +18,6 @@ namespace {
 
 constexpr float kLargestHalf = 65504;
 
-absl::Status Interrupted() {
-  return InterruptStatus().ok()
-             ? absl::OkStatus()
-             : absl::CancelledError("interrupted; the same command goes on from the last finished layer");
-}
-
 /// One tensor's file.
 struct Column {
   std::string tap;
@@ -76,6 +70,8 @@ absl::Status ReadHalves(const std::string& path, size_t count, std::vector<uint1
 
 }  // namespace
 
+absl::Status LayerInterrupted() { return InterruptStatus("the same command goes on from the last finished layer"); }
+
 int64_t RecordingBytes(const ModelInfo& model, int64_t rows) { return model.layers * rows * model.hidden * 6; }
 
 int64_t LayerBytes(const ModelInfo& model, int64_t rows) { return rows * model.hidden * 4; }
@@ -102,7 +98,7 @@ absl::Status RecordRows(const std::shared_ptr<const Model>& model, int threads,
       begin += count;
       done += static_cast<int64_t>(count);
       bar.Update(done, total);
-      RETURN_IF_ERROR(Interrupted());
+      RETURN_IF_ERROR(LayerInterrupted());
     }
   }
   for (Column& column : columns) {
@@ -126,7 +122,7 @@ absl::StatusOr<std::vector<std::vector<int32_t>>> SampleWindows(const std::share
       ASSIGN_OR_RETURN(const int32_t token, sampler.Sample(logits));
       window.push_back(token);
       bar.Update(done + static_cast<int64_t>(window.size()), count);
-      RETURN_IF_ERROR(Interrupted());
+      RETURN_IF_ERROR(LayerInterrupted());
     }
     done += length;
     windows.push_back(std::move(window));

@@ -40,6 +40,9 @@ struct RecordingFiles {
 [[nodiscard]] int64_t RecordingBytes(const ModelInfo& model, int64_t rows);
 [[nodiscard]] int64_t LayerBytes(const ModelInfo& model, int64_t rows);
 
+/// InterruptStatus() with what the user may do while rows are recorded and layers trained.
+[[nodiscard]] absl::Status LayerInterrupted();
+
 /// Takes each of `windows` through the prefill kernels of `model`, which was compiled with taps, and writes one row for
 /// each token and layer. Memory is bounded by one call of prefill. Infinite and NaN inputs are a user error that names
 /// layer and token; a full disk and an interrupt are errors too. Files are complete or not there.

@@ -11,8 +11,8 @@ namespace dejavu {
 namespace {
 
 // In the drawing's own units.
-constexpr double kWidth = 760;
-constexpr double kHeight = 300;
+constexpr double kPixelsWide = 760;
+constexpr double kPixelsHigh = 300;
 constexpr double kLeft = 64;
 constexpr double kRight = 16;
 constexpr double kTop = 10;
@@ -71,7 +71,7 @@ class Drawing {
   }
 
   std::string Render() {
-    absl::StrAppend(&out_, "<svg viewBox=\"0 0 ", kWidth, " ", kHeight, "\" role=\"img\" aria-label=\"",
+    absl::StrAppend(&out_, "<svg viewBox=\"0 0 ", kPixelsWide, " ", kPixelsHigh, "\" role=\"img\" aria-label=\"",
                     EscapeHtml(chart_.title), "\">\n");
     DrawAxes();
     for (size_t s = 0; s < chart_.series.size(); ++s) {
@@ -89,9 +89,9 @@ class Drawing {
   }
 
  private:
-  [[nodiscard]] double X(double value) const { return kLeft + x_.Share(value) * (kWidth - kLeft - kRight); }
+  [[nodiscard]] double X(double value) const { return kLeft + x_.Share(value) * (kPixelsWide - kLeft - kRight); }
   [[nodiscard]] double Y(double value) const {
-    return kHeight - kBottom - y_.Share(value) * (kHeight - kBottom - kTop);
+    return kPixelsHigh - kBottom - y_.Share(value) * (kPixelsHigh - kBottom - kTop);
   }
 
   void Text(double x, double y, const std::string& attributes, const std::string& text) {
@@ -101,16 +101,16 @@ class Drawing {
   void DrawAxes() {
     for (const double value : y_.Lines()) {
       absl::StrAppendFormat(&out_, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", kLeft,
-                            kWidth - kRight, Y(value), Y(value));
+                            kPixelsWide - kRight, Y(value), Y(value));
       Text(kLeft - 8, Y(value) + 4, "class=\"tick\" text-anchor=\"end\"", y_.Text(value));
     }
     for (const double value : x_.Lines()) {
       absl::StrAppendFormat(&out_, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", X(value),
-                            X(value), kTop, kHeight - kBottom);
-      Text(X(value), kHeight - kBottom + 17, "class=\"tick\" text-anchor=\"middle\"", x_.Text(value));
+                            X(value), kTop, kPixelsHigh - kBottom);
+      Text(X(value), kPixelsHigh - kBottom + 17, "class=\"tick\" text-anchor=\"middle\"", x_.Text(value));
     }
-    Text((kLeft + kWidth - kRight) / 2, kHeight - 8, "class=\"label\" text-anchor=\"middle\"", chart_.x_label);
-    const double middle = (kTop + kHeight - kBottom) / 2;
+    Text((kLeft + kPixelsWide - kRight) / 2, kPixelsHigh - 8, "class=\"label\" text-anchor=\"middle\"", chart_.x_label);
+    const double middle = (kTop + kPixelsHigh - kBottom) / 2;
     Text(14, middle,
          absl::StrFormat("class=\"label\" text-anchor=\"middle\" transform=\"rotate(-90 14 %.1f)\"", middle),
          chart_.y_label);

@@ -9,14 +9,14 @@
 namespace dejavu {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json Name(const char* what, int64_t row, const std::string& name) {
+OrderedJson Name(const char* what, int64_t row, const std::string& name) {
   return {{"name", what}, {"ph", "M"}, {"pid", 0}, {"tid", row}, {"args", {{"name", name}}}};
 }
 
-Json Bar(const TracedLaunch& launch) {
-  Json args = {{"bytes", launch.bytes}, {"gb_per_s", launch.us > 0 ? launch.bytes / 1e3 / launch.us : 0.0}};
+OrderedJson Bar(const TracedLaunch& launch) {
+  OrderedJson args = {{"bytes", launch.bytes}, {"gb_per_s", launch.us > 0 ? launch.bytes / 1e3 / launch.us : 0.0}};
   if (launch.layer >= 0) {
     args["layer"] = launch.layer;
   }
@@ -32,7 +32,7 @@ Json Bar(const TracedLaunch& launch) {
 }  // namespace
 
 absl::Status WriteTrace(const std::string& path, const std::string& title, const std::vector<TracedLaunch>& launches) {
-  Json events = Json::array({Name("process_name", 0, title)});
+  OrderedJson events = OrderedJson::array({Name("process_name", 0, title)});
   std::set<int64_t> streams;
   for (const TracedLaunch& launch : launches) {
     if (streams.insert(launch.stream).second) {
@@ -42,8 +42,8 @@ absl::Status WriteTrace(const std::string& path, const std::string& title, const
   for (const TracedLaunch& launch : launches) {
     events.push_back(Bar(launch));
   }
-  const Json json = {{"displayTimeUnit", "ns"}, {"traceEvents", std::move(events)}};
-  return WriteFileAtomically(path, json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  const OrderedJson json = {{"displayTimeUnit", "ns"}, {"traceEvents", std::move(events)}};
+  return WriteFileAtomically(path, json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
 }  // namespace dejavu

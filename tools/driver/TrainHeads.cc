@@ -8,22 +8,10 @@
 #include "ir/base/FileUtil.h"
 #include "ir/base/MappedFile.h"
 #include "ir/import/WeightTransforms.h"
-#include "tools/driver/Interrupt.h"
+#include "tools/driver/RecordRows.h"
 
 namespace dejavu {
 namespace {
-
-absl::Status Interrupted() {
-  return InterruptStatus().ok()
-             ? absl::OkStatus()
-             : absl::CancelledError("interrupted; the same command goes on from the last finished layer");
-}
-
-std::vector<uint16_t> ToHalves(const std::vector<float>& values) {
-  std::vector<uint16_t> halves(values.size());
-  std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
-  return halves;
-}
 
 template <typename T>
 std::vector<std::byte> BytesOf(const std::vector<T>& values) {
@@ -76,14 +64,14 @@ absl::Status TrainHeadsOfLayer(const HeadRows& rows, const Operation& attention,
   ASSIGN_OR_RETURN(const std::vector<float> out, ReadFloats(*attention.operand("out")->weight(), store));
   const HeadWeights weights = {static_cast<int64_t>(sensitivity.size()), out, sensitivity};
   ASSIGN_OR_RETURN(const HeadPredictor predictor,
-                   TrainHeads(rows, options.held_out, weights, options.threads, Interrupted));
+                   TrainHeads(rows, options.held_out, weights, options.threads, LayerInterrupted));
   ASSIGN_OR_RETURN(const HeadPredictor deployed, AsDeployed(predictor, options.bits));
   RETURN_IF_ERROR(WriteScores(ScoreHeads(deployed, rows, options.held_out, weights, options.threads), files.scores));
   const std::string partial = files.tensors + ".partial";
   ASSIGN_OR_RETURN(SafetensorsWriter writer,
                    SafetensorsWriter::Create(partial, {{"weight", DType::kF16, {predictor.heads, predictor.width}},
                                                        {"bias", DType::kF32, {predictor.heads}}}));
-  const std::vector<uint16_t> halves = ToHalves(predictor.weight);
+  const std::vector<uint16_t> halves = FloatsToHalves(predictor.weight);
   RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(halves))));
   RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(predictor.bias))));
   RETURN_IF_ERROR(writer.Finish().status());

@@ -9,7 +9,7 @@
 #include "ir/import/WeightTransforms.h"
 #include "passes/sparsity/training/LowRankTrainer.h"
 #include "passes/sparsity/training/Thresholds.h"
-#include "tools/driver/Interrupt.h"
+#include "tools/driver/RecordRows.h"
 
 namespace dejavu {
 namespace {
@@ -40,19 +40,13 @@ double BytesRead(const LowRankPredictor& predictor, int64_t bits, const LayerMlp
   return static_cast<double>(matrices) + (kept + density) / 2 * static_cast<double>(mlp.stored_bytes);
 }
 
-absl::Status Interrupted() {
-  return InterruptStatus().ok()
-             ? absl::OkStatus()
-             : absl::CancelledError("interrupted; the same command goes on from the last finished layer");
-}
-
 absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRows& rows, const LayerMlp& mlp,
                                    double density, const TrainLayerOptions& options) {
   int64_t best = 0;
   double least = 0;
   const std::vector<double> masses = {kReferenceMass};
   for (const int64_t rank : Ranks(rows.width, options.bits)) {
-    RETURN_IF_ERROR(Interrupted());
+    RETURN_IF_ERROR(LayerInterrupted());
     // A part of the rows tells them apart.
     const int64_t some = std::max<int64_t>(1, options.held_out / 4);
     ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some, options.bits));
@@ -66,12 +60,6 @@ absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRow
     }
   }
   return best;
-}
-
-std::vector<uint16_t> ToHalves(const std::vector<float>& values) {
-  std::vector<uint16_t> halves(values.size());
-  std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
-  return halves;
 }
 
 /// fc1's bias, less what a neuron of the norm must receive to be above the threshold.
@@ -99,8 +87,8 @@ absl::Status WriteTensors(const LowRankPredictor& predictor, const std::vector<O
   }
   const std::string partial = path + ".partial";
   ASSIGN_OR_RETURN(SafetensorsWriter writer, SafetensorsWriter::Create(partial, std::move(specs)));
-  const std::vector<uint16_t> down = ToHalves(predictor.down);
-  const std::vector<uint16_t> up = ToHalves(predictor.up);
+  const std::vector<uint16_t> down = FloatsToHalves(predictor.down);
+  const std::vector<uint16_t> up = FloatsToHalves(predictor.up);
   RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(down))));
   RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(predictor.down_bias))));
   RETURN_IF_ERROR(writer.Append(std::as_bytes(std::span(up))));
@@ -179,7 +167,7 @@ absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& m
   }
   const int64_t most = options.rank > 0 ? options.rank : *Ranks(rows.width, options.bits).rbegin();
   ASSIGN_OR_RETURN(const LowRankTrainer trainer,
-                   LowRankTrainer::Create(rows, options.held_out, weights, most, options.threads, Interrupted));
+                   LowRankTrainer::Create(rows, options.held_out, weights, most, options.threads, LayerInterrupted));
   int64_t rank = std::min(options.rank, rows.width);
   if (rank == 0) {
     ASSIGN_OR_RETURN(rank, ChooseRank(trainer, rows, mlp, activity.density, options));

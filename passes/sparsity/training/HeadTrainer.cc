@@ -12,12 +12,8 @@ namespace {
 
 using Floats = std::vector<float>;
 
-constexpr int64_t kBlock = 2048;  // rows at a time
-constexpr double kRidge = 1e-3;
 // Of a head's mean m: what its logarithm is bounded by where a head puts out nearly nothing.
 constexpr double kFloor = 1e-6;
-
-size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
 
 /// How much the heads of a row count: the quadratic forms s o^T G o with G = out^T out of their columns.
 class Amounts {
@@ -28,8 +24,8 @@ class Amounts {
         dim_(width / weights.heads),
         sensitivity_(weights.sensitivity),
         threads_(threads),
-        grams_(Size(heads_, dim_ * dim_)) {
-    Floats gram(Size(dim_, dim_));
+        grams_(Elements(heads_, dim_ * dim_)) {
+    Floats gram(Elements(dim_, dim_));
     for (int64_t head = 0; head < heads_; ++head) {
       const float* columns = weights.out.data() + head * dim_;
       Multiply({.m = dim_,
@@ -48,9 +44,9 @@ class Amounts {
 
   /// Writes m, f32<count, heads>, of rows `begin` to `begin` + `count`.
   void Compute(const HeadRows& rows, int64_t begin, int64_t count, Floats& masses) {
-    outputs_.resize(Size(count, width_));
-    products_.resize(Size(count, dim_));
-    masses.assign(Size(count, heads_), 0);
+    outputs_.resize(Elements(count, width_));
+    products_.resize(Elements(count, dim_));
+    masses.assign(Elements(count, heads_), 0);
     LoadRows(rows.outputs, width_, begin, count, outputs_.data());
     for (int64_t head = 0; head < heads_; ++head) {
       const float* columns = outputs_.data() + head * dim_;
@@ -66,11 +62,11 @@ class Amounts {
       for (int64_t i = 0; i < count; ++i) {
         float sum = 0;
         for (int64_t j = 0; j < dim_; ++j) {
-          sum += columns[i * width_ + j] * products_[Size(i, dim_) + static_cast<size_t>(j)];
+          sum += columns[i * width_ + j] * products_[Elements(i, dim_) + static_cast<size_t>(j)];
         }
         // Rounding can take a sum below zero; a NaN stays one.
         const auto mass = static_cast<float>(sum * sensitivity_[static_cast<size_t>(head)]);
-        masses[Size(i, heads_) + static_cast<size_t>(head)] = mass < 0 ? 0 : mass;
+        masses[Elements(i, heads_) + static_cast<size_t>(head)] = mass < 0 ? 0 : mass;
       }
     }
   }
@@ -92,17 +88,17 @@ absl::Status Measure(const HeadRows& rows, int64_t count, const HeadWeights& wei
   Amounts amounts(weights, rows.width, threads);
   std::vector<double> floors(static_cast<size_t>(weights.heads));
   Floats masses;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t some = std::min(kBlock, count - begin);
+  for (int64_t begin = 0; begin < count; begin += kRowsAtATime) {
+    const int64_t some = std::min(kRowsAtATime, count - begin);
     amounts.Compute(rows, begin, some, masses);
     for (size_t i = 0; i < masses.size(); ++i) {
       floors[i % floors.size()] += masses[i] * kFloor / static_cast<double>(count);
     }
     RETURN_IF_ERROR(on_tick());
   }
-  Floats x(Size(kBlock, rows.width));
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
-    const int64_t some = std::min(kBlock, count - begin);
+  Floats x(Elements(kRowsAtATime, rows.width));
+  for (int64_t begin = 0; begin < count; begin += kRowsAtATime) {
+    const int64_t some = std::min(kRowsAtATime, count - begin);
     LoadRows(rows.inputs, rows.width, begin, some, x.data());
     amounts.Compute(rows, begin, some, masses);
     for (size_t i = 0; i < masses.size(); ++i) {
@@ -111,7 +107,7 @@ absl::Status Measure(const HeadRows& rows, int64_t count, const HeadWeights& wei
     moments->Add(some, x, masses, threads);
     RETURN_IF_ERROR(on_tick());
   }
-  moments->Finish(kRidge);
+  moments->Finish();
   return absl::OkStatus();
 }
 
@@ -140,7 +136,7 @@ absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out,
   for (int64_t head = 0; head < weights.heads; ++head) {
     double bias = moments.y_mean[static_cast<size_t>(head)];
     for (int64_t j = 0; j < rows.width; ++j) {
-      const double weight = moments.cross[Size(j, weights.heads) + static_cast<size_t>(head)];
+      const double weight = moments.cross[Elements(j, weights.heads) + static_cast<size_t>(head)];
       predictor.weight.push_back(static_cast<float>(weight));
       bias -= weight * moments.x_mean[static_cast<size_t>(j)];
     }
@@ -162,12 +158,12 @@ std::vector<ScoredHead> ScoreHeads(const HeadPredictor& predictor, const HeadRow
                                    const HeadWeights& weights, int threads) {
   const int64_t heads = predictor.heads;
   Amounts amounts(weights, predictor.width, threads);
-  Floats x(Size(kBlock, predictor.width));
-  Floats scores(Size(kBlock, heads));
+  Floats x(Elements(kRowsAtATime, predictor.width));
+  Floats scores(Elements(kRowsAtATime, heads));
   Floats masses;
   std::vector<ScoredHead> all;
-  for (int64_t begin = rows.rows() - held_out; begin < rows.rows(); begin += kBlock) {
-    const int64_t count = std::min(kBlock, rows.rows() - begin);
+  for (int64_t begin = rows.rows() - held_out; begin < rows.rows(); begin += kRowsAtATime) {
+    const int64_t count = std::min(kRowsAtATime, rows.rows() - begin);
     LoadRows(rows.inputs, predictor.width, begin, count, x.data());
     for (int64_t i = 0; i < count; ++i) {
       std::copy(predictor.bias.begin(), predictor.bias.end(), scores.begin() + i * heads);

@@ -2,6 +2,7 @@
 #ifndef DEJAVU_PASSES_SPARSITY_TRAINING_LINEARALGEBRA_H_
 #define DEJAVU_PASSES_SPARSITY_TRAINING_LINEARALGEBRA_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -9,6 +10,9 @@
 #include "ir/base/Status.h"
 
 namespace dejavu {
+
+/// How many elements a matrix of that shape has, or where row `rows` of one begins.
+[[nodiscard]] inline size_t Elements(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
 
 /// c = a b as in Sgemm(), by `threads` threads; each computes stretches of rows whose ends are fixed by m alone.
 void Multiply(const SgemmCall& call, int threads);

@@ -14,13 +14,8 @@ namespace {
 using Floats = std::vector<float>;
 using Doubles = std::vector<double>;
 
-constexpr int64_t kBlock = 2048;  // rows at a time
-// Of the inputs' mean variance: what keeps the regression from learning the noise of few rows.
-constexpr double kRidge = 1e-3;
 constexpr double kSlope = 2.5;         // of a score, for each standard deviation
 constexpr double kLeastColumn = 1e-6;  // of the second matrix, as a share of its largest
-
-size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
 
 Floats ToFloats(const Doubles& values) { return {values.begin(), values.end()}; }
 
@@ -72,16 +67,16 @@ absl::StatusOr<LowRankTrainer> LowRankTrainer::Create(const LayerRows& rows, int
 absl::Status LowRankTrainer::Measure(const OnTick& on_tick) {
   const int64_t width = rows_.width;
   Moments moments(width, width);
-  Floats x(Size(kBlock, width));
-  Floats m(Size(kBlock, width));
-  for (int64_t begin = 0; begin < count_; begin += kBlock) {
-    const int64_t count = std::min(kBlock, count_ - begin);
+  Floats x(Elements(kRowsAtATime, width));
+  Floats m(Elements(kRowsAtATime, width));
+  for (int64_t begin = 0; begin < count_; begin += kRowsAtATime) {
+    const int64_t count = std::min(kRowsAtATime, count_ - begin);
     LoadRows(rows_.predictor_inputs, width, begin, count, x.data());
     LoadRows(rows_.mlp_inputs, width, begin, count, m.data());
     moments.Add(count, x, m, threads_);
     RETURN_IF_ERROR(on_tick());
   }
-  moments.Finish(kRidge);
+  moments.Finish();
   x_mean_ = std::move(moments.x_mean);
   m_mean_ = std::move(moments.y_mean);
   covariance_ = std::move(moments.covariance);
@@ -102,7 +97,7 @@ absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
   SolveTriangular(width, covariance_, /*transposed=*/false, width, cross_);
   RETURN_IF_ERROR(on_tick());
   const Floats projected = ToFloats(cross_);
-  Floats k(Size(width, neurons));
+  Floats k(Elements(width, neurons));
   Multiply({.m = width,
             .n = neurons,
             .k = width,
@@ -113,7 +108,7 @@ absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
             .b_transposed = true,
             .c = k.data()},
            threads_);
-  Floats square(Size(width, width));
+  Floats square(Elements(width, width));
   Multiply({.m = width,
             .n = width,
             .k = neurons,
@@ -127,7 +122,7 @@ absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
   RETURN_IF_ERROR(on_tick());
   const Floats u = LeadingEigenvectors(width, square, max_rank, threads_);
   RETURN_IF_ERROR(on_tick());
-  up_.resize(Size(neurons, max_rank));
+  up_.resize(Elements(neurons, max_rank));
   Multiply({.m = neurons,
             .n = max_rank,
             .k = width,
@@ -157,7 +152,7 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
   predictor.outputs = mlp_.neurons;
   for (int64_t i = 0; i < rank; ++i) {
     for (int64_t j = 0; j < width; ++j) {
-      predictor.down.push_back(down_[Size(j, max_rank_) + static_cast<size_t>(i)]);
+      predictor.down.push_back(down_[Elements(j, max_rank_) + static_cast<size_t>(i)]);
     }
   }
   if (bits == 4 && PredictorBitsFor(bits, width) == 4) {
@@ -166,7 +161,7 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
   for (int64_t i = 0; i < rank; ++i) {
     double shift = 0;
     for (int64_t j = 0; j < width; ++j) {
-      shift += static_cast<double>(predictor.down[Size(i, width) + static_cast<size_t>(j)]) *
+      shift += static_cast<double>(predictor.down[Elements(i, width) + static_cast<size_t>(j)]) *
                x_mean_[static_cast<size_t>(j)];
     }
     predictor.down_bias.push_back(static_cast<float>(-shift));
@@ -176,7 +171,8 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
     predictor.up.insert(predictor.up.end(), from, from + rank);
     double mean = mlp_.bias[static_cast<size_t>(i)];
     for (int64_t j = 0; j < width; ++j) {
-      mean += static_cast<double>(mlp_.fc1[Size(i, width) + static_cast<size_t>(j)]) * m_mean_[static_cast<size_t>(j)];
+      mean +=
+          static_cast<double>(mlp_.fc1[Elements(i, width) + static_cast<size_t>(j)]) * m_mean_[static_cast<size_t>(j)];
     }
     predictor.up_bias.push_back(static_cast<float>(mean));
   }
@@ -185,7 +181,7 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
     const auto at = static_cast<size_t>(i);
     const double deviation = deviations[at];
     for (int64_t j = 0; j < rank; ++j) {
-      predictor.up[Size(i, rank) + static_cast<size_t>(j)] *= static_cast<float>(kSlope / deviation);
+      predictor.up[Elements(i, rank) + static_cast<size_t>(j)] *= static_cast<float>(kSlope / deviation);
     }
     predictor.up_bias[at] = static_cast<float>(kSlope / deviation * predictor.up_bias[at] +
                                                std::log(deviation * std::max(mlp_.norms[at], 1e-30F)));
@@ -199,17 +195,17 @@ Floats LowRankTrainer::Deviations(const LowRankPredictor& p, int64_t measured) c
   const int64_t width = rows_.width;
   const int64_t neurons = mlp_.neurons;
   Doubles squares(static_cast<size_t>(neurons));
-  Floats input(Size(kBlock, width));
-  Floats hidden(Size(kBlock, p.rank));
-  Floats z(Size(kBlock, neurons));
+  Floats input(Elements(kRowsAtATime, width));
+  Floats hidden(Elements(kRowsAtATime, p.rank));
+  Floats z(Elements(kRowsAtATime, neurons));
   Floats guess(z.size());
   int64_t seen = 0;
   // Blocks from all over the text.
-  const int64_t blocks = (count_ + kBlock - 1) / kBlock;
-  const int64_t stride = std::max<int64_t>(1, blocks / std::max<int64_t>(1, measured / kBlock));
+  const int64_t blocks = (count_ + kRowsAtATime - 1) / kRowsAtATime;
+  const int64_t stride = std::max<int64_t>(1, blocks / std::max<int64_t>(1, measured / kRowsAtATime));
   for (int64_t block = 0; block < blocks; block += stride) {
-    const int64_t begin = block * kBlock;
-    const int64_t count = std::min(kBlock, count_ - begin);
+    const int64_t begin = block * kRowsAtATime;
+    const int64_t count = std::min(kRowsAtATime, count_ - begin);
     LoadRows(rows_.mlp_inputs, width, begin, count, input.data());
     Multiply({.m = count,
               .n = neurons,
@@ -234,7 +230,7 @@ Floats LowRankTrainer::Deviations(const LowRankPredictor& p, int64_t measured) c
              threads_);
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t j = 0; j < p.rank; ++j) {
-        hidden[Size(i, p.rank) + static_cast<size_t>(j)] += p.down_bias[static_cast<size_t>(j)];
+        hidden[Elements(i, p.rank) + static_cast<size_t>(j)] += p.down_bias[static_cast<size_t>(j)];
       }
     }
     Multiply({.m = count,
@@ -249,7 +245,7 @@ Floats LowRankTrainer::Deviations(const LowRankPredictor& p, int64_t measured) c
              threads_);
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t j = 0; j < neurons; ++j) {
-        const size_t at = Size(i, neurons) + static_cast<size_t>(j);
+        const size_t at = Elements(i, neurons) + static_cast<size_t>(j);
         const double rest = z[at] + mlp_.bias[static_cast<size_t>(j)] - guess[at] - p.up_bias[static_cast<size_t>(j)];
         squares[static_cast<size_t>(j)] += rest * rest;
       }

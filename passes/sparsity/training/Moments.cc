@@ -7,12 +7,12 @@
 namespace dejavu {
 namespace {
 
-size_t Size(int64_t rows, int64_t columns) { return static_cast<size_t>(rows * columns); }
+constexpr double kRidge = 1e-3;
 
 void AddRows(int64_t count, int64_t width, const std::vector<float>& rows, std::vector<double>& sums) {
   for (int64_t i = 0; i < count; ++i) {
     for (int64_t j = 0; j < width; ++j) {
-      sums[static_cast<size_t>(j)] += rows[Size(i, width) + static_cast<size_t>(j)];
+      sums[static_cast<size_t>(j)] += rows[Elements(i, width) + static_cast<size_t>(j)];
     }
   }
 }
@@ -22,11 +22,11 @@ void AddRows(int64_t count, int64_t width, const std::vector<float>& rows, std::
 Moments::Moments(int64_t width, int64_t outputs)
     : x_mean(static_cast<size_t>(width)),
       y_mean(static_cast<size_t>(outputs)),
-      covariance(Size(width, width)),
-      cross(Size(width, outputs)),
+      covariance(Elements(width, width)),
+      cross(Elements(width, outputs)),
       width_(width),
       outputs_(outputs),
-      buffer_(Size(width, std::max(width, outputs))) {}
+      buffer_(Elements(width, std::max(width, outputs))) {}
 
 void Moments::Add(int64_t count, const std::vector<float>& x, const std::vector<float>& y, int threads) {
   AddRows(count, width_, x, x_mean);
@@ -52,7 +52,7 @@ void Moments::Add(int64_t count, const std::vector<float>& x, const std::vector<
   count_ += count;
 }
 
-void Moments::Finish(double ridge) {
+void Moments::Finish() {
   const auto n = static_cast<double>(count_);
   std::for_each(x_mean.begin(), x_mean.end(), [n](double& value) { value /= n; });
   std::for_each(y_mean.begin(), y_mean.end(), [n](double& value) { value /= n; });
@@ -60,17 +60,17 @@ void Moments::Finish(double ridge) {
   for (int64_t i = 0; i < width_; ++i) {
     const double mean = x_mean[static_cast<size_t>(i)];
     for (int64_t j = 0; j < width_; ++j) {
-      double& value = covariance[Size(i, width_) + static_cast<size_t>(j)];
+      double& value = covariance[Elements(i, width_) + static_cast<size_t>(j)];
       value = value / n - mean * x_mean[static_cast<size_t>(j)];
     }
     for (int64_t j = 0; j < outputs_; ++j) {
-      double& value = cross[Size(i, outputs_) + static_cast<size_t>(j)];
+      double& value = cross[Elements(i, outputs_) + static_cast<size_t>(j)];
       value = value / n - mean * y_mean[static_cast<size_t>(j)];
     }
-    variance += covariance[Size(i, width_) + static_cast<size_t>(i)] / static_cast<double>(width_);
+    variance += covariance[Elements(i, width_) + static_cast<size_t>(i)] / static_cast<double>(width_);
   }
   for (int64_t i = 0; i < width_; ++i) {
-    covariance[Size(i, width_) + static_cast<size_t>(i)] += ridge * variance;
+    covariance[Elements(i, width_) + static_cast<size_t>(i)] += kRidge * variance;
   }
 }
 

@@ -7,6 +7,9 @@
 
 namespace dejavu {
 
+/// Recorded rows are converted and added up so many at a time.
+inline constexpr int64_t kRowsAtATime = 2048;
+
 /// Of inputs x, f32<rows, width>, and what shall be guessed from them, y f32<rows, outputs>. Sums are kept in double.
 class Moments {
  public:
@@ -14,9 +17,9 @@ class Moments {
 
   /// Adds `count` rows. Results don't depend on `threads`.
   void Add(int64_t count, const std::vector<float>& x, const std::vector<float>& y, int threads);
-  /// From sums to means and covariances, once all rows are there: at least one. A `ridge`, as a share of the inputs'
-  /// mean variance, is added to each input's variance: it keeps a regression from learning the noise of few rows.
-  void Finish(double ridge);
+  /// From sums to means and covariances, once all rows are there: at least one. A thousandth of the inputs' mean
+  /// variance is added to each input's: it keeps a regression from learning the noise of few rows.
+  void Finish();
 
   std::vector<double> x_mean;      ///< (width)
   std::vector<double> y_mean;      ///< (outputs)

@@ -99,8 +99,7 @@ std::vector<OperatingPoint> FindBest(std::vector<float> active, double total, in
 
 absl::StatusOr<std::vector<float>> AsDeployed(const std::vector<float>& matrix, int64_t rows, int64_t columns,
                                               int64_t bits) {
-  auto halves = std::make_shared<std::vector<uint16_t>>(matrix.size());
-  std::transform(matrix.begin(), matrix.end(), halves->begin(), FloatToHalf);
+  const auto halves = std::make_shared<std::vector<uint16_t>>(FloatsToHalves(matrix));
   WeightData data{
       DType::kF16, {rows, columns}, halves, reinterpret_cast<const std::byte*>(halves->data()), halves->size() * 2};
   Floats rounded(matrix.size());

@@ -38,11 +38,6 @@ class CudaBatchTest : public CudaFixture {
     }
     return all;
   }
-
-  static std::vector<float> Copy(const absl::StatusOr<std::span<const float>>& logits) {
-    EXPECT_TRUE(logits.ok()) << logits.status();
-    return logits.ok() ? std::vector<float>(logits->begin(), logits->end()) : std::vector<float>();
-  }
 };
 
 TEST_F(CudaBatchTest, EachSequenceDecodesAsAlone) {

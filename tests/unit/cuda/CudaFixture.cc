@@ -54,4 +54,9 @@ std::unique_ptr<Session> CudaFixture::NewSession(const std::shared_ptr<const Mod
   return *std::move(session);
 }
 
+std::vector<float> CudaFixture::Copy(const absl::StatusOr<std::span<const float>>& logits) {
+  EXPECT_TRUE(logits.ok()) << logits.status();
+  return logits.ok() ? std::vector<float>(logits->begin(), logits->end()) : std::vector<float>();
+}
+
 }  // namespace dejavu::cuda

@@ -5,7 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ namespace dejavu::cuda {
 /// The same for cuBLASLt.
 [[nodiscard]] fake::BlasState& FakeBlas();
 
+/// A prompt for the toy model.
+inline const std::vector<int32_t> kTokens = {2, 7, 1, 8, 23, 0, 8, 4, 5, 9, 0, 4, 5};
+
 /// Starts with a healthy machine; ends with nothing alive and no rule broken.
 class CudaFixture : public ::testing::Test {
  protected:
@@ -37,6 +42,9 @@ class CudaFixture : public ::testing::Test {
   [[nodiscard]] static std::unique_ptr<Session> NewSession(const std::shared_ptr<const Model>& model,
                                                            bool statistics = false);
   [[nodiscard]] std::string LoadMessage() const { return std::string(Load().status().message()); }
+
+  /// The logits, outliving their session's next call; none after a failure, which fails the test.
+  [[nodiscard]] static std::vector<float> Copy(const absl::StatusOr<std::span<const float>>& logits);
 
   TempFolder folder_;
 };

@@ -17,8 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::Pointwise;
 using ::testing::StartsWith;
 
-const std::vector<int32_t> kTokens = {2, 7, 1, 8, 23, 0, 8, 4, 5, 9, 0, 4, 5};
-
 class CudaPrefillTest : public CudaFixture {
  protected:
   void SetUp() override {
@@ -31,11 +29,6 @@ class CudaPrefillTest : public CudaFixture {
 
   const toy::ToyWeights weights_ = toy::MakeWeights(1);
 };
-
-std::vector<float> Copy(const absl::StatusOr<std::span<const float>>& logits) {
-  EXPECT_TRUE(logits.ok()) << logits.status();
-  return logits.ok() ? std::vector<float>(logits->begin(), logits->end()) : std::vector<float>();
-}
 
 TEST_F(CudaPrefillTest, AgreesWithTheReferenceForEveryLength) {
   const auto model = WriteAndLoad();

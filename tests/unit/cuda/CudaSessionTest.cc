@@ -15,19 +15,12 @@ using ::testing::ElementsAre;
 using ::testing::FloatNear;
 using ::testing::Pointwise;
 
-const std::vector<int32_t> kTokens = {2, 7, 1, 8, 23, 0, 8, 4, 5, 9, 0, 4, 5};
-
 class CudaSessionTest : public CudaFixture {
  protected:
   const toy::ToyWeights weights_ = toy::MakeWeights(1);
 
   std::vector<float> Reference(size_t count) const { return toy::Reference(weights_, std::span(kTokens).first(count)); }
 };
-
-std::vector<float> Copy(const absl::StatusOr<std::span<const float>>& logits) {
-  EXPECT_TRUE(logits.ok()) << logits.status();
-  return {logits->begin(), logits->end()};
-}
 
 TEST_F(CudaSessionTest, DecodeAgreesWithTheReference) {
   const auto model = WriteAndLoad();
