@@ -8,6 +8,7 @@
 #include "tools/driver/CommandLine.h"
 #include "tools/driver/EvalOutput.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/Jobs.h"
 #include "tools/driver/Report.h"
 
 namespace dejavu {
@@ -27,9 +28,6 @@ struct EvalFlags {
   DeviceFlags device;
   bool json = false;
 };
-
-// Streams of a process that CUDA's driver keeps apart.
-constexpr int kDefaultConnections = 8;
 
 constexpr char kExamples[] = R"(Examples:
   dejavu-eval opt.dejavu --text=eval.txt
@@ -70,9 +68,10 @@ void AddFlags(CLI::App& app, EvalFlags& flags) {
       ->type_name("DIR");
   app.add_option("--report", flags.report, "Also write an HTML page with plots by layer")->type_name("OUT.html");
   AddDeviceFlags(app, flags.device);
-  app.add_option("--jobs", flags.jobs,
-                 "Windows and sequences at a time, which share the threads or the GPU; the result is the same but for "
-                 "the times of launches, which only 1 measures")
+  app.add_option(
+         "--jobs", flags.jobs,
+         "Windows and sequences at a time, which share the threads or the GPU and have caches and buffers of their "
+         "own; the result is the same but for the times of launches, which only 1 measures")
       ->type_name("N")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
@@ -101,10 +100,7 @@ absl::Status Run(const EvalFlags& flags) {
   if (!flags.text.empty()) {
     ASSIGN_OR_RETURN(text, ReadTextFile(flags.text));
   }
-  if (flags.jobs > kDefaultConnections) {
-    // Otherwise the driver puts the streams of several sessions behind each other. It reads this when it is loaded.
-    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
-  }
+  AllowJobsOnGpu(flags.jobs);
   ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(flags.artifact, flags.device));
   std::shared_ptr<const Model> reference;
   if (!flags.against.empty()) {

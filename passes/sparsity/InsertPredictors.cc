@@ -188,10 +188,9 @@ constexpr PassOption kInsertPredictorsOptions[] = {
      "for synthetic shapes; oracle: whose thresholds it keeps; without it all that is active is chosen"},
     {"mass", "0.999",
      "low-rank, cascade, oracle: with a profile, the share of each layer's activations that thresholds keep; 1: "
-     "neurons "
-     "stay dense, an oracle chooses all that is active"},
+     "neurons stay dense, a cascade's copy tests all of them, an oracle chooses all that is active"},
     {"head-share", "",
-     "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads stay "
+     "low-rank: with a profile, the share of the heads of all layers that its thresholds choose; none: heads are "
      "dense"},
     {"head-plan", "",
      "instead of head-share: none or a share that the profile has for each layer, with plus signs between them"},
@@ -203,15 +202,13 @@ constexpr PassOption kInsertPredictorsOptions[] = {
      "multiple of 32"},
     {"lookahead", "",
      "low-rank: 1: neurons are chosen from the input of their layer's attention, heads from the input of the attention "
-     "one layer before (those of the first layer are not chosen); N: both from N - 1 layers further ahead, but from "
-     "none "
+     "one layer before (those of the first layer are not chosen); N: both from N - 1 layers further ahead, but not "
      "before the first; 0: from the input of their own block. Unless said, 1, or what the profile was made with; "
      "another one than the profile's is refused"},
     {"choose", "positive",
      "low-rank: positive: neurons and heads whose score is above zero, a threshold being part of the bias; by-score: "
-     "the "
-     "same, with made-up biases that leave the choice to each token's scores, where else they make it alone; largest: "
-     "always as many as the density says, those with the largest scores"},
+     "likewise, with made-up biases that leave the choice to each token's scores, where else they make it alone; "
+     "largest: always as many as the density says, those with the largest scores"},
     {"mlp-density", "",
      "low-rank: the share of each layer's neurons that is chosen; none: neurons are not predicted; with a profile for "
      "choose=largest alone"},

@@ -15,7 +15,7 @@ TEST(HeadEnergiesTest, AreTheSquaresOfWhatTheOutputLayerMakesOfEachHead) {
   const Compiled compiled(DEJAVU_SOURCE_DIR "/tests/models/opt-demo-7m/model.onnx", "none", BestIsa(), "energies");
   ASSERT_NE(compiled.session(), nullptr);
   const ModelInfo& info = compiled.model()->info();
-  const auto energies = HeadEnergies::Create(*compiled.model());
+  const auto energies = HeadEnergies::Create(*compiled.model(), nullptr, 2);
   ASSERT_TRUE(energies.ok()) << energies.status();
   const auto weights = Safetensors::Open(compiled.path() + "/weights.safetensors");
   ASSERT_TRUE(weights.ok()) << weights.status();
@@ -58,7 +58,7 @@ TEST(HeadRecallTest, IsWhatHeadsThatSleepLeaveOut) {
   ASSERT_NE(sparse.session(), nullptr);
   dense.session()->CollectStatistics(true);
   sparse.session()->CollectStatistics(true);
-  const auto energies = HeadEnergies::Create(*dense.model());
+  const auto energies = HeadEnergies::Create(*dense.model(), nullptr, 2);
   ASSERT_TRUE(energies.ok()) << energies.status();
   const auto all = LayerWatch::Create(*dense.session());
   const auto some = LayerWatch::Create(*sparse.session());

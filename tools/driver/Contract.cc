@@ -10,7 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "ir/base/Status.h"
-#include "tools/driver/Allocation.h"
+#include "tools/driver/ContractCosts.h"
 #include "tools/driver/ContractJudge.h"
 
 namespace dejavu {
@@ -23,8 +23,6 @@ constexpr int kUsualTries = 5;
 // What is chosen by few windows aims at this share of a bound, and is content with so much of it.
 constexpr double kAim = 0.9;
 constexpr double kContent = 0.6;
-// Nats. Damages of layers add up while they are small.
-constexpr double kSmallDivergence = 0.3;
 
 /// The first of the walk's steps after which the damage is at most `most`, or the last.
 size_t FirstStepBelow(const std::vector<std::vector<ChoiceCost>>& costs, const AllocationWalk& walk, double most) {
@@ -35,32 +33,25 @@ size_t FirstStepBelow(const std::vector<std::vector<ChoiceCost>>& costs, const A
   return step;
 }
 
-bool IsForHeads(const std::string& candidate) { return candidate.starts_with(kHeadsFamily); }
-
-/// Places are what chooses: each layer's MLP, then, if some candidate is for heads, each layer's attention.
 class Negotiator {
  public:
   Negotiator(const ContractBounds& bounds, const ContractBuild& build, ContractJudge& judge)
-      : bounds_(bounds),
-        build_(build),
-        judge_(judge),
-        layers_(static_cast<size_t>(build.layers)),
-        has_heads_(std::any_of(build.candidates.begin(), build.candidates.end(), IsForHeads)),
-        places_(has_heads_ ? 2 * layers_ : layers_) {}
+      : bounds_(bounds), build_(build), judge_(judge), places_(build), costs_(build, judge) {}
 
   absl::StatusOr<ContractOutcome> Run() {
     outcome_.text_hash = judge_.text_hash();
     if (build_.candidates.size() == 1) {
-      RETURN_IF_ERROR(Judge(std::vector<size_t>(places_, 1)));
+      RETURN_IF_ERROR(Judge(std::vector<size_t>(places_.count(), 1)));
       if (outcome_.holds() || build_.fixed) {
         return outcome_.holds() ? Finish() : Broken();
       }
     }
     std::cerr << "choosing among " << build_.candidates.size() << (build_.candidates.size() == 1 ? " way" : " ways")
-              << " to predict and dense for " << layers_ << " layers\n";
-    RETURN_IF_ERROR(PriceCandidates());
-    RETURN_IF_ERROR(MeasureDamages());
-    walk_ = PlanWalk(costs_);
+              << " to predict and dense for " << places_.layers() << " layers\n";
+    RETURN_IF_ERROR(costs_.Measure(FirstGuess(), [&](const std::string& name, const Evaluation& result, double scale) {
+      Record(name, result, scale, /*held_out=*/false);
+    }));
+    walk_ = PlanWalk(costs_.by_place());
     ASSIGN_OR_RETURN(size_t step, ChooseStep());
     while (step < walk_.steps.size()) {
       RETURN_IF_ERROR(Judge(walk_.After(step)));
@@ -69,8 +60,8 @@ class Negotiator {
       }
       step = SaferStep(step);
     }
-    outcome_.bytes_per_token = outcome_.dense_bytes_per_token = dense_bytes_;
-    for (size_t layer = 0; layer < layers_; ++layer) {
+    outcome_.bytes_per_token = outcome_.dense_bytes_per_token = costs_.dense_bytes();
+    for (size_t layer = 0; layer < places_.layers(); ++layer) {
       outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
     }
     return NothingSaved();
@@ -78,24 +69,6 @@ class Negotiator {
 
  private:
   [[nodiscard]] const std::string& Candidate(size_t choice) const { return build_.candidates[choice - 1]; }
-
-  [[nodiscard]] bool IsAttention(size_t place) const { return place >= layers_; }
-  [[nodiscard]] size_t LayerOf(size_t place) const { return place % layers_; }
-  [[nodiscard]] bool MayHave(size_t place, size_t choice) const {
-    return IsForHeads(Candidate(choice)) == IsAttention(place);
-  }
-
-  /// What a place costs in a comparison, in the prices' microseconds.
-  [[nodiscard]] double PriceOf(size_t place, const LayerCosts& costs, double scale) const {
-    const auto price = [&](const Cost& cost) {
-      return build_.prices == Prices::kBytes ? cost.bytes / kBytesPerMicrosecond : cost.microseconds * scale;
-    };
-    if (IsAttention(place)) {
-      return price(costs.attention) + price(costs.head_predictors);
-    }
-    const double of_heads = with_attention_ ? price(costs.attention) : -price(costs.head_predictors);
-    return price(costs.mlp) + price(costs.predictors) + of_heads;
-  }
 
   void Record(const std::string& name, const Evaluation& result, double scale, bool held_out) {
     outcome_.tried.push_back({name, result.against->ppl_ratio - 1, result.against->kl_mean, result.bytes_per_token,
@@ -106,128 +79,9 @@ class Negotiator {
                                     tried.microseconds / 1e3, held_out ? ", held-out text" : "");
   }
 
-  /// Compares every candidate, for all layers, with the dense model.
-  absl::Status PriceCandidates() {
-    costs_.assign(places_, std::vector<ChoiceCost>(build_.candidates.size() + 1));
-    missed_.assign(places_, std::vector<double>(build_.candidates.size() + 1, 0));
-    std::vector<Evaluation> results;
-    std::vector<double> scales;
-    for (size_t choice = 1; choice <= build_.candidates.size(); ++choice) {
-      ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load({choice}));
-      ASSIGN_OR_RETURN(results.emplace_back(),
-                       judge_.Compare(model, TextPart::kSample,
-                                      absl::StrCat(Candidate(choice), ", ", choice, " of ", build_.candidates.size())));
-      const Evaluation& result = results.back();
-      scales.push_back(judge_.TimeScale(result));
-      Record(Candidate(choice), result, scales.back(), /*held_out=*/false);
-      divergences_.push_back(result.against->kl_mean);
-      // A single candidate may be for heads as well.
-      with_attention_ = !has_heads_ && (with_attention_ || LeavesOutHeads(result));
-    }
-    dense_bytes_ = results[0].against->bytes_per_token;
-    for (size_t place = 0; place < places_; ++place) {
-      for (size_t i = 0; i < results.size(); ++i) {
-        costs_[place][0].microseconds += PriceOf(place, results[i].against->costs.layers[LayerOf(place)], scales[i]) /
-                                         static_cast<double>(results.size());
-        SetPrice(place, i + 1, results[i], scales[i]);
-      }
-    }
-    return absl::OkStatus();
+  [[nodiscard]] double PredictedDamage(size_t step) const {
+    return TotalOf(costs_.by_place(), walk_.After(step)).damage;
   }
-
-  static bool LeavesOutHeads(const Evaluation& result) {
-    return std::any_of(result.head_density.begin(), result.head_density.end(),
-                       [](double density) { return density < 1; });
-  }
-
-  void SetPrice(size_t place, size_t choice, const Evaluation& result, double scale) {
-    const size_t layer = LayerOf(place);
-    const Comparison& against = *result.against;
-    // An attention that computes all heads is dense, whatever it is called.
-    if (!MayHave(place, choice) || (IsAttention(place) && result.head_density[layer] == 1)) {
-      costs_[place][choice].microseconds = std::numeric_limits<double>::infinity();
-      return;
-    }
-    costs_[place][choice].microseconds = PriceOf(place, result.costs.layers[layer], scale);
-    if (IsAttention(place)) {
-      missed_[place][choice] = against.head_recall.empty() ? 0 : 1 - against.head_recall[layer];
-    } else {
-      missed_[place][choice] = against.mlp_missed.empty() ? 0 : against.mlp_missed[layer];
-    }
-  }
-
-  /// The divergence with this choice in one place and all others dense.
-  absl::StatusOr<double> DamageAlone(size_t place, size_t choice) {
-    std::vector<size_t> choices(places_, 0);
-    choices[place] = choice;
-    ASSIGN_OR_RETURN(const ModelPointer model, judge_.Load(choices));
-    ASSIGN_OR_RETURN(const Evaluation result, judge_.Compare(model, TextPart::kSample,
-                                                             absl::StrCat(Candidate(choice), " in layer ",
-                                                                          LayerOf(place), " of ", layers_, " alone")));
-    return result.against.value_or(Comparison()).kl_mean;
-  }
-
-  /// Choices by family.
-  [[nodiscard]] std::map<std::string, std::vector<size_t>> Families() const {
-    std::map<std::string, std::vector<size_t>> families;
-    for (size_t choice = 1; choice <= build_.candidates.size(); ++choice) {
-      families[Candidate(choice).substr(0, Candidate(choice).find('/'))].push_back(choice);
-    }
-    return families;
-  }
-
-  /// Of a family, the choice with the largest divergence that is still small: it can be measured best.
-  [[nodiscard]] size_t Boldest(const std::vector<size_t>& family) const {
-    const auto rank = [&](size_t choice) {
-      const double divergence = divergences_[choice - 1];
-      return divergence <= kSmallDivergence ? divergence : -divergence;
-    };
-    return *std::max_element(family.begin(), family.end(), [&](size_t a, size_t b) { return rank(a) < rank(b); });
-  }
-
-  absl::Status MeasureDamages() {
-    for (const auto& [name, family] : Families()) {
-      const size_t boldest = Boldest(family);
-      std::cerr << "measuring each layer with " << Candidate(boldest) << " alone\n";
-      double sum = 0;
-      double missed = 0;
-      const size_t first = IsForHeads(Candidate(boldest)) ? layers_ : 0;
-      for (size_t place = first; place < first + layers_; ++place) {
-        // What is dense damages nothing.
-        if (std::isfinite(costs_[place][boldest].microseconds)) {
-          ASSIGN_OR_RETURN(costs_[place][boldest].damage, DamageAlone(place, boldest));
-        }
-        sum += costs_[place][boldest].damage;
-        missed += missed_[place][boldest];
-      }
-      for (size_t place = first; place < first + layers_; ++place) {
-        for (const size_t choice : family) {
-          // In the proportion of what is missed; where the boldest misses nothing, by what all layers show.
-          const double own = missed_[place][boldest];
-          const double each = own > 0 ? costs_[place][boldest].damage / own : (missed > 0 ? sum / missed : 0);
-          costs_[place][choice].damage =
-              choice == boldest ? costs_[place][boldest].damage : each * missed_[place][choice];
-        }
-      }
-      for (const size_t choice : family) {
-        MatchWhole(choice);
-      }
-    }
-    return absl::OkStatus();
-  }
-
-  /// Scales a choice's damages so that their sum is what all layers together were measured to do.
-  void MatchWhole(size_t choice) {
-    double sum = 0;
-    for (const std::vector<ChoiceCost>& place : costs_) {
-      sum += place[choice].damage;
-    }
-    for (std::vector<ChoiceCost>& place : costs_) {
-      place[choice].damage *= sum > 0 ? divergences_[choice - 1] / sum : 0;
-    }
-  }
-
-  [[nodiscard]] double PredictedDamage(size_t step) const { return TotalOf(costs_, walk_.After(step)).damage; }
 
   /// How much of its bound the worst term takes up on the text to choose by.
   absl::StatusOr<double> Used(const std::vector<size_t>& choices) {
@@ -262,7 +116,7 @@ class Negotiator {
     size_t holds = walk_.steps.size();
     double target = FirstGuess();
     for (int tries = 0; first < holds && (tries < kUsualTries || holds == walk_.steps.size()); ++tries) {
-      const size_t step = std::clamp(FirstStepBelow(costs_, walk_, target), first, holds - 1);
+      const size_t step = std::clamp(FirstStepBelow(costs_.by_place(), walk_, target), first, holds - 1);
       ASSIGN_OR_RETURN(const double used, Used(walk_.After(step)));
       if (used <= kAim) {
         holds = step;
@@ -283,7 +137,7 @@ class Negotiator {
     for (const ContractTerm& term : outcome_.terms) {
       excess = std::max(excess, term.measured.high / term.bound);
     }
-    return std::max(step + 1, FirstStepBelow(costs_, walk_, PredictedDamage(step) * kAim / excess));
+    return std::max(step + 1, FirstStepBelow(costs_.by_place(), walk_, PredictedDamage(step) * kAim / excess));
   }
 
   /// Compares on what judges, and fills in the outcome.
@@ -308,7 +162,7 @@ class Negotiator {
     const Comparison& against = *result.against;
     outcome_.choices = choices;
     outcome_.bytes_per_token = result.bytes_per_token;
-    outcome_.dense_bytes_per_token = dense_bytes_ = against.bytes_per_token;
+    outcome_.dense_bytes_per_token = against.bytes_per_token;
     outcome_.microseconds = TotalCost(result.costs).microseconds * scale;
     outcome_.dense_microseconds = TotalCost(against.costs).microseconds * scale;
     if (judge_.has_text()) {
@@ -318,16 +172,16 @@ class Negotiator {
     }
     outcome_.dense_layers.clear();
     outcome_.layers.clear();
-    for (size_t layer = 0; layer < layers_; ++layer) {
-      if (choices[layer] == 0 && (!has_heads_ || choices[layers_ + layer] == 0)) {
+    for (size_t layer = 0; layer < places_.layers(); ++layer) {
+      if (choices[layer] == 0 && (!places_.has_heads() || choices[places_.layers() + layer] == 0)) {
         outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
       }
-      if (!costs_.empty()) {
+      if (!costs_.by_place().empty()) {
         outcome_.layers.push_back(
             Allocated(layer, choices, result.costs.layers[layer], against.costs.layers[layer], scale));
       }
     }
-    if (!costs_.empty()) {
+    if (!costs_.by_place().empty()) {
       outcome_.choosing_tokens = judge_.choosing_tokens();
       Record("allocation", result, scale, judge_.has_text());
     }
@@ -337,18 +191,18 @@ class Negotiator {
                                          const LayerCosts& dense, double scale) const {
     const auto bytes = [](const LayerCosts& of) { return of.attention.bytes + of.mlp.bytes + of.predictors.bytes; };
     const auto time = [&](const LayerCosts& of) {
-      return ((with_attention_ || has_heads_ ? of.attention.microseconds : 0) + of.mlp.microseconds +
+      return ((costs_.with_attention() || places_.has_heads() ? of.attention.microseconds : 0) + of.mlp.microseconds +
               of.predictors.microseconds) *
              scale;
     };
     const auto name = [&](size_t choice) { return choice == 0 ? "dense" : Candidate(choice); };
-    ChoiceCost cost = costs_[layer][choices[layer]];
-    if (has_heads_) {
-      const ChoiceCost& of_heads = costs_[layers_ + layer][choices[layers_ + layer]];
+    ChoiceCost cost = costs_.by_place()[layer][choices[layer]];
+    if (places_.has_heads()) {
+      const ChoiceCost& of_heads = costs_.by_place()[places_.layers() + layer][choices[places_.layers() + layer]];
       cost = {cost.microseconds + of_heads.microseconds, cost.damage + of_heads.damage};
     }
     return {.choice = name(choices[layer]),
-            .heads = has_heads_ ? name(choices[layers_ + layer]) : "",
+            .heads = places_.has_heads() ? name(choices[places_.layers() + layer]) : "",
             .damage = cost.damage,
             .predicted_microseconds = cost.microseconds,
             .microseconds = time(costs),
@@ -366,8 +220,8 @@ class Negotiator {
   absl::Status Broken() {
     std::vector<std::pair<double, size_t>> damages;
     double sum = 0;
-    for (size_t layer = 0; layer < layers_; ++layer) {
-      ASSIGN_OR_RETURN(const double damage, DamageAlone(layer, 1));
+    for (size_t layer = 0; layer < places_.layers(); ++layer) {
+      ASSIGN_OR_RETURN(const double damage, costs_.DamageAlone(layer, 1));
       damages.emplace_back(damage, layer);
       sum += damage;
     }
@@ -389,8 +243,8 @@ class Negotiator {
   }
 
   [[nodiscard]] absl::Status NothingSaved() const {
-    return UserError("the contract leaves nothing to save: it needs ", outcome_.dense_layers.size(), " of ", layers_,
-                     " layers dense, and a token would read ",
+    return UserError("the contract leaves nothing to save: it needs ", outcome_.dense_layers.size(), " of ",
+                     places_.layers(), " layers dense, and a token would read ",
                      absl::StrFormat("%.3f MB, the dense model %.3f MB", outcome_.bytes_per_token / 1e6,
                                      outcome_.dense_bytes_per_token / 1e6),
                      "; loosen the bounds or give better predictors");
@@ -399,15 +253,9 @@ class Negotiator {
   const ContractBounds& bounds_;
   const ContractBuild& build_;
   ContractJudge& judge_;
-  size_t layers_;
-  bool has_heads_;  // Some candidate is for attentions.
-  size_t places_;
+  ContractPlaces places_;
+  ContractCosts costs_;
   ContractOutcome outcome_;
-  double dense_bytes_ = 0;
-  bool with_attention_ = false;                 // The single candidate leaves out heads.
-  std::vector<double> divergences_;             // of the candidates, each for all layers
-  std::vector<std::vector<ChoiceCost>> costs_;  // by place and choice; empty if nothing is to be chosen
-  std::vector<std::vector<double>> missed_;     // likewise, of the squares of values
   AllocationWalk walk_;
 };
 

@@ -37,15 +37,16 @@ inline constexpr std::string_view kHeadsFamily = "heads/";
 struct ContractBuild {
   int64_t layers = 0;  ///< Known after the first call of `compile`.
   /// What a layer may have beside being dense, for people; choice 1 is the first. Choices with the same first word, up
-  /// to a slash, are of one family: their damages are in the proportion of what they miss. Those that begin with
-  /// kHeadsFamily are for a layer's attention, others for its MLP; a single one is for both.
+  /// to a slash, are of one family. Those that begin with kHeadsFamily are for a layer's attention, others for its MLP;
+  /// a single one is for both.
   std::vector<std::string> candidates = {"given"};
   /// Compiles an artifact for `device` in which each layer's MLP and, if a candidate is for attentions, then each
   /// layer's attention has this choice, or all that may if there is one number only: 0 is dense. Returns its path,
   /// which no other artifact has had.
   std::function<absl::StatusOr<std::string>(const std::vector<size_t>& choices)> compile;
   std::string device = "cpu";
-  int threads = 0;     ///< 0 = every core.
+  int threads = 0;     ///< Of the CPU, all jobs together; 0 = every core.
+  int jobs = 1;        ///< Sequences, and windows where prices are bytes, that are decoded side by side.
   bool fixed = false;  ///< Nothing may be demoted: the densities were given.
   Prices prices = Prices::kTime;
 };
@@ -105,10 +106,10 @@ struct ContractOutcome {
 /// Finds out what each layer may have, on the shipped decode kernels.
 ///
 /// With several candidates: each, for all layers, is priced and compared with the dense model on a window of the text;
-/// then each layer by itself with the boldest candidate of each family. Attentions choose as MLPs do, from candidates
-/// of their own. Damages of the others follow from what they miss. Layers walk from their fastest choices towards dense
-/// (PlanWalk) until the bounds hold on the text's beginning. The rest of the text, which the choice never saw, judges
-/// with an interval, and the walk goes on while a bound is broken.
+/// then each layer by itself with the boldest candidate of each family; damages of the others follow from what they
+/// miss. Attentions choose as MLPs do, from candidates of their own, each of which is measured by itself. Layers walk
+/// from their fastest choices towards dense (PlanWalk) until the bounds hold on the text's beginning. The rest of the
+/// text, which the choice never saw, judges with an interval, and the walk goes on while a bound is broken.
 ///
 /// With one candidate, all layers have it if that holds; otherwise as above.
 ///

@@ -18,11 +18,13 @@
 #include "tools/driver/Contract.h"
 #include "tools/driver/ContractOutput.h"
 #include "tools/driver/Interrupt.h"
+#include "tools/driver/Jobs.h"
 
 namespace dejavu {
 namespace {
 
 constexpr size_t kMostMasses = 6;
+constexpr size_t kMostHeadShares = 8;
 
 /// A folder that goes away with it.
 class TemporaryFolder {
@@ -51,9 +53,9 @@ Pipeline::iterator FindStep(Pipeline& pipeline, const std::string& name) {
                       [&](const PipelineStep& step) { return step.pass->name == name; });
 }
 
-/// Of the thresholds that a profile has some: each costs a compilation and a measurement. Returns all.
+/// Of the thresholds that a profile has at most `most`: each costs a compilation and a measurement. Returns all.
 std::set<double> AddThresholds(const Profile& profile, std::optional<ProfilePredictor> ProfileLayer::* kind,
-                               const std::string& family, std::vector<std::string>& candidates) {
+                               std::string_view family, size_t most, std::vector<std::string>& candidates) {
   std::set<double> masses;
   for (const ProfileLayer& layer : profile.layers) {
     for (const ProfilePoint& point : layer.*kind ? (layer.*kind)->points : std::vector<ProfilePoint>()) {
@@ -61,21 +63,15 @@ std::set<double> AddThresholds(const Profile& profile, std::optional<ProfilePred
     }
   }
   const std::vector<double> all(masses.begin(), masses.end());
-  const size_t count = std::min(all.size(), kMostMasses);
+  const size_t count = std::min(all.size(), most);
   for (size_t i = 0; i < count; ++i) {
-    candidates.push_back(absl::StrCat(family, MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)])));
+    candidates.push_back(std::string(family) + MassText(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)]));
   }
   return masses;
 }
 
-/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1 of several
-/// sizes, what the profile has, for neurons and for heads, and cascades of both.
-absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, bool has_pipeline) {
-  const Budgets& budgets = options.budgets;
-  if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density || budgets.mass ||
-      budgets.head_share) {
-    return std::vector<std::string>{"given"};
-  }
+/// Copies of fc1 of several sizes.
+std::vector<std::string> CopyCandidates() {
   std::vector<std::string> candidates;
   for (const auto& [copy, margins] : {std::pair("copy/2/32/", std::vector<const char*>{"0", "0.5", "1", "2"}),
                                       std::pair("copy/3/128/", std::vector<const char*>{"0", "0.5", "1", "2"}),
@@ -84,19 +80,42 @@ absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, b
       candidates.push_back(absl::StrCat(copy, margin));
     }
   }
-  if (budgets.profile.empty()) {
-    return candidates;
+  return candidates;
+}
+
+/// What the layers may have: for the pipeline's own predictors, those or none; otherwise copies of fc1, what the
+/// profile has, for neurons and for heads, and cascades of both. With a mass of 1, neurons are dense and only heads
+/// choose. Batches have neither copies nor cascades.
+absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, bool has_pipeline) {
+  const Budgets& budgets = options.budgets;
+  const bool heads_only = budgets.mass == 1.0 && !budgets.head_share;
+  if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density ||
+      (budgets.mass && !heads_only) || budgets.head_share) {
+    return std::vector<std::string>{"given"};
   }
-  ASSIGN_OR_RETURN(const Profile profile, ReadProfile(budgets.profile));
-  const std::set<double> masses = AddThresholds(profile, &ProfileLayer::mlp, "low-rank/", candidates);
-  for (const double mass : {0.99, 0.999}) {
-    for (const char* copy : {"2/32/1", "3/128/1"}) {
-      if (masses.contains(mass)) {
-        candidates.push_back(absl::StrCat("cascade/", MassText(mass), "/", copy));
+  const bool copies = options.batch.empty() && !heads_only;
+  std::vector<std::string> candidates = copies ? CopyCandidates() : std::vector<std::string>();
+  if (!budgets.profile.empty()) {
+    ASSIGN_OR_RETURN(const Profile profile, ReadProfile(budgets.profile));
+    std::set<double> masses;
+    if (!heads_only) {
+      masses = AddThresholds(profile, &ProfileLayer::mlp, "low-rank/", kMostMasses, candidates);
+    }
+    for (const double mass : {0.99, 0.999}) {
+      for (const char* copy : {"2/32/1", "3/128/1"}) {
+        if (copies && masses.contains(mass)) {
+          candidates.push_back(absl::StrCat("cascade/", MassText(mass), "/", copy));
+        }
       }
     }
+    AddThresholds(profile, &ProfileLayer::heads, kHeadsFamily, kMostHeadShares, candidates);
   }
-  AddThresholds(profile, &ProfileLayer::heads, std::string(kHeadsFamily), candidates);
+  if (candidates.empty()) {
+    return UsageError(heads_only ? "--mass=1 keeps neurons dense, but the profile has no predictors of heads"
+                                 : "--batch has no copies to predict by, and there are no trained predictors: give a "
+                                   "--profile that has some",
+                      "; a contract has nothing to choose");
+  }
   return candidates;
 }
 
@@ -233,6 +252,8 @@ absl::Status HoldContract(const Module& module, WeightStore& weights, const OptO
   RETURN_IF_ERROR(folder.Create());
   ContractBuild build;
   build.fixed = options.budgets.mlp_density || options.budgets.head_density;
+  build.jobs = options.contract_jobs;
+  AllowJobsOnGpu(build.jobs);
   build.prices = options.contract_prices == "bytes" ? Prices::kBytes : Prices::kTime;
   ASSIGN_OR_RETURN(build.candidates, Candidates(options, has_pipeline));
   ArtifactOptions judged = artifact;

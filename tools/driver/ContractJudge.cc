@@ -77,8 +77,10 @@ absl::StatusOr<Evaluation> ContractJudge::Compare(const std::shared_ptr<const Mo
   const int64_t windows = part == TextPart::kSample && has_text() ? 1 : all;
   const auto first = static_cast<size_t>(held_out ? choosing_windows_ * positions_ : 0);
   const std::span<const int32_t> ids = std::span(ids_).subspan(first);
+  // Launches are timed where nothing else runs.
+  const int jobs = build_.prices == Prices::kTime ? 1 : build_.jobs;
   return Evaluate(model, reference_, ids,
-                  {.max_tokens = windows * positions_, .threads = build_.threads, .label = label});
+                  {.max_tokens = windows * positions_, .threads = build_.threads, .jobs = jobs, .label = label});
 }
 
 std::vector<ContractTerm> ContractJudge::TextTerms(const Comparison& against) const {
@@ -107,7 +109,7 @@ absl::StatusOr<std::optional<ContractTerm>> ContractJudge::IclTerm(const std::sh
   if (!bounds_.max_icl_drop) {
     return std::nullopt;
   }
-  IclOptions options = {.threads = build_.threads};
+  IclOptions options = {.threads = build_.threads, .jobs = build_.jobs};
   if (!judges) {
     options.seed = 3;
     options.sequences = kChoosingSequences;

@@ -141,21 +141,23 @@ absl::StatusOr<Evaluation> Evaluate(const std::shared_ptr<const Model>& model,
   ASSIGN_OR_RETURN(const int64_t windows,
                    CountWindows(static_cast<int64_t>(ids.size()), positions, options.max_tokens));
   RETURN_IF_ERROR(CheckIds(ids, *model));
+  ASSIGN_OR_RETURN(const JobShare share, ShareJobs(options.threads, options.jobs, windows));
   WindowModels models = {.model = model, .reference = reference};
   if (reference != nullptr) {
     RETURN_IF_ERROR(CheckComparable(*model, *reference));
     if (HasSameLayers(model->info(), reference->info())) {
-      ASSIGN_OR_RETURN(models.energies, HeadEnergies::Create(*reference, model.get()));
+      ASSIGN_OR_RETURN(models.energies, HeadEnergies::Create(*reference, model.get(), share.threads * share.jobs));
     }
   }
-  const int jobs = static_cast<int>(std::min<int64_t>(options.jobs, windows));
-  ASSIGN_OR_RETURN(const int threads, ThreadsOfJob(options.threads, jobs));
   std::vector<WindowScores> scores(static_cast<size_t>(windows));
   WindowProgress progress(options.label, windows * positions);
   std::vector<std::unique_ptr<WindowDecoder>> decoders;
   std::vector<Worker> workers;
-  for (int job = 0; job < jobs; ++job) {
-    ASSIGN_OR_RETURN(std::unique_ptr<WindowDecoder> decoder, WindowDecoder::Create(models, threads, options.jobs == 1));
+  for (int job = 0; job < share.jobs; ++job) {
+    absl::StatusOr<std::unique_ptr<WindowDecoder>> created =
+        WindowDecoder::Create(models, share.threads, options.jobs == 1);
+    RETURN_IF_ERROR(JobStatus(created.status(), job, share));
+    std::unique_ptr<WindowDecoder> decoder = *std::move(created);
     workers.emplace_back([&, decoder = decoder.get()](int64_t window) {
       const int64_t first = window * positions;
       return decoder->Decode(ids.subspan(static_cast<size_t>(first), static_cast<size_t>(positions + 1)), first,

@@ -27,8 +27,9 @@ class HeadEnergies {
   /// Reads the output layers of `model`, which must outlive this only until it is created. A layer whose matrix isn't
   /// found, as those of synthetic artifacts, gets |y_h|^2 instead. `other`: whose heads will be asked for; a layer that
   /// lists none has them all, whatever their energies are, so its matrix isn't read. Null: all layers' are.
+  /// Uses `threads` of the CPU, and ends with InterruptStatus() between layers.
   [[nodiscard]] static absl::StatusOr<std::shared_ptr<const HeadEnergies>> Create(const Model& model,
-                                                                                  const Model* other = nullptr);
+                                                                                  const Model* other, int threads);
 
   /// Of all heads of a layer; 0 for those that are not computed. `heads.values` must be there.
   [[nodiscard]] std::vector<double> Of(size_t layer, const LayerHeads& heads) const;

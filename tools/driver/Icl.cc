@@ -79,35 +79,38 @@ absl::StatusOr<std::vector<Decoded>> DecodeAll(const std::shared_ptr<const Model
     }
   }
   const auto count = static_cast<int64_t>(sequences.size());
-  const int jobs = static_cast<int>(std::min<int64_t>(options.jobs, count));
-  ASSIGN_OR_RETURN(const int threads, ThreadsOfJob(options.threads, jobs));
+  ASSIGN_OR_RETURN(const JobShare share, ShareJobs(options.threads, options.jobs, count));
   std::vector<Decoded> decoded(sequences.size());
   std::mutex mutex;
   ProgressBar bar("in-context learning");
   int64_t done = 0;
   std::vector<std::unique_ptr<Session>> sessions;
   std::vector<Worker> workers;
-  for (int job = 0; job < jobs; ++job) {
-    ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(model, {.threads = threads}));
-    std::unique_ptr<Session> other;
-    if (reference != nullptr) {
-      ASSIGN_OR_RETURN(other, Session::Create(reference, {.threads = threads}));
+  for (int job = 0; job < share.jobs; ++job) {
+    std::vector<Session*> both;
+    for (const std::shared_ptr<const Model>& one : {model, reference}) {
+      if (one == nullptr) {
+        both.push_back(nullptr);
+        continue;
+      }
+      absl::StatusOr<std::unique_ptr<Session>> created = Session::Create(one, {.threads = share.threads});
+      RETURN_IF_ERROR(JobStatus(created.status(), job, share));
+      sessions.push_back(*std::move(created));
+      both.push_back(sessions.back().get());
     }
-    workers.emplace_back([&, session = session.get(), other = other.get()](int64_t item) -> absl::Status {
+    workers.emplace_back([&, session = both[0], other = both[1]](int64_t item) -> absl::Status {
       const auto& [task, sequence] = sequences[static_cast<size_t>(item)];
-      Decoded& both = decoded[static_cast<size_t>(item)];
-      ASSIGN_OR_RETURN(both.model, Decode(*session, *sequence));
+      Decoded& answers = decoded[static_cast<size_t>(item)];
+      ASSIGN_OR_RETURN(answers.model, Decode(*session, *sequence));
       RETURN_IF_ERROR(InterruptStatus());
       if (other != nullptr) {
-        ASSIGN_OR_RETURN(both.reference, Decode(*other, *sequence));
+        ASSIGN_OR_RETURN(answers.reference, Decode(*other, *sequence));
         RETURN_IF_ERROR(InterruptStatus());
       }
       const std::lock_guard lock(mutex);
       bar.Update(++done, count, std::string(task->name));
       return absl::OkStatus();
     });
-    sessions.push_back(std::move(session));
-    sessions.push_back(std::move(other));
   }
   RETURN_IF_ERROR(RunJobs(workers, count));
   return decoded;

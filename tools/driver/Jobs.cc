@@ -1,10 +1,13 @@
 #include "tools/driver/Jobs.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "ir/base/Status.h"
 #include "runtime/engine/Session.h"
 
@@ -71,19 +74,41 @@ absl::Status RunJobs(const std::vector<Worker>& workers, int64_t count) {
   }
   {
     std::vector<std::jthread> threads;
-    for (const Worker& worker : workers) {
-      threads.emplace_back([&worker, &items] { Work(worker, items); });
+    try {
+      for (const Worker& worker : workers) {
+        threads.emplace_back([&worker, &items] { Work(worker, items); });
+      }
+    } catch (const std::system_error&) {
+      if (threads.empty()) {
+        Work(workers[0], items);
+      }
     }
   }
   return items.Result();
 }
 
-absl::StatusOr<int> ThreadsOfJob(int threads, int jobs) {
+absl::StatusOr<JobShare> ShareJobs(int threads, int jobs, int64_t items) {
   if (jobs < 1) {
     return UsageError("the number of jobs must be at least 1, but is ", jobs);
   }
   ASSIGN_OR_RETURN(const int all, ChooseThreads(threads));
-  return std::max(all / jobs, 1);
+  const int used = static_cast<int>(std::clamp<int64_t>(items, 1, jobs));
+  return JobShare{used, std::max(all / used, 1)};
+}
+
+absl::Status JobStatus(const absl::Status& status, int job, const JobShare& share) {
+  if (status.ok() || share.jobs == 1) {
+    return status;
+  }
+  return absl::Status(status.code(), absl::StrCat("job ", job + 1, " of ", share.jobs, ": ", status.message(),
+                                                  "; each job has caches and buffers of its own: ask for fewer"));
+}
+
+void AllowJobsOnGpu(int jobs) {
+  constexpr int kDefaultConnections = 8;
+  if (jobs > kDefaultConnections) {
+    setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
+  }
 }
 
 }  // namespace dejavu

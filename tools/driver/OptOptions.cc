@@ -221,6 +221,13 @@ void AddOptFlags(CLI::App& app, OptOptions& options) {
       ->check(CLI::IsMember({"time", "bytes"}))
       ->capture_default_str()
       ->group(promise);
+  app.add_option("--contract-jobs", options.contract_jobs,
+                 "decode so many sequences of the tasks at a time, which share the threads or the GPU; with prices in "
+                 "bytes, where no launch is timed, so many windows too")
+      ->type_name("N")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str()
+      ->group(promise);
   app.add_flag("--json", options.json, "print the outcome as one JSON object")->group(promise);
   app.add_option("--compile-to", options.compile_to, "stop at this stratum: onnx, model, sparse or sched")->group(what);
   app.add_option("--pipeline", options.pipeline, "run these passes instead, as in 'lift,phases,exact'")

@@ -26,6 +26,7 @@ struct OptOptions {
   std::string kv = "dense";
   ContractBounds contract;
   std::string contract_prices = "time";
+  int contract_jobs = 1;
   bool json = false;           // the contract's outcome on stdout
   std::vector<int64_t> batch;  // numbers of sequences beside 1
   std::string pipeline;        // instead of the preset

@@ -49,7 +49,7 @@ absl::StatusOr<int64_t> ChooseRank(const LowRankTrainer& trainer, const LayerRow
     RETURN_IF_ERROR(LayerInterrupted());
     // A part of the rows tells them apart.
     const int64_t some = std::max<int64_t>(1, options.held_out / 4);
-    ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some, options.bits));
+    ASSIGN_OR_RETURN(const LowRankPredictor trained, trainer.Train(rank, some));
     ASSIGN_OR_RETURN(const LowRankPredictor predictor, AsDeployed(trained, options.bits));
     ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                      FindThresholds(predictor, rows, some, mlp.weights(), masses, options.threads));
@@ -166,13 +166,14 @@ absl::StatusOr<ProfileLayer> TrainLayer(const LayerRows& rows, const LayerMlp& m
     return result;  // no mass to keep; the layer stays dense
   }
   const int64_t most = options.rank > 0 ? options.rank : *Ranks(rows.width, options.bits).rbegin();
-  ASSIGN_OR_RETURN(const LowRankTrainer trainer,
-                   LowRankTrainer::Create(rows, options.held_out, weights, most, options.threads, LayerInterrupted));
+  ASSIGN_OR_RETURN(
+      const LowRankTrainer trainer,
+      LowRankTrainer::Create(rows, options.held_out, weights, {most, options.bits, options.threads}, LayerInterrupted));
   int64_t rank = std::min(options.rank, rows.width);
   if (rank == 0) {
     ASSIGN_OR_RETURN(rank, ChooseRank(trainer, rows, mlp, activity.density, options));
   }
-  ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank, kMeasured, options.bits));
+  ASSIGN_OR_RETURN(const LowRankPredictor predictor, trainer.Train(rank, kMeasured));
   ASSIGN_OR_RETURN(const LowRankPredictor deployed, AsDeployed(predictor, options.bits));
   ASSIGN_OR_RETURN(const std::vector<OperatingPoint> points,
                    FindThresholds(deployed, rows, options.held_out, weights, kMasses, options.threads));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "passes/sparsity/training/LinearAlgebra.h"
 #include "passes/sparsity/training/Moments.h"
@@ -14,6 +15,9 @@ using Floats = std::vector<float>;
 
 // Of a head's mean m: what its logarithm is bounded by where a head puts out nearly nothing.
 constexpr double kFloor = 1e-6;
+// Of the search for the expected m; rows that are further off pull no harder.
+constexpr int kMeanSteps = 12;
+constexpr float kMostExcess = 8;
 
 /// How much the heads of a row count: the quadratic forms s o^T G o with G = out^T out of their columns.
 class Amounts {
@@ -111,8 +115,93 @@ absl::Status Measure(const HeadRows& rows, int64_t count, const HeadWeights& wei
   return absl::OkStatus();
 }
 
+/// scores, f32<count, heads>, of the rows x.
+void Score(const HeadPredictor& predictor, int64_t count, const Floats& x, int threads, Floats& scores) {
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy(predictor.bias.begin(), predictor.bias.end(), scores.begin() + i * predictor.heads);
+  }
+  Multiply({.m = count,
+            .n = predictor.heads,
+            .k = predictor.width,
+            .a = x.data(),
+            .a_stride = predictor.width,
+            .b = predictor.weight.data(),
+            .b_stride = predictor.width,
+            .b_transposed = true,
+            .c = scores.data(),
+            .add = true},
+           threads);
+}
+
 bool AllFinite(const Floats& values) {
   return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+/// Adds up, over the first `count` rows, how far m is above what `predictor` expects, m / exp(2 score) - 1, and its
+/// products with the inputs: sums f64<heads>, products f64<width, heads>.
+absl::Status AddExcess(const HeadRows& rows, int64_t count, const HeadPredictor& predictor, Amounts& amounts,
+                       int threads, const OnTick& on_tick, std::vector<double>& sums, std::vector<double>& products) {
+  const int64_t heads = predictor.heads;
+  sums.assign(static_cast<size_t>(heads), 0);
+  products.assign(Elements(rows.width, heads), 0);
+  Floats x(Elements(kRowsAtATime, rows.width));
+  Floats scores(Elements(kRowsAtATime, heads));
+  Floats masses;
+  Floats part(products.size());
+  for (int64_t begin = 0; begin < count; begin += kRowsAtATime) {
+    const int64_t some = std::min(kRowsAtATime, count - begin);
+    LoadRows(rows.inputs, rows.width, begin, some, x.data());
+    Score(predictor, some, x, threads, scores);
+    amounts.Compute(rows, begin, some, masses);
+    for (size_t i = 0; i < masses.size(); ++i) {
+      scores[i] = std::min(masses[i] * std::exp(-2 * scores[i]) - 1, kMostExcess);
+      sums[i % sums.size()] += scores[i];
+    }
+    Multiply({.m = rows.width,
+              .n = heads,
+              .k = some,
+              .a = x.data(),
+              .a_stride = rows.width,
+              .a_transposed = true,
+              .b = scores.data(),
+              .b_stride = heads,
+              .c = part.data()},
+             threads);
+    std::transform(products.begin(), products.end(), part.begin(), products.begin(), std::plus<>());
+    RETURN_IF_ERROR(on_tick());
+  }
+  return absl::OkStatus();
+}
+
+/// From the regression of log(m) / 2 to that of m itself: the maximum of the likelihood of a gamma distribution whose
+/// mean is exp(2 score), by Fisher scoring (McCullagh and Nelder, Generalized Linear Models, 2nd edition, section 8.3;
+/// with this link all rows have the same weight, so every step solves with the one `lower`, which is the Cholesky
+/// factor of the inputs' covariance).
+absl::Status FitMeans(const HeadRows& rows, int64_t count, const HeadWeights& weights, const Moments& moments,
+                      int threads, const OnTick& on_tick, HeadPredictor& predictor) {
+  const int64_t heads = predictor.heads;
+  Amounts amounts(weights, rows.width, threads);
+  std::vector<double> sums;
+  std::vector<double> products;
+  for (int step = 0; step < kMeanSteps; ++step) {
+    RETURN_IF_ERROR(AddExcess(rows, count, predictor, amounts, threads, on_tick, sums, products));
+    for (size_t i = 0; i < products.size(); ++i) {
+      const size_t input = i / static_cast<size_t>(heads);
+      products[i] = (products[i] - moments.x_mean[input] * sums[i % sums.size()]) / static_cast<double>(count);
+    }
+    SolveTriangular(rows.width, moments.covariance, /*transposed=*/false, heads, products, threads);
+    SolveTriangular(rows.width, moments.covariance, /*transposed=*/true, heads, products, threads);
+    for (int64_t head = 0; head < heads; ++head) {
+      double bias = 0.5 * sums[static_cast<size_t>(head)] / static_cast<double>(count);
+      for (int64_t j = 0; j < rows.width; ++j) {
+        const double change = 0.5 * products[Elements(j, heads) + static_cast<size_t>(head)];
+        predictor.weight[Elements(head, rows.width) + static_cast<size_t>(j)] += static_cast<float>(change);
+        bias -= change * moments.x_mean[static_cast<size_t>(j)];
+      }
+      predictor.bias[static_cast<size_t>(head)] += static_cast<float>(bias);
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -131,8 +220,8 @@ absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out,
   RETURN_IF_ERROR(Measure(rows, count, weights, threads, on_tick, &moments));
   RETURN_IF_ERROR(Cholesky(rows.width, moments.covariance));
   RETURN_IF_ERROR(on_tick());
-  SolveTriangular(rows.width, moments.covariance, /*transposed=*/false, weights.heads, moments.cross);
-  SolveTriangular(rows.width, moments.covariance, /*transposed=*/true, weights.heads, moments.cross);
+  SolveTriangular(rows.width, moments.covariance, /*transposed=*/false, weights.heads, moments.cross, threads);
+  SolveTriangular(rows.width, moments.covariance, /*transposed=*/true, weights.heads, moments.cross, threads);
   for (int64_t head = 0; head < weights.heads; ++head) {
     double bias = moments.y_mean[static_cast<size_t>(head)];
     for (int64_t j = 0; j < rows.width; ++j) {
@@ -142,6 +231,7 @@ absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out,
     }
     predictor.bias.push_back(static_cast<float>(bias));
   }
+  RETURN_IF_ERROR(FitMeans(rows, count, weights, moments, threads, on_tick, predictor));
   if (!AllFinite(predictor.weight) || !AllFinite(predictor.bias)) {
     return UserError("the recorded numbers are infinite, NaN or too large");
   }
@@ -165,20 +255,7 @@ std::vector<ScoredHead> ScoreHeads(const HeadPredictor& predictor, const HeadRow
   for (int64_t begin = rows.rows() - held_out; begin < rows.rows(); begin += kRowsAtATime) {
     const int64_t count = std::min(kRowsAtATime, rows.rows() - begin);
     LoadRows(rows.inputs, predictor.width, begin, count, x.data());
-    for (int64_t i = 0; i < count; ++i) {
-      std::copy(predictor.bias.begin(), predictor.bias.end(), scores.begin() + i * heads);
-    }
-    Multiply({.m = count,
-              .n = heads,
-              .k = predictor.width,
-              .a = x.data(),
-              .a_stride = predictor.width,
-              .b = predictor.weight.data(),
-              .b_stride = predictor.width,
-              .b_transposed = true,
-              .c = scores.data(),
-              .add = true},
-             threads);
+    Score(predictor, count, x, threads, scores);
     amounts.Compute(rows, begin, count, masses);
     for (size_t i = 0; i < masses.size(); ++i) {
       all.push_back({scores[i], masses[i]});

@@ -39,45 +39,98 @@ float Dot(const float* a, const float* b, int64_t count) {
   return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
 }
 
-/// Makes the rows of `vectors`, f32<count, n>, orthonormal, each relative to those before it.
-void Orthonormalize(int64_t n, int64_t count, std::vector<float>& vectors, std::mt19937_64& random) {
-  for (int64_t i = 0; i < count; ++i) {
-    float* current = vectors.data() + i * n;
-    const auto scale_to_one = [&] {
-      const float length = std::sqrt(Dot(current, current, n));
-      if (!(length > std::numeric_limits<float>::min())) {
-        return false;
+/// The rows of `vectors`, f32<count, n>, as they are made orthonormal, each relative to those before it.
+class Orthonormalizer {
+ public:
+  Orthonormalizer(int64_t n, int64_t count, std::vector<float>& vectors, int threads)
+      : n_(n), count_(count), vectors_(vectors), threads_(threads) {}
+
+  void Run(std::mt19937_64& random) {
+    for (int64_t begin = 0; begin < count_; begin += kPanel) {
+      const int64_t end = std::min(count_, begin + kPanel);
+      for (int64_t i = begin; i < end; ++i) {
+        ScaleToOne(i);
       }
-      std::for_each(current, current + n, [length](float& value) { value /= length; });
-      return true;
-    };
-    for (int attempt = 0; attempt < 3; ++attempt) {
-      bool independent = scale_to_one();
-      // Twice is enough: the second time takes away what rounding left.
-      for (int64_t j = 0; independent && j < 2 * i; ++j) {
-        const float* other = vectors.data() + (j % i) * n;
-        const float dot = Dot(current, other, n);
-        for (int64_t k = 0; k < n; ++k) {
-          current[k] -= dot * other[k];
+      // Nearly all of the work is taking away what lies along earlier panels, by products of matrices. Twice is enough:
+      // the second time takes away what rounding left.
+      TakeAwayEarlier(begin, end);
+      TakeAwayEarlier(begin, end);
+      for (int64_t i = begin; i < end; ++i) {
+        bool independent = Separate(i, begin);
+        // What depended on those before it becomes any other direction.
+        for (int attempt = 0; !independent && attempt < 3; ++attempt) {
+          std::generate_n(Row(i), n_, [&] { return static_cast<float>(random() >> 40U) * 0x1p-23F - 1; });
+          independent = ScaleToOne(i) && Separate(i, 0);
         }
-      }
-      independent = independent && Dot(current, current, n) > 1e-10F;
-      if (independent && scale_to_one()) {
-        break;
-      }
-      // It depended on those before it: any other direction will do.
-      for (int64_t k = 0; k < n; ++k) {
-        current[k] = static_cast<float>(random() >> 40U) * 0x1p-23F - 1;
       }
     }
   }
-}
+
+ private:
+  static constexpr int64_t kPanel = 32;
+
+  float* Row(int64_t i) { return vectors_.data() + i * n_; }
+
+  bool ScaleToOne(int64_t i) {
+    const float length = std::sqrt(Dot(Row(i), Row(i), n_));
+    if (!(length > std::numeric_limits<float>::min())) {
+      return false;
+    }
+    std::for_each(Row(i), Row(i) + n_, [length](float& value) { value /= length; });
+    return true;
+  }
+
+  void TakeAwayEarlier(int64_t begin, int64_t end) {
+    if (begin == 0) {
+      return;
+    }
+    dots_.resize(static_cast<size_t>((end - begin) * begin));
+    Multiply({.m = end - begin,
+              .n = begin,
+              .k = n_,
+              .a = Row(begin),
+              .a_stride = n_,
+              .b = Row(0),
+              .b_stride = n_,
+              .b_transposed = true,
+              .c = dots_.data()},
+             threads_);
+    std::for_each(dots_.begin(), dots_.end(), [](float& dot) { dot = -dot; });
+    Multiply({.m = end - begin,
+              .n = n_,
+              .k = begin,
+              .a = dots_.data(),
+              .a_stride = begin,
+              .b = Row(0),
+              .b_stride = n_,
+              .c = Row(begin),
+              .add = true},
+             threads_);
+  }
+
+  /// Takes away what lies along the rows from `first` to `i`. False if nothing is left.
+  bool Separate(int64_t i, int64_t first) {
+    for (int64_t j = 0; j < 2 * (i - first); ++j) {
+      const float* other = Row(first + j % (i - first));
+      const float dot = Dot(Row(i), other, n_);
+      std::transform(Row(i), Row(i) + n_, other, Row(i),
+                     [dot](float value, float along) { return value - dot * along; });
+    }
+    return Dot(Row(i), Row(i), n_) > 1e-10F && ScaleToOne(i);
+  }
+
+  int64_t n_;
+  int64_t count_;
+  std::vector<float>& vectors_;
+  int threads_;
+  std::vector<float> dots_;
+};
 
 }  // namespace
 
 void Multiply(const SgemmCall& call, int threads) {
-  // A quarter of the rows each keeps four threads busy and products large enough for the library.
-  const int64_t panel = std::max<int64_t>(64, (call.m + 3) / 4);
+  // Enough for many threads, each large enough for the library.
+  const int64_t panel = std::max<int64_t>(16, (call.m + 15) / 16);
   const int64_t panels = (call.m + panel - 1) / panel;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int64_t p = 0; p < panels; ++p) {
@@ -109,21 +162,27 @@ absl::Status Cholesky(int64_t n, std::vector<double>& matrix) {
 }
 
 void SolveTriangular(int64_t n, const std::vector<double>& lower, bool transposed, int64_t columns,
-                     std::vector<double>& x) {
-  for (int64_t step = 0; step < n; ++step) {
-    const int64_t i = transposed ? n - 1 - step : step;
-    double* row = x.data() + i * columns;
-    for (int64_t done = 0; done < step; ++done) {
-      const int64_t j = transposed ? n - 1 - done : done;
-      const double factor = transposed ? lower[static_cast<size_t>(j * n + i)] : lower[static_cast<size_t>(i * n + j)];
-      const double* other = x.data() + j * columns;
-      for (int64_t k = 0; k < columns; ++k) {
-        row[k] -= factor * other[k];
+                     std::vector<double>& x, int threads) {
+  constexpr int64_t kStripe = 32;  // columns, which don't depend on each other
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t stripe = 0; stripe < columns; stripe += kStripe) {
+    const int64_t width = std::min(kStripe, columns - stripe);
+    for (int64_t step = 0; step < n; ++step) {
+      const int64_t i = transposed ? n - 1 - step : step;
+      double* row = x.data() + i * columns + stripe;
+      for (int64_t done = 0; done < step; ++done) {
+        const int64_t j = transposed ? n - 1 - done : done;
+        const double factor =
+            transposed ? lower[static_cast<size_t>(j * n + i)] : lower[static_cast<size_t>(i * n + j)];
+        const double* other = x.data() + j * columns + stripe;
+        for (int64_t k = 0; k < width; ++k) {
+          row[k] -= factor * other[k];
+        }
       }
-    }
-    const double scale = 1 / lower[static_cast<size_t>(i * n + i)];
-    for (int64_t k = 0; k < columns; ++k) {
-      row[k] *= scale;
+      const double scale = 1 / lower[static_cast<size_t>(i * n + i)];
+      for (int64_t k = 0; k < width; ++k) {
+        row[k] *= scale;
+      }
     }
   }
 }
@@ -137,8 +196,9 @@ std::vector<float> LeadingEigenvectors(int64_t n, const std::vector<float>& matr
     value = static_cast<float>(random() >> 40U) * 0x1p-23F - 1;
   }
   std::vector<float> next(vectors.size());
+  Orthonormalizer orthonormalizer(n, columns, vectors, threads);
   for (int i = 0; i < kIterations; ++i) {
-    Orthonormalize(n, columns, vectors, random);
+    orthonormalizer.Run(random);
     Multiply({.m = columns,
               .n = n,
               .k = n,
@@ -150,7 +210,7 @@ std::vector<float> LeadingEigenvectors(int64_t n, const std::vector<float>& matr
              threads);
     std::swap(vectors, next);
   }
-  Orthonormalize(n, columns, vectors, random);
+  orthonormalizer.Run(random);
   std::vector<float> result(static_cast<size_t>(n * count));
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t j = 0; j < count; ++j) {

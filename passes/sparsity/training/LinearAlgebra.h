@@ -23,7 +23,7 @@ void Multiply(const SgemmCall& call, int threads);
 
 /// Replaces x, f64<n, columns>, by L^-1 x or, `transposed`, L^-T x.
 void SolveTriangular(int64_t n, const std::vector<double>& lower, bool transposed, int64_t columns,
-                     std::vector<double>& x);
+                     std::vector<double>& x, int threads);
 
 /// `count` orthonormal columns, f32<n, count>, that span nearly what the leading eigenvectors of the symmetric positive
 /// semidefinite `matrix`, f32<n, n>, do, the most important first. By orthogonal iteration from a fixed start.

@@ -51,15 +51,15 @@ void EvenOut(LowRankPredictor& p) {
 }  // namespace
 
 absl::StatusOr<LowRankTrainer> LowRankTrainer::Create(const LayerRows& rows, int64_t held_out, const MlpWeights& mlp,
-                                                      int64_t max_rank, int threads, const OnTick& on_tick) {
+                                                      const TrainerOptions& options, const OnTick& on_tick) {
   const int64_t count = rows.rows() - held_out;
   if (count < 2) {
     return UserError("there are ", rows.rows(), " rows, too few to train on and to hold out ", held_out);
   }
   UseSerialSgemm();
-  LowRankTrainer trainer(rows, count, mlp, threads);
+  LowRankTrainer trainer(rows, count, mlp, options.threads);
   RETURN_IF_ERROR(trainer.Measure(on_tick));
-  RETURN_IF_ERROR(trainer.Fit(std::min(max_rank, rows.width), on_tick));
+  RETURN_IF_ERROR(trainer.Fit(std::min(options.max_rank, rows.width), options.bits, on_tick));
   return trainer;
 }
 
@@ -87,14 +87,14 @@ absl::Status LowRankTrainer::Measure(const OnTick& on_tick) {
 /// With L L^T the covariance of x and R the regression of m on x, the guess of z is (fc1 R^T) (x - mean). L^-1 (x -
 /// mean) has covariance 1, so the best guess of low rank keeps the leading left singular vectors U of K = L^T R fc1^T:
 /// hidden values U^T L^-1 (x - mean), and from them z by K^T U.
-absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
+absl::Status LowRankTrainer::Fit(int64_t max_rank, int64_t bits, const OnTick& on_tick) {
   const int64_t width = rows_.width;
   const int64_t neurons = mlp_.neurons;
   max_rank_ = max_rank;
   RETURN_IF_ERROR(Cholesky(width, covariance_));
   RETURN_IF_ERROR(on_tick());
   // L^T R = L^T (L L^T)^-1 cross = L^-1 cross.
-  SolveTriangular(width, covariance_, /*transposed=*/false, width, cross_);
+  SolveTriangular(width, covariance_, /*transposed=*/false, width, cross_, threads_);
   RETURN_IF_ERROR(on_tick());
   const Floats projected = ToFloats(cross_);
   Floats k(Elements(width, neurons));
@@ -134,14 +134,26 @@ absl::Status LowRankTrainer::Fit(int64_t max_rank, const OnTick& on_tick) {
             .c = up_.data()},
            threads_);
   Doubles down(u.begin(), u.end());
-  SolveTriangular(width, covariance_, /*transposed=*/true, max_rank, down);
-  down_ = ToFloats(down);
+  SolveTriangular(width, covariance_, /*transposed=*/true, max_rank, down, threads_);
+  down_.resize(down.size());
+  for (int64_t i = 0; i < max_rank; ++i) {
+    for (int64_t j = 0; j < width; ++j) {
+      down_[Elements(i, width) + static_cast<size_t>(j)] =
+          static_cast<float>(down[Elements(j, max_rank) + static_cast<size_t>(i)]);
+    }
+  }
   const bool finite = std::all_of(up_.begin(), up_.end(), [](float value) { return std::isfinite(value); }) &&
                       std::all_of(down_.begin(), down_.end(), [](float value) { return std::isfinite(value); });
-  return finite ? absl::OkStatus() : UserError("the recorded numbers are infinite, NaN or too large");
+  if (!finite) {
+    return UserError("the recorded numbers are infinite, NaN or too large");
+  }
+  if (bits == 4 && PredictorBitsFor(bits, width) == 4) {
+    RoundRows(down_, width, covariance_, threads_);  // which is a Cholesky factor by now
+  }
+  return on_tick();
 }
 
-absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t measured, int64_t bits) const {
+absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t measured) const {
   if (rank < 1 || rank > max_rank_) {
     return BugError("a predictor of rank ", rank, " was asked for, but the most is ", max_rank_);
   }
@@ -150,14 +162,7 @@ absl::StatusOr<LowRankPredictor> LowRankTrainer::Train(int64_t rank, int64_t mea
   predictor.rank = rank;
   predictor.width = width;
   predictor.outputs = mlp_.neurons;
-  for (int64_t i = 0; i < rank; ++i) {
-    for (int64_t j = 0; j < width; ++j) {
-      predictor.down.push_back(down_[Elements(j, max_rank_) + static_cast<size_t>(i)]);
-    }
-  }
-  if (bits == 4 && PredictorBitsFor(bits, width) == 4) {
-    RoundRows(predictor.down, width, covariance_, threads_);  // which is a Cholesky factor by now
-  }
+  predictor.down.assign(down_.begin(), down_.begin() + rank * width);
   for (int64_t i = 0; i < rank; ++i) {
     double shift = 0;
     for (int64_t j = 0; j < width; ++j) {

@@ -25,6 +25,14 @@ struct LowRankPredictor {
 /// Called now and then while it works; an error ends the work with it.
 using OnTick = std::function<absl::Status()>;
 
+struct TrainerOptions {
+  int64_t max_rank = 0;  ///< Predictors of ranks up to this can be asked for.
+  /// Of an element, as it will be deployed. With 4, the first matrix is rounded to that already, with care;
+  /// AsDeployed() does the rest.
+  int64_t bits = 16;
+  int threads = 1;  ///< Results don't depend on it.
+};
+
 /// Fits predictors of any rank to one layer. Nothing is descended: what a neuron receives, z = fc1 m + bias, is linear
 /// in the MLP's input m, and the best linear guess of m from the predictor's input x is the solution of a linear
 /// system. Their product is a guess of z from x, and its best form of low rank, over the text's x, follows from the
@@ -36,22 +44,21 @@ using OnTick = std::function<absl::Status()>;
 /// matters. That is its score: one threshold for a layer then keeps what counts most for each row that is read.
 class LowRankTrainer {
  public:
-  /// Looks at all but the last `held_out` rows. `rows` and `mlp` must outlive the trainer. Ranks up to `max_rank` can
-  /// be asked for; results don't depend on `threads`. Fails where numbers are infinite or NaN, or rows too few.
+  /// Looks at all but the last `held_out` rows. `rows` and `mlp` must outlive the trainer. Fails where numbers are
+  /// infinite or NaN, or rows too few.
   [[nodiscard]] static absl::StatusOr<LowRankTrainer> Create(const LayerRows& rows, int64_t held_out,
-                                                             const MlpWeights& mlp, int64_t max_rank, int threads,
+                                                             const MlpWeights& mlp, const TrainerOptions& options,
                                                              const OnTick& on_tick);
 
   /// The predictor of this rank, 1 to max_rank and at most the width. How sure its guesses are is measured on at most
-  /// `measured` rows. If it will be packed with 4 `bits` an element, its first matrix is rounded to that already, with
-  /// care; AsDeployed() does the rest.
-  [[nodiscard]] absl::StatusOr<LowRankPredictor> Train(int64_t rank, int64_t measured = 8192, int64_t bits = 16) const;
+  /// `measured` rows.
+  [[nodiscard]] absl::StatusOr<LowRankPredictor> Train(int64_t rank, int64_t measured = 8192) const;
 
  private:
   LowRankTrainer(const LayerRows& rows, int64_t count, const MlpWeights& mlp, int threads)
       : rows_(rows), count_(count), mlp_(mlp), threads_(threads) {}
   absl::Status Measure(const OnTick& on_tick);
-  absl::Status Fit(int64_t max_rank, const OnTick& on_tick);
+  absl::Status Fit(int64_t max_rank, int64_t bits, const OnTick& on_tick);
   [[nodiscard]] std::vector<float> Deviations(const LowRankPredictor& predictor, int64_t measured) const;
 
   const LayerRows& rows_;
@@ -63,7 +70,7 @@ class LowRankTrainer {
   std::vector<double> covariance_;  // of x, (width, width); then its Cholesky factor
   std::vector<double> cross_;       // of x and m, (width, width); then the regression of m on x
   int64_t max_rank_ = 0;
-  std::vector<float> down_;  // (width, max_rank): hidden values of variance 1
+  std::vector<float> down_;  // (max_rank, width): hidden values of variance 1; rounded
   std::vector<float> up_;    // (neurons, max_rank): guesses of z
 };
 

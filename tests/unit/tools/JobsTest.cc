@@ -70,11 +70,13 @@ TEST(JobsTest, ExceptionsComeOut) {
 }
 
 TEST(JobsTest, JobsShareTheThreads) {
-  EXPECT_EQ(*ThreadsOfJob(8, 3), 2);
-  EXPECT_EQ(*ThreadsOfJob(2, 5), 1);
-  EXPECT_GE(*ThreadsOfJob(0, 1), 1);
-  EXPECT_FALSE(ThreadsOfJob(8, 0).ok());
-  EXPECT_FALSE(ThreadsOfJob(-1, 2).ok());
+  EXPECT_EQ(ShareJobs(8, 3, 10)->threads, 2);
+  EXPECT_EQ(ShareJobs(2, 5, 10)->threads, 1);
+  EXPECT_EQ(ShareJobs(8, 5, 2)->jobs, 2);
+  EXPECT_EQ(ShareJobs(8, 5, 2)->threads, 4);
+  EXPECT_GE(ShareJobs(0, 1, 1)->threads, 1);
+  EXPECT_FALSE(ShareJobs(8, 0, 1).ok());
+  EXPECT_FALSE(ShareJobs(-1, 2, 1).ok());
 }
 
 }  // namespace

@@ -71,6 +71,35 @@ TEST(HeadTrainer, GuessesHowMuchHeadsMatter) {
   EXPECT_LT(std::sqrt(squares), 0.05);
 }
 
+TEST(HeadTrainer, ExpectsTheMeanOfWhatVaries) {
+  // Beside what the input tells, the first head's m varies with a deviation of its logarithm of 1, the second
+  // one's not at all: the mean of its logarithm is lower than the logarithm of its mean.
+  PlantedHeads planted(16384);
+  std::mt19937_64 random(17);
+  std::normal_distribution<double> normal;
+  constexpr int64_t kDim = kWidth / kHeads;
+  for (int64_t row = 0; row < planted.rows.rows(); ++row) {
+    const auto factor = static_cast<float>(std::exp(normal(random) / 2 - 0.25));  // the mean of its square is 1
+    for (int64_t j = 0; j < kDim; ++j) {
+      uint16_t& value = planted.rows.outputs[row * kWidth + j];
+      value = FloatToHalf(HalfToFloat(value) * factor);
+    }
+  }
+  const auto predictor = TrainHeads(planted.rows, kHeldOut, planted.weights(), 2, NoTick);
+  ASSERT_TRUE(predictor.ok()) << predictor.status();
+  const std::vector<ScoredHead> heads = ScoreHeads(*predictor, planted.rows, 8192, planted.weights(), 2);
+  std::vector<double> ratios(kHeads);
+  std::vector<double> logs(kHeads);
+  for (size_t i = 0; i < heads.size(); ++i) {
+    ratios[i % kHeads] += heads[i].mass * std::exp(-2.0 * heads[i].score) / 8192;
+    logs[i % kHeads] += (0.5 * std::log(heads[i].mass) - heads[i].score) / 8192;
+  }
+  EXPECT_NEAR(ratios[0], 1, 0.1);
+  EXPECT_NEAR(logs[0], -0.25, 0.05);
+  EXPECT_NEAR(ratios[1], 1, 0.02);
+  EXPECT_NEAR(logs[1], 0, 0.02);
+}
+
 TEST(HeadTrainer, SensitivityIsAPartOfTheScore) {
   PlantedHeads planted(2048);
   const auto before = TrainHeads(planted.rows, kHeldOut, planted.weights(), 1, NoTick);

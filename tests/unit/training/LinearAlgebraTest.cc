@@ -33,8 +33,8 @@ TEST(LinearAlgebra, SolvesWhatCholeskyFactored) {
   ASSERT_TRUE(Cholesky(kN, lower).ok());
   const std::vector<double> b = RandomMatrix(kN, 3, 2);
   std::vector<double> x = b;
-  SolveTriangular(kN, lower, /*transposed=*/false, 3, x);
-  SolveTriangular(kN, lower, /*transposed=*/true, 3, x);
+  SolveTriangular(kN, lower, /*transposed=*/false, 3, x, 2);
+  SolveTriangular(kN, lower, /*transposed=*/true, 3, x, 2);
   for (int64_t i = 0; i < kN; ++i) {
     for (int64_t c = 0; c < 3; ++c) {
       double sum = 0;

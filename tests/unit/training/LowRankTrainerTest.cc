@@ -70,7 +70,7 @@ struct PlantedLayer {
 TEST(LowRankTrainer, FindsAPlantedRule) {
   const PlantedLayer layer(4096);
   const MlpWeights mlp = layer.mlp();
-  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, 16, 2, NoTick);
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = 16, .threads = 2}, NoTick);
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   const std::vector<double> masses = {0.9, 0.99, 0.999};
   const auto points_of = [&](int64_t rank) {
@@ -97,7 +97,7 @@ TEST(LowRankTrainer, FindsAPlantedRule) {
 TEST(LowRankTrainer, GivesRoundingColumnsOfOneSize) {
   const PlantedLayer layer(4096, 0.01, 0.4);
   const MlpWeights mlp = layer.mlp();
-  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, kRank, 2, NoTick);
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = kRank, .threads = 2}, NoTick);
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   // Directions differ a hundredfold, but that is for the rows of the first matrix, which have scales of their own.
   const LowRankPredictor predictor = trainer->Train(kRank).value();
@@ -115,7 +115,9 @@ TEST(LowRankTrainer, GivesRoundingColumnsOfOneSize) {
   EXPECT_GT(of_down.front(), 100 * of_down.back());
   const std::vector<double> masses = {0.99};
   const auto kept = [&](int64_t bits) {
-    const auto deployed = AsDeployed(trainer->Train(kRank, 4096, bits).value(), bits);
+    const auto rounding =
+        LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = kRank, .bits = bits, .threads = 2}, NoTick);
+    const auto deployed = AsDeployed(rounding->Train(kRank, 4096).value(), bits);
     return FindThresholds(deployed.value(), layer.rows, kHeldOut, mlp, masses, 2).value()[0].kept;
   };
   EXPECT_NEAR(kept(8), kept(16), 0.05 * kept(16));
@@ -124,8 +126,8 @@ TEST(LowRankTrainer, GivesRoundingColumnsOfOneSize) {
 TEST(LowRankTrainer, DoesNotDependOnThreads) {
   const PlantedLayer layer(1024);
   const MlpWeights mlp = layer.mlp();
-  const auto one = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, 8, 1, NoTick);
-  const auto three = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, 8, 3, NoTick);
+  const auto one = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = 8, .threads = 1}, NoTick);
+  const auto three = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = 8, .threads = 3}, NoTick);
   ASSERT_TRUE(one.ok() && three.ok());
   EXPECT_EQ(one->Train(8)->down, three->Train(8)->down);
   EXPECT_EQ(one->Train(8)->up, three->Train(8)->up);
@@ -134,7 +136,7 @@ TEST(LowRankTrainer, DoesNotDependOnThreads) {
 TEST(LowRankTrainer, KeepsWholeMassWithinRounding) {
   const PlantedLayer layer(1024);
   const MlpWeights mlp = layer.mlp();
-  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, 8, 1, NoTick);
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = 8, .threads = 1}, NoTick);
   const std::vector<double> all = {1.0};
   const auto points = FindThresholds(trainer->Train(8).value(), layer.rows, kHeldOut, mlp, all, 1);
   ASSERT_TRUE(points.ok()) << points.status();
@@ -162,8 +164,10 @@ TEST(Thresholds, OfAnOracleKeepTheMassWithTheFewestNeurons) {
       const double mass = std::max(z, 0.0) * layer.norms[i];
       total += mass;
       for (size_t m = 0; m < masses.size(); ++m) {
-        kept[m] += mass > activity.best[m].threshold ? mass : 0;
-        chosen[m] += mass > activity.best[m].threshold ? 1 : 0;
+        // The one that the threshold lies right below is kept, though it is rounded differently here.
+        const bool is_kept = mass > activity.best[m].threshold * (1 - 1e-5);
+        kept[m] += is_kept ? mass : 0;
+        chosen[m] += is_kept ? 1 : 0;
       }
     }
   }
@@ -256,17 +260,20 @@ TEST(RoundRows, LosesLessThanRoundingByItselfAndIsWhatThePackingFinds) {
 
 TEST(LowRankTrainer, RefusesTooFewRowsAndDamagedOnes) {
   const PlantedLayer small(kHeldOut);
-  EXPECT_THAT(LowRankTrainer::Create(small.rows, kHeldOut, small.mlp(), 8, 1, NoTick).status().message(),
+  EXPECT_THAT(LowRankTrainer::Create(small.rows, kHeldOut, small.mlp(), {.max_rank = 8, .threads = 1}, NoTick)
+                  .status()
+                  .message(),
               testing::HasSubstr("too few to train on"));
   PlantedLayer damaged(1024);
   damaged.rows.predictor_inputs[5] = 0x7C00;  // infinite
-  EXPECT_FALSE(LowRankTrainer::Create(damaged.rows, kHeldOut, damaged.mlp(), 8, 1, NoTick).ok());
+  EXPECT_FALSE(
+      LowRankTrainer::Create(damaged.rows, kHeldOut, damaged.mlp(), {.max_rank = 8, .threads = 1}, NoTick).ok());
 }
 
 TEST(LowRankTrainer, StopsWhenAsked) {
   const PlantedLayer layer(1024);
-  const auto trainer =
-      LowRankTrainer::Create(layer.rows, kHeldOut, layer.mlp(), 8, 1, [] { return absl::CancelledError("stop"); });
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, layer.mlp(), {.max_rank = 8, .threads = 1},
+                                              [] { return absl::CancelledError("stop"); });
   EXPECT_TRUE(absl::IsCancelled(trainer.status()));
 }
 
@@ -274,7 +281,7 @@ TEST(Thresholds, RefuseALayerWhereNothingIsActive) {
   PlantedLayer layer(1024);
   std::fill(layer.bias.begin(), layer.bias.end(), -1000.0F);
   const MlpWeights mlp = layer.mlp();
-  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, 8, 1, NoTick);
+  const auto trainer = LowRankTrainer::Create(layer.rows, kHeldOut, mlp, {.max_rank = 8, .threads = 1}, NoTick);
   ASSERT_TRUE(trainer.ok()) << trainer.status();
   const std::vector<double> masses = {0.9};
   EXPECT_THAT(FindThresholds(trainer->Train(8).value(), layer.rows, kHeldOut, mlp, masses, 1).status().message(),
