@@ -27,7 +27,7 @@ class CopyRows {
   /// Fills scratch memory with n, as the planes' fields want it, and its sum over each group. Only for a finite x;
   /// `largest` has the bits of the largest |x[i]|.
   [[nodiscard]] Rounding Round(llvm::Value* x, llvm::Value* largest);
-  /// <4 x i32>: D of each of four rows, exactly. `next` are those that will be read then; empty: the rows that follow.
+  /// <4 x i32>: D of each of four rows, exactly. `next`: four to ask for ahead of their turn; empty: what follows.
   [[nodiscard]] llvm::Value* DotFour(llvm::Value* copy, llvm::Value* scales, const Values& rows, const Values& next);
 
  private:

@@ -111,10 +111,6 @@ class LargestEmitter {
   Value* last_ = nullptr;       // the number of the last one of that rank
 };
 
-}  // namespace
-
-namespace {
-
 // There are some flags for each that is set: one at a time is fast enough.
 void EmitListAmong(KernelBuilder& b, Value* flags, Value* among, Value* active) {
   llvm::IRBuilder<>& ir = b.ir();

@@ -166,7 +166,17 @@ absl::Status SparseOutLimits(const KernelSpec& spec) {
 }
 
 absl::Status LazyQkvLimits(const KernelSpec& spec) {
-  return SharedVectorLimits(spec, MatchLazyQkv(spec).value().width);
+  const LazyQkvShape s = MatchLazyQkv(spec).value();
+  RETURN_IF_ERROR(SharedVectorLimits(spec, s.width));
+  // LazyRows.cuh adds up rows' costs in 32 bits, and keeps some words for each head beside a ring.
+  constexpr int64_t kMostOfRow = 8;
+  constexpr int64_t kMostHeads = 256;
+  if (s.heads > kMostHeads || 3 * s.width * kMostOfRow * (s.positions + 1) > std::numeric_limits<int32_t>::max()) {
+    return absl::UnimplementedError(absl::StrCat("kernel 'lazy_qkv': ", s.heads, " heads, a width of ", s.width,
+                                                 " and ", s.positions,
+                                                 " positions are more than cuda can share out; use kv=dense"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status SelectLimits(const KernelSpec& spec) {

@@ -8,6 +8,7 @@
 #include "codegen/plan/JointLaunches.h"
 #include "codegen/target/KernelShapes.h"
 #include "ir/base/Phases.h"
+#include "ir/verify/ListVerifier.h"
 #include "ir/verify/ScheduleVerifier.h"
 #include "ir/verify/StreamOrder.h"
 #include "runtime/artifact/PlanGraph.h"
@@ -176,10 +177,7 @@ class Planner {
 
   /// Whether the list that the launch makes or reads is of candidates, of which an MLP reads fewer.
   static bool ListsCandidates(const Operation& op) {
-    const auto is_among = [](const Use& use) {
-      const int64_t among = use.user->schema().OperandIndex("among");
-      return among >= 0 && use.index == static_cast<size_t>(among);
-    };
+    const auto is_among = [](const Use& use) { return use.Reads("among"); };
     const auto& uses = op.result()->uses();
     return (op.schema().OperandIndex("among") >= 0 && op.operand("among") != nullptr) ||
            (op.result()->type().dtype == DType::kIndex && std::any_of(uses.begin(), uses.end(), is_among));

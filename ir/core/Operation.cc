@@ -93,4 +93,9 @@ std::string Operation::Describe() const {
   return text;
 }
 
+bool Use::Reads(std::string_view port) const {
+  const int64_t operand = user->schema().OperandIndex(port);
+  return operand >= 0 && index == static_cast<size_t>(operand);
+}
+
 }  // namespace dejavu

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,9 @@ class Value;
 struct Use {
   Operation* user;
   size_t index;
+
+  /// Whether it is what the user's operand `port` takes.
+  [[nodiscard]] bool Reads(std::string_view port) const;
   friend bool operator==(const Use&, const Use&) = default;
 };
 

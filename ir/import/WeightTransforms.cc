@@ -311,9 +311,13 @@ const WeightTransform* FindWeightTransform(std::string_view name) {
 
 absl::StatusOr<std::vector<float>> ReadFloats(const Weight& weight, WeightStore& store) {
   ASSIGN_OR_RETURN(const WeightData data, store.Read(weight));
-  ASSIGN_OR_RETURN(const WeightData wide, Widen({data}));
-  std::vector<float> floats(wide.bytes / sizeof(float));
-  std::memcpy(floats.data(), wide.data, wide.bytes);
+  if (!IsFloat(data.dtype)) {
+    return BugError("weight '", weight.name, "' has no floats to read");
+  }
+  std::vector<float> floats(data.bytes / DTypeSize(data.dtype));
+  for (size_t i = 0; i < floats.size(); ++i) {
+    floats[i] = static_cast<float>(LoadAsDouble(data.dtype, data.data, i));
+  }
   return floats;
 }
 

@@ -106,7 +106,7 @@ inline constexpr OpSchema kLaunchCertifiedTest =
         .operand("rows", "f32<N, 4>")
         .result("flags", "u8<N>");
 
-/// With `among`, flag i is that of its entry i, and there are no more flags than entries.
+/// With `among`, flag i is that of its entry i, and only as many flags as it has entries are read.
 inline constexpr OpSchema kLaunchCompact =
     DefineLaunch("sched.launch @compact", "The ascending numbers of the flags that are not zero.")
         .operand("flags", "u8<N>")

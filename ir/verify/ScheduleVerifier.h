@@ -9,9 +9,6 @@
 
 namespace dejavu {
 
-/// How many entries a list that `op` makes or reads may have: the neurons or heads that it numbers.
-[[nodiscard]] int64_t ListCapacity(const Operation& op);
-
 /// The most bytes that `value`, a result of `op`, takes in the arena in a call of `max_tokens` tokens. An error if that
 /// cannot be said of its type.
 [[nodiscard]] absl::StatusOr<int64_t> ResultBytes(const Operation& op, const Value& value, int64_t max_tokens);

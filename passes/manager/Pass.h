@@ -47,7 +47,7 @@ class PassContext {
 enum class Promise : uint8_t {
   kReal,             // equal in exact arithmetic: 1e-10 relative on the interpreter in float64 without rounding
   kBits,             // bit for bit on the same interpreter
-  kUnlessPredicted,  // as kReal, but where the module's sparsity is "predicted": then a pass may leave out what counts
+  kUnlessPredicted,  // as kReal, but where predictors or an oracle choose: then a pass may leave out what counts
 };
 
 struct PassInfo {

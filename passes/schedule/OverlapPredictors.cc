@@ -56,25 +56,20 @@ class Overlapping {
     return type.dtype == DType::kIndex && type.shape[0] == Dim("heads");
   }
 
-  /// Of a cascade, the second step is another chain than that which lists its candidates: it reads more than they do.
-  static bool IsCandidates(const Operation& user, size_t operand) {
-    const int64_t among = user.schema().OperandIndex("among");
-    return among >= 0 && operand == static_cast<size_t>(among);
-  }
-
-  /// Adds `op` and the predictors that are linked to it by their results.
+  /// Adds `op` and the predictors that are linked to it by their results. Of a cascade, the second step is another
+  /// chain than that which lists its candidates: it reads more than they do.
   void Collect(Operation* op, std::set<Operation*>& chain) {  // NOLINT(misc-no-recursion): chains are short
     if (op == nullptr || !IsPredictorLaunch(*op) || !chain.insert(op).second) {
       return;
     }
     for (size_t i = 0; i < op->num_operands(); ++i) {
-      if (op->operand(i) != nullptr && !IsCandidates(*op, i)) {
+      if (op->operand(i) != nullptr && !Use{op, i}.Reads("among")) {
         Collect(op->operand(i)->producer(), chain);
       }
     }
     for (size_t i = 0; i < op->num_results(); ++i) {
       for (const Use& use : op->result(i)->uses()) {
-        if (!IsCandidates(*use.user, use.index)) {
+        if (!use.Reads("among")) {
           Collect(use.user, chain);
         }
       }

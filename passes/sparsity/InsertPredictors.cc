@@ -124,7 +124,8 @@ absl::Status InsertOracles(Module& module, Function& decode, LowRankOptions opti
   module.SetAttribute("sparsity", std::string("oracle"));
   if (options.trained) {
     if (options.trained->has_heads()) {
-      return UsageError("insert-predictors: kind=oracle is of neurons alone; leave out the option 'head-share'");
+      return UsageError(
+          "insert-predictors: kind=oracle is of neurons alone; leave out the options 'head-share' and 'head-plan'");
     }
     options.oracle = true;
     return InsertTrainedPredictors(module, decode, options, context);

@@ -41,8 +41,11 @@ absl::Status ReadHeadPlan(const PassContext& context, LowRankOptions& options) {
   if (plan.empty()) {
     return absl::OkStatus();
   }
-  if (!options.trained || options.trained->head_share) {
-    return UsageError("insert-predictors: option 'head-plan' needs the option 'profile', without 'head-share'");
+  if (!options.trained) {
+    return UsageError("insert-predictors: option 'head-plan' needs the option 'profile', whose thresholds it names");
+  }
+  if (options.trained->head_share) {
+    return UsageError("insert-predictors: options 'head-plan' and 'head-share' exclude each other");
   }
   ASSIGN_OR_RETURN(options.trained->head_shares, ParseHeadPlan(plan));
   return absl::OkStatus();
@@ -235,6 +238,19 @@ absl::StatusOr<LowRankOptions> ReadLowRankOptions(const PassContext& context) {
   if (choose != "largest" && choose != "positive" && choose != "by-score") {
     return UsageError("insert-predictors: option 'choose' must be positive, by-score or largest, but is '", choose,
                       "'");
+  }
+  if (options.trained && options.head_density) {
+    return UsageError(
+        "insert-predictors: option 'head-density' is for made-up predictors; of a profile's heads the "
+        "option 'head-share' says how many are chosen");
+  }
+  if (options.trained && options.mlp_density && !options.largest) {
+    return UsageError(
+        "insert-predictors: option 'mlp-density' with a profile needs choose=largest; its thresholds keep "
+        "what the option 'mass' says");
+  }
+  if (options.largest && !context.Option("plan").empty()) {
+    return UsageError("insert-predictors: choose=largest is of one density for all layers, which a plan has not");
   }
   if (options.trained && options.largest) {
     if (!options.mlp_density) {

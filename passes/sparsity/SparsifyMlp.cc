@@ -30,9 +30,7 @@ bool ChoosesNeurons(const Operation& op, const Operation& mlp, int64_t layer) {
 /// Whether another predictor tests what `op` lists.
 bool ListsCandidates(const Operation& op) {
   const auto& uses = op.result()->uses();
-  return std::any_of(uses.begin(), uses.end(), [](const Use& use) {
-    return use.user->Is("sparse.quantized_active") && use.user->operand("among") == use.user->operand(use.index);
-  });
+  return std::any_of(uses.begin(), uses.end(), [](const Use& use) { return use.Reads("among"); });
 }
 
 /// What lists the neurons of the MLP of layer `layer`, and stands before it; null if nothing does. A user error where

@@ -99,7 +99,7 @@ class TrainedInserter {
                ? absl::OkStatus()
                : UserError(options_.folder,
                            ": has no predictors of heads; profile the model again with this version's "
-                           "dejavu-profile, or leave --head-share out");
+                           "dejavu-profile, or leave heads dense");
   }
 
   absl::StatusOr<const ProfilePoint*> FindPoint(const ProfilePredictor& predictor, double mass,
@@ -141,7 +141,7 @@ class TrainedInserter {
   absl::Status InsertNeurons(const Block& block, const Operation& at, int64_t layer, double mass) {
     const ProfileLayer& recorded = profile_.layers[static_cast<size_t>(layer)];
     if (!recorded.mlp) {
-      context_.Count("layers left dense");
+      context_.Count(options_.copy ? "layers left to copies" : "layers left dense");
       return absl::OkStatus();
     }
     // Thresholds are alike for all neurons of a layer: none changes which scores are the largest.

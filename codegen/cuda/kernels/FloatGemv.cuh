@@ -197,7 +197,7 @@ struct NoOthers {
 
 /// All that a kernel does to multiply rows with a vector, waiting for the launches ahead included. For each row i, one
 /// thread calls early = prepare(i) and then finish(i, row(i) . x, early). `others` are products with the same vector
-/// that a ring takes behind the rows, which leave it in registers, or before them if they are not known early.
+/// that a ring takes before the rows, which it leaves in registers for them.
 template <typename Math, int kWidth, Norm kNorm, GemvTiling kTiling, typename Rows, typename Prepare, typename Finish,
           typename Others = NoOthers>
 __device__ inline void MultiplyFloats(const Rows& rows, const FloatVector& vector, Prepare prepare, Finish finish,

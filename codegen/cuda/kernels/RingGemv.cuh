@@ -127,7 +127,7 @@ class RingGemv {
     return reinterpret_cast<T*>(State().of_warps[which]);
   }
 
-  /// Shared memory that is free until the first Run(), and between two of them once all threads have met.
+  /// Shared memory that is free until the first Run().
   __device__ static unsigned* FreeWords() { return reinterpret_cast<unsigned*>(State().sums); }
   static constexpr int kFreeBytes = 2 * kWarps * kRowsOfPass * 4;
 

@@ -43,9 +43,9 @@ inline constexpr double kCurveShares[] = {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5
                                                                          const MlpWeights& mlp,
                                                                          std::span<const double> masses, int threads);
 
-/// Of the last `count` rows; `masses` rise.
+/// Of the last `count` rows; the best thresholds for `masses_of_best`.
 [[nodiscard]] LayerActivity MeasureActivity(const LayerRows& rows, int64_t count, const MlpWeights& mlp,
-                                            std::span<const double> masses, int threads);
+                                            std::span<const double> masses_of_best, int threads);
 
 }  // namespace dejavu
 
