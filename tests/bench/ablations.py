@@ -11,8 +11,10 @@ doesn't know is left out with its message in the table.
 """
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import statistics
@@ -71,23 +73,46 @@ def parse_arguments():
     return args
 
 
+def fingerprint(path):
+    """Tells files apart: their sizes, beginnings and ends, of a folder all of them."""
+    names = sorted(os.listdir(path)) if os.path.isdir(path) else [""]
+    digest = hashlib.sha256()
+    for name in names:
+        file = os.path.join(path, name) if name else path
+        if not os.path.isfile(file):
+            continue
+        size = os.path.getsize(file)
+        with open(file, "rb") as content:
+            digest.update(f"{name} {size}\n".encode() + content.read(1 << 20))
+            content.seek(max(0, size - (1 << 20)))
+            digest.update(content.read())
+    return os.path.basename(path.rstrip("/")) + " " + digest.hexdigest()[:16]
+
+
 class Bench:
     """Makes what ablations ask for, once."""
 
     def __init__(self, args):
         self.args = args
         os.makedirs(args.work, exist_ok=True)
+        for path in (args.model, args.train, args.text):
+            if not os.path.exists(path):
+                sys.exit(f"ablations.py: error: {path}: no such file or directory")
+        self.model = [fingerprint(args.model), f"--target={args.target}"]
         self.dense = self.compile("dense", ["--sparsity=none"])
 
     def path(self, name):
         return os.path.join(self.args.work, name)
 
-    def run(self, tool, arguments):
+    def run(self, tool, arguments, tried=()):
+        """What the tool prints. Unknown if it refuses one of the options `tried`."""
         command = [os.path.join(self.args.bin, tool), *arguments]
         print("+ " + shlex.join(command), file=sys.stderr, flush=True)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if done.returncode == 2:
-            raise Unknown(done.stderr.splitlines()[0].split("error: ")[-1])
+        message = next((line.split("error: ", 1)[1] for line in done.stderr.splitlines() if "error: " in line), "")
+        names = {name for option in tried for name in re.findall(r"[a-z][a-z-]+(?==)", option)} - {"pipeline"}
+        if done.returncode == 2 and any(name in message for name in names):
+            raise Unknown(message)
         if done.returncode != 0:
             sys.exit(f"ablations.py: error: {tool} failed with exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout
@@ -103,13 +128,16 @@ class Bench:
         return [f"--tokenizer={self.args.tokenizer}"] if self.args.tokenizer else []
 
     def portable(self, what):
-        """The same on every machine: names of files without their folders."""
-        folders = [os.path.join(folder, "") for folder in (self.args.work, *map(os.path.dirname, (
-            self.args.model.rstrip("/"), self.args.train, self.args.text))) if folder]
-        texts = [str(one) for one in what]
-        for folder in folders:
-            texts = [text.replace(folder, "") for text in texts]
-        return texts
+        """The same wherever the work directory is."""
+        return [str(one).replace(os.path.join(self.args.work, ""), "") for one in what]
+
+    def profiles_of(self, options):
+        """What the profiles that options name were made with."""
+        stamps = []
+        for name in re.findall(r"profile=([^,}\n]+)", "\n".join(options)):
+            with open(name + ".made-with") as file:
+                stamps += json.load(file)
+        return stamps
 
     def made_with(self, name, what):
         """Whether `name` was made with `what` before; other options are an error."""
@@ -130,23 +158,28 @@ class Bench:
 
     def profile(self, name="profile", options=(), source=None):
         """The directory of a profile trained with these options, and on --train unless `source` says otherwise."""
-        what = [self.args.model, source or f"--text={self.args.train}", f"--max-tokens={self.args.train_tokens}",
-                *options]
+        tokens = f"--max-tokens={self.args.train_tokens}"
+        what = [self.model[0], source or fingerprint(self.args.train), tokens, *options]
         if not self.made_with(name, what):
-            self.run("dejavu-profile", [*what, "-o", self.path(name), *self.device(), *self.tokenizer()])
+            self.run("dejavu-profile", [self.args.model, source or f"--text={self.args.train}", tokens, *options, "-o",
+                                        self.path(name), *self.device(), *self.tokenizer()], options)
             self.stamp(name, what)
         return self.path(name)
 
     def compile(self, name, options):
         path = self.path(name + ".dejavu")
-        if not os.path.exists(path):
+        what = [*self.model, *options, *self.profiles_of(options)]
+        # One without its stamp may be of other options.
+        if not self.made_with(name + ".dejavu", what) or not os.path.exists(path):
+            shutil.rmtree(path, ignore_errors=True)
             self.run("dejavu-opt", [self.args.model, "-o", path, f"--target={self.args.target}", *options,
-                                    *self.tokenizer()])
+                                    *self.tokenizer()], options)
+            self.stamp(name + ".dejavu", what)
         return path
 
     def evaluate(self, name, options):
         """The evaluation of what dejavu-opt makes with these options, as dejavu-eval prints it."""
-        what = [self.args.model, self.args.text, self.args.max_tokens, *options]
+        what = [*self.model, fingerprint(self.args.text), self.args.max_tokens, *options, *self.profiles_of(options)]
         result = self.path(name + ".json")
         if not self.made_with(name, what) or not os.path.exists(result):
             artifact = self.compile(name, options)
@@ -158,6 +191,7 @@ class Bench:
             self.stamp(name, what)
             if not self.args.keep:
                 shutil.rmtree(artifact)
+                os.remove(artifact + ".made-with")
         with open(result) as file:
             return json.load(file)
 
@@ -192,8 +226,9 @@ def dtype(bench):
     for bits in bench.args.bits:
         if trains:
             # Ranks and thresholds are chosen for what is deployed.
-            yield from by_mass(bench, f"bits{bits}", f"{bits} bits",
-                               lambda b=bits: bench.profile(f"bits{b}", [f"--matrix-bits={b}"]))
+            name = f"bits{bits}" if bits != 4 else "profile"
+            yield from by_mass(bench, name, f"{bits} bits",
+                               lambda b=bits, n=name: bench.profile(n, [f"--matrix-bits={b}"] if b != 4 else []))
             continue
         for mass in bench.args.masses:
             yield f"{bits} bits, mass {mass:g}", lambda b=bits, m=mass: bench.evaluate(

@@ -66,8 +66,8 @@ void AddMissing(const std::vector<const Weight*>& more, std::vector<const Weight
 }
 
 /// Plans and code of each target, those of one target with several instruction sets together.
-absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& choices, Manifest* manifest,
-                        ArtifactWriter* writer, std::vector<const Weight*>* weights) {
+absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& choices, CodeCache* code,
+                        Manifest* manifest, ArtifactWriter* writer, std::vector<const Weight*>* weights) {
   for (const TargetChoice& choice : choices) {
     ASSIGN_OR_RETURN(const Target* target, FindTarget(choice.target));
     ASSIGN_OR_RETURN(LaunchPlan plan, MakeLaunchPlan(module, *target));
@@ -85,10 +85,11 @@ absl::Status AddTargets(const Module& module, const std::vector<TargetChoice>& c
       AddMissing(plan.weights, weights);
     }
     RETURN_IF_ERROR(InterruptStatus());
-    ASSIGN_OR_RETURN(const CompiledCode code, target->Compile(plan.kernels, choice.isa));
+    ASSIGN_OR_RETURN(const CompiledCode compiled, code != nullptr ? code->Compile(*target, plan.kernels, choice.isa)
+                                                                  : target->Compile(plan.kernels, choice.isa));
     RETURN_IF_ERROR(writer->AddFile(
-        code.file, std::string_view(reinterpret_cast<const char*>(code.bytes.data()), code.bytes.size())));
-    info->code.push_back({code.isa, code.file});
+        compiled.file, std::string_view(reinterpret_cast<const char*>(compiled.bytes.data()), compiled.bytes.size())));
+    info->code.push_back({compiled.isa, compiled.file});
   }
   return absl::OkStatus();
 }
@@ -147,6 +148,31 @@ bool Prints(const Target& target, const std::string& format) {
 
 }  // namespace
 
+absl::StatusOr<CompiledCode> CodeCache::Compile(const Target& target, absl::Span<const KernelSpec> kernels,
+                                                const std::string& isa) {
+  const auto has = [](absl::Span<const KernelSpec> all, const KernelSpec& one) {
+    return std::find(all.begin(), all.end(), one) != all.end();
+  };
+  const Entry* first = nullptr;
+  for (const Entry& entry : entries_) {
+    if (entry.target != target.name() || entry.isa != isa) {
+      continue;
+    }
+    first = first == nullptr ? &entry : first;
+    if (std::all_of(kernels.begin(), kernels.end(), [&](const KernelSpec& one) { return has(entry.kernels, one); })) {
+      return entry.code;
+    }
+  }
+  Entry entry = {std::string(target.name()), isa, {kernels.begin(), kernels.end()}, {}};
+  if (first != nullptr) {
+    std::copy_if(first->kernels.begin(), first->kernels.end(), std::back_inserter(entry.kernels),
+                 [&](const KernelSpec& one) { return !has(kernels, one); });
+  }
+  ASSIGN_OR_RETURN(entry.code, target.Compile(entry.kernels, isa));
+  entries_.push_back(std::move(entry));
+  return entries_.back().code;
+}
+
 absl::StatusOr<std::vector<TargetChoice>> ParseTargets(const std::string& text) {
   std::vector<TargetChoice> choices;
   for (const std::string& word : std::vector<std::string>(absl::StrSplit(text, ','))) {
@@ -189,7 +215,7 @@ absl::Status WriteArtifact(const Module& module, WeightStore& weights, const Art
     RETURN_IF_ERROR(AddTokenizer(options.tokenizer, &writer));
   }
   std::vector<const Weight*> order;
-  RETURN_IF_ERROR(AddTargets(module, options.targets, &manifest, &writer, &order));
+  RETURN_IF_ERROR(AddTargets(module, options.targets, options.code, &manifest, &writer, &order));
   RETURN_IF_ERROR(IsSynthetic(module) ? AddSyntheticTensors(order, &manifest) : AddWeights(order, weights, &writer));
   return writer.Commit(std::move(manifest));
 }

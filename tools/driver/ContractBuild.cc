@@ -129,7 +129,11 @@ class Compiler {
         pipeline_(pipeline),
         build_(build),
         judged_(std::move(judged)),
-        folder_(std::move(folder)) {}
+        folder_(std::move(folder)) {
+    judged_.code = &code_;
+  }
+  Compiler(const Compiler&) = delete;
+  Compiler& operator=(const Compiler&) = delete;
 
   /// The pipeline in which each layer has its choice.
   [[nodiscard]] Pipeline WithChoices(const std::vector<size_t>& choices) const {
@@ -209,6 +213,7 @@ class Compiler {
   ArtifactOptions judged_;
   std::string folder_;
   int number_ = 0;
+  CodeCache code_;
 };
 
 bool HasGpu() {
