@@ -5,6 +5,8 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <optional>
 #include <sstream>
 
 #include "codegen/cpu/CpuTarget.h"
@@ -35,19 +37,31 @@ std::string Documents() {
 
 class ProfiledModel : public testing::TestWithParam<int64_t> {
  protected:
-  void SetUp() override {
-    folder_ = absl::StrCat(testing::TempDir(), "/profiled-", getpid(), "-", GetParam());
+  static void SetUpTestSuite() {
+    folder_ = absl::StrCat(testing::TempDir(), "/profiled-", getpid());
     fs::create_directories(folder_);
     std::ofstream(folder_ + "/text.txt") << Documents();
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+
+  void SetUp() override {
     options_ = {.model = kDemo + "/model.onnx",
-                .output = folder_ + "/profile",
+                .output = absl::StrCat(folder_, "/profile-", GetParam()),
                 .text = folder_ + "/text.txt",
                 .tokenizer = kDemo,
                 .max_tokens = 4096,
                 .lookahead = GetParam(),
                 .device = {.threads = 1}};
   }
-  void TearDown() override { fs::remove_all(folder_); }
+
+  /// The profile of this lookahead, which the first test of this process that asks trains.
+  absl::StatusOr<Profile> Trained() const {
+    std::optional<Profile>& profile = profiles_[GetParam()];
+    if (!profile) {
+      ASSIGN_OR_RETURN(profile, MakeProfile(options_));
+    }
+    return *profile;
+  }
 
   /// The demo model with the profile's predictors, or dense without `budgets`.
   absl::StatusOr<std::shared_ptr<const Model>> Compile(std::optional<Budgets> budgets) {
@@ -62,20 +76,25 @@ class ProfiledModel : public testing::TestWithParam<int64_t> {
     std::ostringstream log;
     RETURN_IF_ERROR(RunPipeline(*module, store, pipeline, {}, log));
     ArtifactOptions artifact;
-    artifact.path = absl::StrCat(folder_, "/", ++artifacts_, ".dejavu");
+    artifact.path = absl::StrCat(folder_, "/", artifacts_++, ".dejavu");
     artifact.tokenizer = kDemo;
     ASSIGN_OR_RETURN(artifact.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
     RETURN_IF_ERROR(WriteArtifact(*module, store, artifact));
     return Model::Load(artifact.path, {});
   }
 
-  std::string folder_;
+  static std::string folder_;
+  static std::map<int64_t, std::optional<Profile>> profiles_;
+  static int artifacts_;
   ProfileOptions options_;
-  int artifacts_ = 0;
 };
 
+std::string ProfiledModel::folder_;
+std::map<int64_t, std::optional<Profile>> ProfiledModel::profiles_;
+int ProfiledModel::artifacts_ = 0;
+
 TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
-  const auto profile = MakeProfile(options_);
+  const auto profile = Trained();
   ASSERT_TRUE(profile.ok()) << profile.status();
   ASSERT_EQ(profile->layers.size(), 6U);
   const auto dense = Compile(std::nullopt);
@@ -107,7 +126,7 @@ TEST_P(ProfiledModel, KeepsTheMassItWasAskedFor) {
 }
 
 TEST_P(ProfiledModel, ChoosesTheShareOfHeadsItWasAskedFor) {
-  const auto profile = MakeProfile(options_);
+  const auto profile = Trained();
   ASSERT_TRUE(profile.ok()) << profile.status();
   const auto dense = Compile(std::nullopt);
   ASSERT_TRUE(dense.ok()) << dense.status();
