@@ -1,4 +1,5 @@
-// Which predictor each layer shall have: the cheapest for a damage that adds up.
+// Which predictor each layer shall have: the cheapest for a damage that adds up. Where heads choose as well, what is
+// called a layer here is a place: the MLP or the attention of one.
 #ifndef DEJAVU_TOOLS_DRIVER_ALLOCATION_H_
 #define DEJAVU_TOOLS_DRIVER_ALLOCATION_H_
 

@@ -63,7 +63,7 @@ struct Evaluation {
 
 struct EvaluateOptions {
   int64_t max_tokens = 0;  ///< Scores the first max_tokens / positions windows; 0 scores all.
-  int threads = 0;         ///< Of the CPU, all jobs together; 0 = every core.
+  int threads = 0;         ///< Of the CPU, all jobs together, but at least one each; 0 = every core.
   /// Sessions (pairs of them with a reference) that take windows side by side, which changes nothing but the time. With
   /// more than one no times are measured.
   int jobs = 1;

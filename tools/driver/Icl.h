@@ -39,7 +39,7 @@ struct IclResult {
 struct IclOptions {
   uint64_t seed = 1;
   int64_t sequences = 32;  ///< Of each task.
-  int threads = 0;         ///< Of the CPU, all jobs together; 0 = every core.
+  int threads = 0;         ///< Of the CPU, all jobs together, but at least one each; 0 = every core.
   int jobs = 1;            ///< Sessions (pairs of them with a reference) that take sequences side by side.
 };
 

@@ -41,8 +41,8 @@ struct HeadPredictor {
 /// head counts m = s |c|^2, and exp(2 score) is the m to be expected, where the score is linear in the input: scores of
 /// all layers compare. Results don't depend on `threads`. Fails where numbers are infinite or NaN, or rows too few.
 /// By the likelihood of a gamma distribution, for which m may be off by any factor: the largest |c| are a hundred times
-/// the usual one, and a regression of |c|^2 by squares learns nothing else. The expectation of log(m) instead, from
-/// which this starts, ranks heads whose m varies more too low: at nine heads of ten it costs half as much again.
+/// the usual one, and a regression of |c|^2 by squares learns nothing else. The expectation of log(m), from which this
+/// starts, ranks heads whose m varies more too low.
 [[nodiscard]] absl::StatusOr<HeadPredictor> TrainHeads(const HeadRows& rows, int64_t held_out,
                                                        const HeadWeights& weights, int threads, const OnTick& on_tick);
 
