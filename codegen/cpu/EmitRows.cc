@@ -15,10 +15,6 @@ void ForTokens(KernelBuilder& b, const Dim& tokens, llvm::function_ref<void(Valu
   b.For(share.begin, share.end, 1, body);
 }
 
-Value* LoadColumns(KernelBuilder& b, Value* row, Value* column, int count, DType dtype = DType::kF32) {
-  return LoadFloats(b, b.At(row, column, static_cast<int64_t>(DTypeSize(dtype))), dtype, count);
-}
-
 void CopyRow(KernelBuilder& b, Value* from, DType dtype, Value* to, int64_t width) {
   ForColumns(b, width, [&](Value* column, int count) {
     StoreFloats(b, LoadColumns(b, from, column, count, dtype), b.At(to, column, 4), count);

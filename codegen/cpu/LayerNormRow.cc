@@ -8,10 +8,6 @@ namespace {
 
 using llvm::Value;
 
-Value* LoadColumns(KernelBuilder& b, Value* row, Value* column, int count) {
-  return LoadFloats(b, b.At(row, column, 4), DType::kF32, count);
-}
-
 }  // namespace
 
 void NormaliseRow(KernelBuilder& b, const NormOperands& operands, int64_t width, float epsilon, Value* y) {

@@ -54,6 +54,10 @@ Value* LoadFloats(KernelBuilder& b, Value* address, DType dtype, int count) {
   return ir.CreateBitCast(ir.CreateShl(ir.CreateZExt(bits, IntVector(b, 32, count)), 16), b.FloatVector(count));
 }
 
+Value* LoadColumns(KernelBuilder& b, Value* row, Value* column, int count, DType dtype) {
+  return LoadFloats(b, b.At(row, column, static_cast<int64_t>(DTypeSize(dtype))), dtype, count);
+}
+
 Value* LoadPadded(KernelBuilder& b, Value* address, DType dtype, int count) {
   return Pad(b, LoadFloats(b, address, dtype, count));
 }

@@ -11,6 +11,9 @@ namespace dejavu {
 
 /// <count x float> from `count` packed elements (f32, f16 or bf16) at `address`; reads nothing else.
 [[nodiscard]] llvm::Value* LoadFloats(KernelBuilder& b, llvm::Value* address, DType dtype, int count);
+/// The same of the elements from number `column` on of a row.
+[[nodiscard]] llvm::Value* LoadColumns(KernelBuilder& b, llvm::Value* row, llvm::Value* column, int count,
+                                       DType dtype = DType::kF32);
 /// The same, followed by zeros up to the target's vector width.
 [[nodiscard]] llvm::Value* LoadPadded(KernelBuilder& b, llvm::Value* address, DType dtype, int count);
 /// The vector, followed by zeros up to the target's vector width.

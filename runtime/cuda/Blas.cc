@@ -16,7 +16,7 @@ struct BlasError {
   const char* words;
 };
 
-constexpr BlasError kErrors[] = {
+constexpr BlasError kBlasErrors[] = {
     {1, "CUBLAS_STATUS_NOT_INITIALIZED", "the driver may be too old for this cuBLASLt"},
     {3, "CUBLAS_STATUS_ALLOC_FAILED", "memory is full"},
     {7, "CUBLAS_STATUS_INVALID_VALUE", "an argument is wrong"},
@@ -50,7 +50,7 @@ absl::Status BlasStatus(BlasResult result, const char* function) {
     return absl::OkStatus();
   }
   std::string message = absl::StrCat("cuBLASLt failed (error ", result, " from ", function, ")");
-  for (const BlasError& error : kErrors) {
+  for (const BlasError& error : kBlasErrors) {
     if (error.result == result) {
       message = absl::StrCat("cuBLASLt failed: ", error.words, " (", error.name, " from ", function, ")");
     }

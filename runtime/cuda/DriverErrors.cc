@@ -3,7 +3,7 @@
 namespace dejavu::cuda {
 namespace {
 
-constexpr DriverError kErrors[] = {
+constexpr DriverError kDriverErrors[] = {
     {1, "CUDA_ERROR_INVALID_VALUE", Blame::kUs, "an argument is wrong"},
     {2, "CUDA_ERROR_OUT_OF_MEMORY", Blame::kMemory, "its memory is full"},
     {3, "CUDA_ERROR_NOT_INITIALIZED", Blame::kUs, "the driver was not initialised"},
@@ -55,7 +55,7 @@ constexpr DriverError kUnlisted = {-1, "", Blame::kMachine, "for a reason that t
 }  // namespace
 
 const DriverError& FindDriverError(Result result) {
-  for (const DriverError& error : kErrors) {
+  for (const DriverError& error : kDriverErrors) {
     if (error.result == result) {
       return error;
     }

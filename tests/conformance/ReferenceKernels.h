@@ -3,6 +3,7 @@
 #define DEJAVU_TESTS_CONFORMANCE_REFERENCEKERNELS_H_
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "codegen/target/KernelShapes.h"
@@ -13,6 +14,8 @@ namespace dejavu::testing {
 
 /// Results are f32 sums of up to a few thousand rounded products; 1e-5 holds with room for widths to 4096.
 inline constexpr double kTolerance = 1e-5;
+
+inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// Rounded to float, as every operation of a predictor is.
 inline double ToFloat(double value) { return static_cast<float>(value); }

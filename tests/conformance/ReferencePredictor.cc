@@ -13,8 +13,6 @@
 namespace dejavu::testing {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 std::vector<double> RandomInt8(int64_t count, Random& random) {
   std::vector<double> values(static_cast<size_t>(count));
   for (double& value : values) {

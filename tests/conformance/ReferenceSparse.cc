@@ -13,8 +13,6 @@
 namespace dejavu::testing {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
 // Ascending, about a third of the n numbers, the last one included; now and then all of them, for which a list must
 // have room, or none.
 std::vector<int32_t> RandomSelection(int64_t n, Random& random) {

@@ -12,9 +12,7 @@
 namespace dejavu::testing {
 namespace {
 
-constexpr DType kF32 = DType::kF32;
-
-Type F32(Shape shape) { return {kF32, std::move(shape)}; }
+Type F32(Shape shape) { return {DType::kF32, std::move(shape)}; }
 
 }  // namespace
 

@@ -60,23 +60,11 @@ absl::StatusOr<std::unique_ptr<Module>> MakeModule(WeightStore& store) {
   return module;
 }
 
-/// A session on the module's artifact, which is gone from the disk already.
-absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store) {
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/cascade-", getpid(), ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
-  RETURN_IF_ERROR(WriteArtifact(module, store, options));
-  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
-  std::filesystem::remove_all(options.path);
-  RETURN_IF_ERROR(model.status());
-  return Session::Create(*model, {.threads = 3, .statistics = true});
-}
-
 TEST(Cascade, ListsWhatBothStepsChoose) {
   WeightStore store;
   const auto module = MakeModule(store);
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto session = Load(**module, store);
+  const auto session = LoadSession(**module, store);
   ASSERT_TRUE(session.ok()) << session.status();
   double candidates = 0;
   double listed = 0;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "ir/core/Module.h"
+#include "ir/import/WeightStore.h"
 #include "passes/Pipelines.h"
 #include "runtime/engine/Session.h"
 
@@ -36,6 +38,10 @@ class Compiled {
   std::shared_ptr<const Model> model_;
   std::unique_ptr<Session> session_;
 };
+
+/// A session, with statistics, on an artifact of the module, which must be at [sched]; it is gone from the disk
+/// already.
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Session>> LoadSession(const Module& module, WeightStore& store);
 
 /// The best instruction set of this CPU.
 [[nodiscard]] std::string BestIsa();

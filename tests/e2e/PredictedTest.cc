@@ -14,6 +14,7 @@
 #include "passes/manager/Equivalence.h"
 #include "passes/manager/PassManager.h"
 #include "runtime/engine/Session.h"
+#include "tests/e2e/Compiled.h"
 #include "tests/e2e/InterpretedDecoder.h"
 #include "tools/driver/Compile.h"
 
@@ -44,25 +45,13 @@ absl::StatusOr<std::unique_ptr<Module>> MakeModule(const PredictedCase& test_cas
   return module;
 }
 
-/// A session on the module's artifact, which is gone from the disk already.
-absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store) {
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/predicted-", getpid(), ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
-  RETURN_IF_ERROR(WriteArtifact(module, store, options));
-  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
-  std::filesystem::remove_all(options.path);
-  RETURN_IF_ERROR(model.status());
-  return Session::Create(*model, {.threads = 2, .statistics = true});
-}
-
 class Predicted : public testing::TestWithParam<PredictedCase> {};
 
 TEST_P(Predicted, LogitsAreTheInterpreters) {
   WeightStore store;
   const auto module = MakeModule(GetParam(), store);
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto session = Load(**module, store);
+  const auto session = LoadSession(**module, store);
   ASSERT_TRUE(session.ok()) << session.status();
   InterpretedDecoder interpreter(**module, store);
   for (const int32_t token : {2, 17, 40000, 4, 9999, 31}) {
@@ -103,7 +92,7 @@ TEST(PredictedPrefill, IsDense) {
   WeightStore store;
   const auto module = MakeModule({"both", {0.1, 0.42}}, store);
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto session = Load(**module, store);
+  const auto session = LoadSession(**module, store);
   ASSERT_TRUE(session.ok()) << session.status();
   const std::vector<int64_t> tokens = {2, 17, 40000, 4};
   const auto expected = InterpretLogits(**module, store, tokens);  // of @prefill alone, and of @decode after it

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace dejavu {
 namespace {
@@ -44,6 +45,10 @@ double Divergence(std::span<const float> p_logits, double p_log_sum, std::span<c
   });
   // Rounding may leave a tiny negative number where the distributions are the same.
   return std::max(sum, 0.0);
+}
+
+double Mean(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 size_t ArgMax(std::span<const float> values) {

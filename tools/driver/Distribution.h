@@ -16,6 +16,9 @@ namespace dejavu {
 [[nodiscard]] double Divergence(std::span<const float> p_logits, double p_log_sum, std::span<const float> q_logits,
                                 double q_log_sum);
 
+/// Of some values; NaN of none.
+[[nodiscard]] double Mean(std::span<const double> values);
+
 /// The index of the largest value, the first of equal ones.
 [[nodiscard]] size_t ArgMax(std::span<const float> values);
 

@@ -7,15 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tools/driver/Distribution.h"
 
 namespace dejavu {
 namespace {
 
 using OrderedJson = nlohmann::ordered_json;
-
-double Mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
-}
 
 OrderedJson EndsJson(const std::optional<Interval>& interval) {
   return interval.has_value() ? OrderedJson::array({interval->low, interval->high}) : OrderedJson();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "tools/driver/AllocationReport.h"
 #include "tools/driver/BarChart.h"
+#include "tools/driver/Distribution.h"
 
 namespace dejavu {
 namespace {
@@ -71,10 +72,6 @@ std::vector<std::string> LayerNames(size_t layers) {
     names.push_back(absl::StrCat(layer));
   }
   return names;
-}
-
-double Mean(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 std::string Totals(const Evaluation& text) {
