@@ -76,16 +76,17 @@ double RelativeError(std::span<const float> actual, const double* expected) {
   return std::sqrt(difference / norm);
 }
 
-absl::StatusOr<std::unique_ptr<Session>> LoadSession(const Module& module, WeightStore& store) {
+absl::StatusOr<std::unique_ptr<Session>> LoadSession(const Module& module, WeightStore& store,
+                                                     const SessionOptions& options) {
   static int number = 0;
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/module-", getpid(), "-", number++, ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets("cpu:" + BestIsa()));
-  RETURN_IF_ERROR(WriteArtifact(module, store, options));
-  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
-  std::filesystem::remove_all(options.path);
+  ArtifactOptions artifact;
+  artifact.path = absl::StrCat(testing::TempDir(), "/module-", getpid(), "-", number++, ".dejavu");
+  ASSIGN_OR_RETURN(artifact.targets, ParseTargets("cpu:" + BestIsa()));
+  RETURN_IF_ERROR(WriteArtifact(module, store, artifact));
+  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(artifact.path, {});
+  std::filesystem::remove_all(artifact.path);
   RETURN_IF_ERROR(model.status());
-  return Session::Create(*model, {.threads = 3, .statistics = true});
+  return Session::Create(*model, options);
 }
 
 }  // namespace dejavu

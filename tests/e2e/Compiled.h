@@ -39,9 +39,10 @@ class Compiled {
   std::unique_ptr<Session> session_;
 };
 
-/// A session, with statistics, on an artifact of the module, which must be at [sched]; it is gone from the disk
-/// already.
-[[nodiscard]] absl::StatusOr<std::unique_ptr<Session>> LoadSession(const Module& module, WeightStore& store);
+/// A session on an artifact of the module, which must be at [sched]; it is gone from the disk already.
+[[nodiscard]] absl::StatusOr<std::unique_ptr<Session>> LoadSession(const Module& module, WeightStore& store,
+                                                                   const SessionOptions& options = {
+                                                                       .threads = 3, .statistics = true});
 
 /// The best instruction set of this CPU.
 [[nodiscard]] std::string BestIsa();

@@ -61,17 +61,6 @@ class Families : public testing::TestWithParam<FamilyCase> {
     return module;
   }
 
-  static absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store) {
-    ArtifactOptions options;
-    options.path = folder_ + "/model.dejavu";
-    ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", std::string((*HostCpuTarget())->name))));
-    RETURN_IF_ERROR(WriteArtifact(module, store, options));
-    absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
-    fs::remove_all(options.path);
-    RETURN_IF_ERROR(model.status());
-    return Session::Create(*model, {.threads = 2, .statistics = true});
-  }
-
   static std::string folder_;
 };
 
@@ -81,7 +70,7 @@ TEST_P(Families, LogitsAreTheInterpreters) {
   WeightStore store;
   const auto module = Lower(store);
   ASSERT_TRUE(module.ok()) << module.status();
-  const auto session = Load(**module, store);
+  const auto session = LoadSession(**module, store);
   ASSERT_TRUE(session.ok()) << session.status();
   InterpretedDecoder interpreter(**module, store);
   for (const int32_t token : {2, 17, 400, 4, 99, 31}) {

@@ -91,18 +91,6 @@ absl::StatusOr<std::unique_ptr<Module>> MakeModule(const std::string& kv, Weight
   return module;
 }
 
-/// A session on the artifact of MakeModule(), which is gone from the disk already.
-absl::StatusOr<std::unique_ptr<Session>> Load(const Module& module, WeightStore& store, const std::string& name) {
-  ArtifactOptions options;
-  options.path = absl::StrCat(testing::TempDir(), "/", name, "-", getpid(), ".dejavu");
-  ASSIGN_OR_RETURN(options.targets, ParseTargets(absl::StrCat("cpu:", BestIsa())));
-  RETURN_IF_ERROR(WriteArtifact(module, store, options));
-  absl::StatusOr<std::shared_ptr<const Model>> model = Model::Load(options.path, {});
-  std::filesystem::remove_all(options.path);
-  RETURN_IF_ERROR(model.status());
-  return Session::Create(*model, {.threads = 1});
-}
-
 class Lazy : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -110,7 +98,7 @@ class Lazy : public testing::Test {
     for (const char* kv : {"dense", "lazy"}) {
       auto module = MakeModule(kv, *store_);
       ASSERT_TRUE(module.ok()) << module.status();
-      auto session = Load(**module, *store_, kv);
+      auto session = LoadSession(**module, *store_, {.threads = 1});
       ASSERT_TRUE(session.ok()) << session.status();
       (kv == std::string("lazy") ? lazy_ : dense_) = session->release();
       delete module_;

@@ -36,18 +36,18 @@ size_t FirstStepBelow(const std::vector<std::vector<ChoiceCost>>& costs, const A
 class Negotiator {
  public:
   Negotiator(const ContractBounds& bounds, const ContractBuild& build, ContractJudge& judge)
-      : bounds_(bounds), build_(build), judge_(judge), places_(build), costs_(build, judge) {}
+      : bounds_(bounds), build_(build), judge_(judge), costs_(build, judge) {}
 
   absl::StatusOr<ContractOutcome> Run() {
     outcome_.text_hash = judge_.text_hash();
     if (build_.candidates.size() == 1) {
-      RETURN_IF_ERROR(Judge(std::vector<size_t>(places_.count(), 1)));
+      RETURN_IF_ERROR(Judge(std::vector<size_t>(places().count(), 1)));
       if (outcome_.holds() || build_.fixed) {
         return outcome_.holds() ? Finish() : Broken();
       }
     }
     std::cerr << "choosing among " << build_.candidates.size() << (build_.candidates.size() == 1 ? " way" : " ways")
-              << " to predict and dense for " << places_.layers() << " layers\n";
+              << " to predict and dense for " << places().layers() << " layers\n";
     RETURN_IF_ERROR(costs_.Measure(FirstGuess(), [&](const std::string& name, const Evaluation& result, double scale) {
       Record(name, result, scale, /*held_out=*/false);
     }));
@@ -61,13 +61,14 @@ class Negotiator {
       step = SaferStep(step);
     }
     outcome_.bytes_per_token = outcome_.dense_bytes_per_token = costs_.dense_bytes();
-    for (size_t layer = 0; layer < places_.layers(); ++layer) {
+    for (size_t layer = 0; layer < places().layers(); ++layer) {
       outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
     }
     return NothingSaved();
   }
 
  private:
+  [[nodiscard]] const ContractPlaces& places() const { return costs_.places(); }
   [[nodiscard]] const std::string& Candidate(size_t choice) const { return build_.candidates[choice - 1]; }
 
   void Record(const std::string& name, const Evaluation& result, double scale, bool held_out) {
@@ -172,8 +173,8 @@ class Negotiator {
     }
     outcome_.dense_layers.clear();
     outcome_.layers.clear();
-    for (size_t layer = 0; layer < places_.layers(); ++layer) {
-      if (choices[layer] == 0 && (!places_.has_heads() || choices[places_.layers() + layer] == 0)) {
+    for (size_t layer = 0; layer < places().layers(); ++layer) {
+      if (choices[layer] == 0 && (!places().has_heads() || choices[places().layers() + layer] == 0)) {
         outcome_.dense_layers.push_back(static_cast<int64_t>(layer));
       }
       if (!costs_.by_place().empty()) {
@@ -191,18 +192,18 @@ class Negotiator {
                                          const LayerCosts& dense, double scale) const {
     const auto bytes = [](const LayerCosts& of) { return of.attention.bytes + of.mlp.bytes + of.predictors.bytes; };
     const auto time = [&](const LayerCosts& of) {
-      return ((costs_.with_attention() || places_.has_heads() ? of.attention.microseconds : 0) + of.mlp.microseconds +
+      return ((costs_.with_attention() || places().has_heads() ? of.attention.microseconds : 0) + of.mlp.microseconds +
               of.predictors.microseconds) *
              scale;
     };
     const auto name = [&](size_t choice) { return choice == 0 ? "dense" : Candidate(choice); };
     ChoiceCost cost = costs_.by_place()[layer][choices[layer]];
-    if (places_.has_heads()) {
-      const ChoiceCost& of_heads = costs_.by_place()[places_.layers() + layer][choices[places_.layers() + layer]];
+    if (places().has_heads()) {
+      const ChoiceCost& of_heads = costs_.by_place()[places().layers() + layer][choices[places().layers() + layer]];
       cost = {cost.microseconds + of_heads.microseconds, cost.damage + of_heads.damage};
     }
     return {.choice = name(choices[layer]),
-            .heads = places_.has_heads() ? name(choices[places_.layers() + layer]) : "",
+            .heads = places().has_heads() ? name(choices[places().layers() + layer]) : "",
             .damage = cost.damage,
             .predicted_microseconds = cost.microseconds,
             .microseconds = time(costs),
@@ -220,7 +221,7 @@ class Negotiator {
   absl::Status Broken() {
     std::vector<std::pair<double, size_t>> damages;
     double sum = 0;
-    for (size_t layer = 0; layer < places_.layers(); ++layer) {
+    for (size_t layer = 0; layer < places().layers(); ++layer) {
       ASSIGN_OR_RETURN(const double damage, costs_.DamageAlone(layer, 1));
       damages.emplace_back(damage, layer);
       sum += damage;
@@ -244,7 +245,7 @@ class Negotiator {
 
   [[nodiscard]] absl::Status NothingSaved() const {
     return UserError("the contract leaves nothing to save: it needs ", outcome_.dense_layers.size(), " of ",
-                     places_.layers(), " layers dense, and a token would read ",
+                     places().layers(), " layers dense, and a token would read ",
                      absl::StrFormat("%.3f MB, the dense model %.3f MB", outcome_.bytes_per_token / 1e6,
                                      outcome_.dense_bytes_per_token / 1e6),
                      "; loosen the bounds or give better predictors");
@@ -253,7 +254,6 @@ class Negotiator {
   const ContractBounds& bounds_;
   const ContractBuild& build_;
   ContractJudge& judge_;
-  ContractPlaces places_;
   ContractCosts costs_;
   ContractOutcome outcome_;
   AllocationWalk walk_;

@@ -32,6 +32,8 @@ struct ContractBounds {
 };
 
 inline constexpr std::string_view kHeadsFamily = "heads/";
+/// The candidate that is the pipeline's own predictors.
+inline constexpr const char* kGiven = "given";
 
 /// What the contract asks of the compiler.
 struct ContractBuild {
@@ -39,7 +41,7 @@ struct ContractBuild {
   /// What a layer may have beside being dense, for people; choice 1 is the first. Choices with the same first word, up
   /// to a slash, are of one family. Those that begin with kHeadsFamily are for a layer's attention, others for its MLP;
   /// a single one is for both.
-  std::vector<std::string> candidates = {"given"};
+  std::vector<std::string> candidates = {kGiven};
   /// Compiles an artifact for `device` in which each layer's MLP and, if a candidate is for attentions, then each
   /// layer's attention has this choice, or all that may if there is one number only: 0 is dense. Returns its path,
   /// which no other artifact has had.

@@ -91,7 +91,7 @@ absl::StatusOr<std::vector<std::string>> Candidates(const OptOptions& options, b
   const bool heads_only = budgets.mass == 1.0 && !budgets.head_share;
   if (has_pipeline || options.sparsity != "predicted" || budgets.mlp_density || budgets.head_density ||
       (budgets.mass && !heads_only) || budgets.head_share) {
-    return std::vector<std::string>{"given"};
+    return std::vector<std::string>{kGiven};
   }
   const bool copies = options.batch.empty() && !heads_only;
   std::vector<std::string> candidates = copies ? CopyCandidates() : std::vector<std::string>();
@@ -147,7 +147,7 @@ class Compiler {
       return pipeline;
     }
     const auto layers = static_cast<size_t>(build_.layers);
-    if (build_.candidates.size() > 1) {
+    if (build_.candidates.front() != kGiven) {
       const std::vector<std::string> words = Words(choices);
       insert->options["plan"] = absl::StrJoin(words.begin(), words.begin() + build_.layers, "+");
       if (words.size() > layers) {

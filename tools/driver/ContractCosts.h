@@ -41,9 +41,10 @@ class ContractCosts {
   ContractCosts(const ContractBuild& build, ContractJudge& judge) : build_(build), judge_(judge), places_(build) {}
 
   /// Compares every candidate, for all layers, with the dense model, and then each layer by itself. `most`: a
-  /// divergence, in nats, above which one place alone breaks the bounds.
+  /// divergence, in nats, above which one place alone is taken to break the bounds.
   [[nodiscard]] absl::Status Measure(double most, const OnCompared& on_compared);
 
+  [[nodiscard]] const ContractPlaces& places() const { return places_; }
   /// By place and choice; empty before Measure(). Infinitely dear is what a place cannot have.
   [[nodiscard]] const std::vector<std::vector<ChoiceCost>>& by_place() const { return costs_; }
   /// Whether what MLPs choose is for heads as well, whose time counts then.

@@ -117,20 +117,8 @@ absl::Status Measure(const HeadRows& rows, int64_t count, const HeadWeights& wei
 
 /// scores, f32<count, heads>, of the rows x.
 void Score(const HeadPredictor& predictor, int64_t count, const Floats& x, int threads, Floats& scores) {
-  for (int64_t i = 0; i < count; ++i) {
-    std::copy(predictor.bias.begin(), predictor.bias.end(), scores.begin() + i * predictor.heads);
-  }
-  Multiply({.m = count,
-            .n = predictor.heads,
-            .k = predictor.width,
-            .a = x.data(),
-            .a_stride = predictor.width,
-            .b = predictor.weight.data(),
-            .b_stride = predictor.width,
-            .b_transposed = true,
-            .c = scores.data(),
-            .add = true},
-           threads);
+  Linear({count, predictor.heads, predictor.width}, x.data(), predictor.weight.data(), predictor.bias.data(), threads,
+         scores.data());
 }
 
 bool AllFinite(const Floats& values) {

@@ -143,6 +143,23 @@ void Multiply(const SgemmCall& call, int threads) {
   }
 }
 
+void Linear(const LinearSizes& sizes, const float* x, const float* w, const float* bias, int threads, float* y) {
+  for (int64_t i = 0; bias != nullptr && i < sizes.count; ++i) {
+    std::copy_n(bias, sizes.outputs, y + i * sizes.outputs);
+  }
+  Multiply({.m = sizes.count,
+            .n = sizes.outputs,
+            .k = sizes.inputs,
+            .a = x,
+            .a_stride = sizes.inputs,
+            .b = w,
+            .b_stride = sizes.inputs,
+            .b_transposed = true,
+            .c = y,
+            .add = bias != nullptr},
+           threads);
+}
+
 absl::Status Cholesky(int64_t n, std::vector<double>& matrix) {
   for (int64_t i = 0; i < n; ++i) {
     double* row = matrix.data() + i * n;

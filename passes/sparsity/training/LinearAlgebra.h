@@ -17,6 +17,16 @@ namespace dejavu {
 /// c = a b as in Sgemm(), by `threads` threads; each computes stretches of rows whose ends are fixed by m alone.
 void Multiply(const SgemmCall& call, int threads);
 
+/// The sizes of a layer of a network: rows of the input, its outputs and its inputs.
+struct LinearSizes {
+  int64_t count = 0;
+  int64_t outputs = 0;
+  int64_t inputs = 0;
+};
+/// y = x w^T + bias, with x f32<count, inputs>, w f32<outputs, inputs> and y f32<count, outputs>; `bias`, f32<outputs>,
+/// may be null for none. By `threads` threads, on which results don't depend.
+void Linear(const LinearSizes& sizes, const float* x, const float* w, const float* bias, int threads, float* y);
+
 /// Replaces the lower triangle of the symmetric `matrix`, f64<n, n>, by L with L L^T = matrix. Fails unless the matrix
 /// is positive definite.
 [[nodiscard]] absl::Status Cholesky(int64_t n, std::vector<double>& matrix);

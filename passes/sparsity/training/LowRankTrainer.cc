@@ -212,46 +212,14 @@ Floats LowRankTrainer::Deviations(const LowRankPredictor& p, int64_t measured) c
     const int64_t begin = block * kRowsAtATime;
     const int64_t count = std::min(kRowsAtATime, count_ - begin);
     LoadRows(rows_.mlp_inputs, width, begin, count, input.data());
-    Multiply({.m = count,
-              .n = neurons,
-              .k = width,
-              .a = input.data(),
-              .a_stride = width,
-              .b = mlp_.fc1.data(),
-              .b_stride = width,
-              .b_transposed = true,
-              .c = z.data()},
-             threads_);
+    Linear({count, neurons, width}, input.data(), mlp_.fc1.data(), mlp_.bias.data(), threads_, z.data());
     LoadRows(rows_.predictor_inputs, width, begin, count, input.data());
-    Multiply({.m = count,
-              .n = p.rank,
-              .k = width,
-              .a = input.data(),
-              .a_stride = width,
-              .b = p.down.data(),
-              .b_stride = width,
-              .b_transposed = true,
-              .c = hidden.data()},
-             threads_);
-    for (int64_t i = 0; i < count; ++i) {
-      for (int64_t j = 0; j < p.rank; ++j) {
-        hidden[Elements(i, p.rank) + static_cast<size_t>(j)] += p.down_bias[static_cast<size_t>(j)];
-      }
-    }
-    Multiply({.m = count,
-              .n = neurons,
-              .k = p.rank,
-              .a = hidden.data(),
-              .a_stride = p.rank,
-              .b = p.up.data(),
-              .b_stride = p.rank,
-              .b_transposed = true,
-              .c = guess.data()},
-             threads_);
+    Linear({count, p.rank, width}, input.data(), p.down.data(), p.down_bias.data(), threads_, hidden.data());
+    Linear({count, neurons, p.rank}, hidden.data(), p.up.data(), p.up_bias.data(), threads_, guess.data());
     for (int64_t i = 0; i < count; ++i) {
       for (int64_t j = 0; j < neurons; ++j) {
         const size_t at = Elements(i, neurons) + static_cast<size_t>(j);
-        const double rest = z[at] + mlp_.bias[static_cast<size_t>(j)] - guess[at] - p.up_bias[static_cast<size_t>(j)];
+        const double rest = z[at] - guess[at];
         squares[static_cast<size_t>(j)] += rest * rest;
       }
     }

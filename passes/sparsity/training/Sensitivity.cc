@@ -244,24 +244,13 @@ class Pass {
   /// x w^T + bias
   absl::StatusOr<Floats> Linear(const Value& weight, const Value* bias, const Floats& x) {
     ASSIGN_OR_RETURN(const Matrix w, ReadMatrix(weight, store_));
-    Floats y(At(rows_, w.rows));
+    Matrix b;
     if (bias != nullptr) {
-      ASSIGN_OR_RETURN(const Matrix b, ReadMatrix(*bias, store_));
-      for (int64_t t = 0; t < rows_; ++t) {
-        std::copy(b.values.begin(), b.values.end(), y.begin() + t * w.rows);
-      }
+      ASSIGN_OR_RETURN(b, ReadMatrix(*bias, store_));
     }
-    Multiply({.m = rows_,
-              .n = w.rows,
-              .k = w.columns,
-              .a = x.data(),
-              .a_stride = w.columns,
-              .b = w.values.data(),
-              .b_stride = w.columns,
-              .b_transposed = true,
-              .c = y.data(),
-              .add = true},
-             threads_);
+    Floats y(At(rows_, w.rows));
+    dejavu::Linear({rows_, w.rows, w.columns}, x.data(), w.values.data(), bias != nullptr ? b.values.data() : nullptr,
+                   threads_, y.data());
     return y;
   }
 

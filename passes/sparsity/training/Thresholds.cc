@@ -17,25 +17,6 @@ using Floats = std::vector<float>;
 
 constexpr int64_t kBatch = 512;
 
-/// y (count, n) = x (count, k) w^T + bias
-void Linear(int64_t count, int64_t n, int64_t k, const Floats& x, const float* w, const float* bias, int threads,
-            Floats& y) {
-  for (int64_t i = 0; i < count; ++i) {
-    std::copy_n(bias, n, y.begin() + i * n);
-  }
-  Multiply({.m = count,
-            .n = n,
-            .k = k,
-            .a = x.data(),
-            .a_stride = k,
-            .b = w,
-            .b_stride = k,
-            .b_transposed = true,
-            .c = y.data(),
-            .add = true},
-           threads);
-}
-
 /// Calls `see` with what the neurons of each of the last `held_out` rows receive, f32<neurons>, and their scores; with
 /// null for what is not asked for.
 struct Wanted {
@@ -55,12 +36,12 @@ void ForEachRow(const LayerRows& rows, int64_t held_out, const Wanted& wanted, i
     const int64_t batch = std::min(kBatch, rows.rows() - begin);
     if (p != nullptr) {
       LoadRows(rows.predictor_inputs, width, begin, batch, x.data());
-      Linear(batch, p->rank, width, x, p->down.data(), p->down_bias.data(), threads, hidden);
-      Linear(batch, neurons, p->rank, hidden, p->up.data(), p->up_bias.data(), threads, scores);
+      Linear({batch, p->rank, width}, x.data(), p->down.data(), p->down_bias.data(), threads, hidden.data());
+      Linear({batch, neurons, p->rank}, hidden.data(), p->up.data(), p->up_bias.data(), threads, scores.data());
     }
     if (wanted.mlp != nullptr) {
       LoadRows(rows.mlp_inputs, width, begin, batch, x.data());
-      Linear(batch, neurons, width, x, wanted.mlp->fc1.data(), wanted.mlp->bias.data(), threads, z);
+      Linear({batch, neurons, width}, x.data(), wanted.mlp->fc1.data(), wanted.mlp->bias.data(), threads, z.data());
     }
     for (int64_t i = 0; i < batch; ++i) {
       see(wanted.mlp != nullptr ? z.data() + i * neurons : nullptr,
